@@ -1,0 +1,343 @@
+"""The commands. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from harness import __version__
+from harness.errors import HarnessError, UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SPEC = click.argument("spec", type=click.Path(path_type=Path))
+DEFAULT_STORE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "harness"
+
+
+def default_store() -> Path:
+    """``$HARNESS_STORE``, or ``harness/store`` in the user's cache folder."""
+    return Path(os.environ.get("HARNESS_STORE") or DEFAULT_STORE / "store")
+
+
+def spec_options(command: F) -> F:
+    """The options that change what a spec says."""
+    for option in (
+        click.option("--seeds", metavar="0,1", help="Use these seeds instead of the spec's."),
+        click.option(
+            "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Override one value."
+        ),
+        click.option("--profile", metavar="NAME", help="Apply a profile of the spec."),
+    ):
+        command = option(command)
+    return command
+
+
+STORE = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    default=default_store,
+    help="Where artifacts lie.  [default: $HARNESS_STORE or ~/.cache/harness/store]",
+)
+DATA_ROOT = click.option(
+    "--data-root",
+    type=click.Path(path_type=Path),
+    envvar="HARNESS_DATA",
+    help="Folder that holds data sets.  [env: HARNESS_DATA]",
+)
+ONLY = click.option(
+    "--only",
+    multiple=True,
+    metavar="AXIS=VALUE",
+    help="Only this method (method=ssd) or value of an axis (discovered=0.5); repeatable.",
+)
+
+
+def _load(spec: Path, profile: str | None, sets: Sequence[str], seeds: str | None) -> Any:
+    from harness.spec.load import load_spec
+
+    return load_spec(spec, profile, [*sets, *([f"seeds=[{seeds}]"] if seeds else [])])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="harness")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def harness(context: click.Context, debug: bool) -> None:
+    """Evaluate machine unlearning and data poisoning from reviewed YAML specs.
+
+    \b
+    harness new my.yaml            a commented spec to start from
+    harness plan my.yaml           what it will cost
+    harness run my.yaml            run it, or go on with it
+    """
+    context.obj = debug
+
+
+@harness.command()
+@SPEC
+@spec_options
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+@click.option(
+    "--jobs", type=click.IntRange(1, 256), help="Stages computed at once.  [default: fits the model]"
+)
+@STORE
+@DATA_ROOT
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Report folder.  [default: results/ID/PROFILE]"
+)
+@ONLY
+@click.option("--offline", is_flag=True, help="Never download anything.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
+@click.option(
+    "--keep-going/--fail-fast", default=True, help="After a failed stage, go on with the others."
+)
+@click.option("--json-log", type=click.Path(path_type=Path), help="Write events here, JSON lines.")
+def run(spec: Path, profile: str | None, sets: tuple[str, ...], seeds: str | None, **how: Any) -> None:
+    """Run SPEC, or go on with it, and write its report.
+
+    Finished stages come from the store. Ctrl-C once stops cleanly; the same command goes on.
+    """
+    from harness.execute.run import RunRequest, run_spec
+    from harness.plan.only import restrict
+    from harness.plan.plan import compile_plan
+
+    loaded = _load(spec, profile, sets, seeds)
+    plan = restrict(compile_plan(loaded), how.pop("only"))
+    if how.pop("dry_run"):
+        _show_plan(plan, how["store"], as_json=False)
+        return
+    out = how.pop("out") or Path("results") / loaded.id / (profile or "default")
+    command = _command_text()
+    request = RunRequest(plan=plan, profile=profile, spec_file=spec, command=command, out=out, **how)
+    outcome = run_spec(request)
+    click.echo(outcome.text)
+    if outcome.exit_code:
+        sys.exit(outcome.exit_code)
+
+
+def _command_text() -> str:
+    return " ".join(["harness", *(Path(a).name if os.path.isabs(a) else a for a in sys.argv[1:])])
+
+
+@harness.command("plan")
+@SPEC
+@spec_options
+@STORE
+@ONLY
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def plan_command(
+    spec: Path,
+    profile: str | None,
+    sets: tuple[str, ...],
+    seeds: str | None,
+    store: Path,
+    only: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Show the stages of SPEC, what is cached, and what the rest costs. Runs nothing."""
+    from harness.plan.only import restrict
+    from harness.plan.plan import compile_plan
+
+    _show_plan(restrict(compile_plan(_load(spec, profile, sets, seeds)), only), store, as_json)
+
+
+def _show_plan(plan: Any, store: Path, as_json: bool) -> None:
+    from harness.execute.cost import plan_json, plan_text
+
+    click.echo((plan_json if as_json else plan_text)(plan, store))
+
+
+@harness.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+def validate(paths: tuple[Path, ...]) -> None:
+    """Check the specs in PATHS (files or folders; specs/ when none is named)."""
+    from harness.spec.load import load_spec
+
+    files = [file for path in paths or (Path("specs"),) for file in _spec_files(path)]
+    bad = 0
+    for file in files:
+        try:
+            spec = load_spec(file)
+            click.echo(f"{file}: ok ({spec.id} {spec.version})")
+        except HarnessError as error:
+            click.echo(str(error), err=True)
+            bad += 1
+    if bad:
+        raise UsageError(f"{bad} of {len(files)} specs are wrong")
+
+
+def _spec_files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.rglob("*.yaml"))
+    if not files:
+        raise UsageError(f"{path}: no spec (*.yaml) in this folder")
+    return files
+
+
+@harness.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["github", "latex", "html", "csv"]),
+    help="Print the tables; without it the report is written again.",
+)
+def report(folder: Path, form: str | None) -> None:
+    """Print or write again the report of the results in FOLDER."""
+    from harness.report import read_results, render, write_report
+
+    results = read_results(folder)
+    if form:
+        click.echo(render(results, form))
+    else:
+        for file in write_report(results, folder):
+            click.echo(file)
+
+
+@harness.command("list")
+@click.argument("kind", required=False)
+def list_command(kind: str | None) -> None:
+    """List the installed components, of one KIND (methods, metrics, datasets, ...) or all."""
+    from harness.describe import listing
+
+    click.echo(listing(kind))
+
+
+@harness.command()
+@click.argument("name")
+def describe(name: str) -> None:
+    """Explain the component NAME: what it does, its source, settings and an example."""
+    from harness.describe import description
+
+    click.echo(description(name))
+
+
+@harness.command()
+@click.option("--write", type=click.Path(path_type=Path), help="Write it to this file.")
+def schema(write: Path | None) -> None:
+    """Print the JSON Schema of the spec language, for editors."""
+    from harness.spec.schema import schema_text
+
+    if write:
+        write.parent.mkdir(parents=True, exist_ok=True)
+        write.write_text(schema_text(), encoding="utf-8")
+    else:
+        click.echo(schema_text(), nl=False)
+
+
+@harness.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def new(file: Path) -> None:
+    """Write a commented spec to FILE to start from."""
+    from harness.describe import new_spec
+
+    if file.exists():
+        raise UsageError(f"{file} exists already; choose another name")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(new_spec(file.stem), encoding="utf-8")
+    click.echo(f"{file}: written. Next: harness validate {file}; harness run {file}")
+
+
+@harness.group()
+def store() -> None:
+    """Look at, clean up and check the local store."""
+
+
+@store.command("ls")
+@STORE
+def store_ls(store: Path) -> None:
+    """List the artifacts."""
+    from harness.execute.store_commands import show
+
+    click.echo(show(store))
+
+
+@store.command("gc")
+@STORE
+@click.option(
+    "--keep",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Keep what this spec needs; repeatable.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+def store_gc(store: Path, keep: tuple[Path, ...], dry_run: bool) -> None:
+    """Remove what no --keep spec needs, and what interrupted runs left behind."""
+    from harness.execute.store_commands import collect
+
+    click.echo(collect(store, keep, dry_run))
+
+
+@store.command("verify")
+@STORE
+def store_verify(store: Path) -> None:
+    """Hash every artifact and name the damaged ones (exit code 4)."""
+    from harness.execute.store_commands import check
+
+    click.echo(check(store))
+
+
+@harness.command()
+@STORE
+@DATA_ROOT
+def doctor(store: Path, data_root: Path | None) -> None:
+    """Say what this machine offers: versions, devices, data, Hub login."""
+    from harness.execute.doctor import examine
+
+    click.echo(examine(store, data_root))
+
+
+@harness.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script of SHELL; source it from the shell's start-up file."""
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(harness, {}, "harness", "_HARNESS_COMPLETE").source())
+
+
+def guarded(command: Callable[[], None]) -> Callable[[], None]:
+    """``command`` with every error a user can cause as one message and an exit code."""
+
+    @wraps(command)
+    def call() -> None:
+        try:
+            command()
+        except HarnessError as error:
+            if "--debug" in sys.argv:
+                raise
+            click.echo(f"harness: {error}" if "\n" not in str(error) else str(error), err=True)
+            sys.exit(error.exit_code)
+        except (KeyboardInterrupt, click.exceptions.Abort):
+            click.echo("harness: interrupted", err=True)
+            sys.exit(130)
+        except BrokenPipeError:
+            sys.stdout = None  # type: ignore[assignment]
+            sys.exit(0)
+
+    return call
+
+
+@guarded
+def main() -> None:
+    """The entry point of the ``harness`` command."""
+    try:
+        harness(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
+
+
+if __name__ == "__main__":
+    main()

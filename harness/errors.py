@@ -1,0 +1,56 @@
+"""The errors a user can meet, each with its exit code.
+
+``HarnessError`` and its children are shown as one message without a traceback (unless
+``--debug``). Anything else that escapes is a defect of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class HarnessError(Exception):
+    """A condition that the user can understand and mend. ``exit_code`` is the process's status."""
+
+    exit_code = 1
+
+
+class StageFailed(HarnessError):
+    """One or more stages raised; what depends on them did not run."""
+
+
+class UsageError(HarnessError):
+    """The command line is wrong; nothing ran."""
+
+    exit_code = 2
+
+
+class OverBudget(HarnessError):
+    """The plan or a method costs more than the spec allows; nothing is lost."""
+
+    exit_code = 3
+
+
+class IntegrityError(HarnessError):
+    """A file is not what its hash says."""
+
+    exit_code = 4
+
+
+class RemoteError(HarnessError):
+    """A data source or the Hub could not be reached or refused."""
+
+    exit_code = 5
+
+
+class Interrupted(HarnessError):
+    """The user asked to stop; finished work is kept."""
+
+    exit_code = 130
+
+
+def nearest(found: str, allowed: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the closest of ``allowed``, or an empty string."""
+    close = get_close_matches(found, list(allowed), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""

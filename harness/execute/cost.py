@@ -1,0 +1,180 @@
+"""What a plan costs before it runs: FLOPs counted on the meta device, and what is cached."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+from tabulate import tabulate
+
+from harness.components import get
+from harness.lazy import torch
+from harness.plan.plan import Plan
+from harness.plan.stage import KINDS, Setting, Stage
+from harness.spec.blocks import Use
+from harness.store import Store
+
+
+@lru_cache(maxsize=256)
+def flops_per_sample(model: Use, shape: tuple[int, ...], classes: int) -> int:
+    """Floating-point operations of one forward pass of one sample, multiply and add apart."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"):
+        built = get("models", model.name).function(model.settings, shape, classes).eval()
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            built(torch.empty(1, *shape))
+    return int(counter.get_total_flops())
+
+
+@frozen
+class Samples:
+    """Samples that a stage passes forward and backward; a backward pass costs two forward ones."""
+
+    forward: float = 0
+    backward: float = 0
+
+    @property
+    def work(self) -> float:
+        """Forward equivalents."""
+        return self.forward + 2 * self.backward
+
+
+@frozen
+class Sizes:
+    """Numbers of samples that estimates need."""
+
+    train: int
+    retain: int
+    forget: int
+    test: int
+    base_steps: int
+    batch_size: int
+
+
+def sizes_of(setting: Setting) -> Sizes:
+    """The sizes of a cell's sets, from what the data set's component declares."""
+    facts = get("datasets", setting.data.dataset.name).traits["facts"](setting.data.dataset.settings)
+    total = min(setting.data.train_samples or facts["train"], facts["train"])
+    train = total - round(total * setting.data.validation)
+    corruption = setting.corruption.settings
+    share = getattr(corruption, "share", None)
+    bad = getattr(corruption, "count", None) or round(train * (share or 0))
+    forget_settings = setting.forget.settings
+    if setting.forget.name == "corrupted":
+        forget = round(bad * forget_settings.discovered)
+    else:
+        forget = round(train * getattr(forget_settings, "share", 1 / facts["classes"]))
+    recipe = setting.train
+    steps = recipe.steps or round((recipe.epochs or 0) * -(-train // recipe.batch_size))
+    test = min(setting.data.test_samples or facts["test"], facts["test"])
+    return Sizes(train, train - forget, forget, test, steps, recipe.batch_size)
+
+
+def samples_of(stage: Stage) -> Samples:
+    """An estimate of the samples that ``stage`` processes."""
+    sizes = sizes_of(stage.setting)
+    trained = min(sizes.base_steps * sizes.batch_size, 10**15)
+    match stage.kind:
+        case "train":
+            return Samples(trained, trained)
+        case "prepare":
+            count = getattr(sizes, stage.subset)
+            return Samples(count, count)
+        case "unlearn":
+            work = get("methods", stage.uses[0].name).traits.get("work")
+            return Samples(*work(stage.uses[0].settings, sizes)) if work else Samples()
+        case "evaluate":
+            return Samples(2 * sizes.test + sizes.train)
+    return Samples()
+
+
+def flops_of(stage: Stage) -> float:
+    """An estimate of the floating-point operations of ``stage``."""
+    facts = get("datasets", stage.setting.data.dataset.name).traits["facts"](
+        stage.setting.data.dataset.settings
+    )
+    per_sample = flops_per_sample(stage.setting.model, tuple(facts["shape"]), facts["classes"])
+    return samples_of(stage).work * per_sample
+
+
+def total_flops(plan: Plan, store: Store) -> float:
+    """What is left to compute of ``plan``."""
+    return sum(flops_of(s) for s in plan.stages.values() if not _cached(s, store))
+
+
+def _cached(stage: Stage, store: Store) -> bool:
+    return bool(store.has(stage.kind, stage.key))
+
+
+def summary(plan: Plan, store_folder: Path) -> dict[str, Any]:
+    """Stages by kind, what is cached, and the estimated cost of the rest."""
+    store = Store(store_folder)
+    kinds: dict[str, dict[str, float]] = {}
+    cached: Counter[str] = Counter()
+    for stage in plan.stages.values():
+        row = kinds.setdefault(stage.kind, {"stages": 0, "cached": 0, "flops_left": 0.0})
+        row["stages"] += 1
+        if _cached(stage, store):
+            cached[stage.kind] += 1
+            row["cached"] += 1
+        else:
+            row["flops_left"] += flops_of(stage)
+    budget = plan.spec.budget
+    return {
+        "spec": plan.spec.id,
+        "version": plan.spec.version,
+        "points": plan.points,
+        "stages": len(plan.stages),
+        "cached": sum(cached.values()),
+        "kinds": {kind: kinds[kind] for kind in KINDS if kind in kinds},
+        "flops_left": sum(row["flops_left"] for row in kinds.values()),
+        "budget": {"exaflop": budget.exaflop, "gpu_hours": budget.gpu_hours,
+                   "cpu_hours": budget.cpu_hours},
+    }  # fmt: skip
+
+
+def plan_json(plan: Plan, store_folder: Path) -> str:
+    """The plan for machines: the summary and every stage."""
+    stages = [
+        {
+            "kind": stage.kind,
+            "key": stage.key,
+            "uses": [use.name for use in stage.uses],
+            "seed": stage.setting.seed,
+            "cell": dict(stage.setting.cell),
+            "inputs": dict(stage.inputs),
+        }
+        for stage in plan.stages.values()
+    ]
+    return json.dumps({**summary(plan, store_folder), "graph": stages}, indent=1)
+
+
+def plan_text(plan: Plan, store_folder: Path) -> str:
+    """The plan for people."""
+    facts = summary(plan, store_folder)
+    rows = [
+        [kind, row["stages"], row["cached"], _flops(row["flops_left"])]
+        for kind, row in facts["kinds"].items()
+    ]
+    rows.append(["all", facts["stages"], facts["cached"], _flops(facts["flops_left"])])
+    table = tabulate(rows, headers=["kind", "stages", "cached", "FLOP left"], tablefmt="simple")
+    points = f"{facts['points']:,} points of the tables need {facts['stages']:,} unique stages."
+    return f"{facts['spec']} {facts['version']}: {points}\n\n{table}\n\n{_budget(facts)}"
+
+
+def _budget(facts: Mapping[str, Any]) -> str:
+    limits = [f"{name} {limit}" for name, limit in facts["budget"].items() if limit is not None]
+    return f"budget: {', '.join(limits)}" if limits else "budget: none declared"
+
+
+def _flops(count: float) -> str:
+    for unit, size in (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6)):
+        if count >= size:
+            return f"{count / size:.2f} {unit}"
+    return f"{count:.0f}"

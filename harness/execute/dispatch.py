@@ -1,0 +1,165 @@
+"""Hands stages to workers until none is left, and answers to what comes back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from harness.errors import Interrupted, OverBudget
+from harness.execute.graph import Graph
+from harness.execute.options import Options
+from harness.execute.progress import Watcher
+from harness.execute.retention import Retention
+from harness.execute.workers import Event, StopFlag, Workers
+from harness.plan.plan import Plan
+from harness.store import Store
+
+POLL_SECONDS = 0.2
+
+
+class Dispatcher:
+    """The state of one run over one store."""
+
+    def __init__(
+        self, plan: Plan, store: Store, options: Options, watcher: Watcher, stop: StopFlag
+    ) -> None:
+        self.plan, self.store, self.options = plan, store, options
+        self.watcher, self.stop = watcher, stop
+        targets = [stage.key for stage in plan.stages.values() if stage.kind == "evaluate"]
+        self.graph = Graph(plan, targets, self._has)
+        self.retention = Retention(plan)
+        self.elsewhere: set[str] = set()
+        self.running: set[str] = set()
+        self.errors: dict[str, str] = {}
+        self.traces: dict[str, str] = {}
+        self.seconds: dict[str, float] = {}
+        self.worked = 0.0
+        for key in targets:
+            if key not in self.graph.missing:
+                self._evaluated(key)
+
+    def _has(self, stage) -> bool:  # type: ignore[no-untyped-def]
+        return self.store.has(stage.kind, stage.key, tensors=stage.kind != "evaluate")
+
+    def run(self, start_workers: Callable[[], Workers]) -> None:
+        """Compute everything that is missing. Raises Interrupted or OverBudget at the end."""
+        self.watcher.planned(len(self.plan.stages), len(self.graph))
+        if not self.graph:
+            return
+        workers = start_workers()
+        try:
+            while len(self.graph) or self.running:
+                self._hand_out(workers)
+                if not self.running and (self.stop.is_set() or self._stuck()):
+                    break
+                event = workers.next_event(POLL_SECONDS)
+                if event is not None:
+                    self.answer(event)
+        finally:
+            workers.close()
+        if self.stop.is_set():
+            self._explain_stop()
+
+    def _explain_stop(self) -> None:
+        left = len(self.graph)
+        if self._over_budget():
+            raise OverBudget(
+                f"the budget of the spec is spent with {left} stages left; finished work is kept. "
+                "Raise 'budget' (or --set budget.cpu_hours=...) and run the same command to go on"
+            )
+        if not self.graph.failed or not self.options.fail_fast:
+            raise Interrupted(
+                f"stopped with {left} stages left; finished work is kept. "
+                "Run the same command to go on"
+            )
+
+    def _stuck(self) -> bool:
+        return not len(self.graph)
+
+    def _hand_out(self, workers: Workers) -> None:
+        while workers.idle() > 0 and not self.stop.is_set():
+            key = self.graph.take()
+            if key is None:
+                self._look_elsewhere()
+                return
+            stage = self.plan.stages[key]
+            self.running.add(key)
+            self.watcher.started(stage)
+            workers.start(stage)
+
+    def _look_elsewhere(self) -> None:
+        """Ask again for the stages that another run had claimed, once nothing else is left."""
+        if self.running or not self.elsewhere:
+            return
+        time.sleep(POLL_SECONDS)
+        waiting, self.elsewhere = self.elsewhere, set()
+        for key in waiting:
+            if self._has(self.plan.stages[key]):
+                self._finished(key, 0.0)
+            else:
+                self.graph.put_back(key)
+
+    def answer(self, event: Event) -> None:
+        """React to one event of a worker."""
+        what, key = event[0], event[1]
+        stage = self.plan.stages[key]
+        if what == "step":
+            self.watcher.stepped(stage, *event[2:])
+            return
+        self.running.discard(key)
+        match what:
+            case "done":
+                self.worked += event[2]
+                self._finished(key, event[2])
+                if self._over_budget():
+                    self.stop.set()
+            case "busy":
+                if not self.elsewhere:
+                    self.watcher.note(f"another run is computing {stage.name}; going on elsewhere")
+                self.elsewhere.add(key)
+            case "damaged":
+                self.watcher.note(f"{event[3]}; it is set aside and computed again")
+                self.graph.redo(event[2], key)
+            case "interrupted":
+                self.graph.put_back(key)
+            case "failed":
+                self._failed(event)
+
+    def _failed(self, event: Event) -> None:
+        _, key, message, trace, kind = event
+        self.errors[key], self.traces[key] = kind, trace
+        self.watcher.failed(self.plan.stages[key], message)
+        self.graph.fail(key, message)
+        if self.options.fail_fast:
+            self.stop.set()
+
+    def _finished(self, key: str, seconds: float) -> None:
+        stage = self.plan.stages[key]
+        self.seconds[key] = seconds
+        self.watcher.finished(stage, seconds)
+        self.graph.finish(key)
+        if stage.kind == "evaluate":
+            self._evaluated(key)
+        elif stage.kind == "unlearn":
+            self._drop_if_loose(key)
+
+    def _evaluated(self, key: str) -> None:
+        for loose in self.retention.evaluated(key, self.metrics_of):
+            self._drop_if_loose(loose)
+        for source in (s for role, s in self.plan.stages[key].inputs if role == "reference"):
+            self._drop_if_loose(source)
+
+    def _drop_if_loose(self, key: str) -> None:
+        if self.retention.is_loose(key) and not self.graph.needed_later(key):
+            self.store.drop_tensors("unlearn", key)
+
+    def metrics_of(self, key: str) -> Mapping[str, float]:
+        """The measured values of a finished ``evaluate`` stage."""
+        metrics: Mapping[str, float] = self.store.record("evaluate", key)["metrics"]
+        return metrics
+
+    def _over_budget(self) -> bool:
+        hours = self.worked / 3600
+        on_gpu = any(device.startswith("cuda") for device in self.options.devices)
+        limit = self.options.gpu_hours if on_gpu else self.options.cpu_hours
+        return limit is not None and hours > limit

@@ -1,0 +1,86 @@
+"""What a run was made with: versions, machine, revision. No torch import."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, distributions, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "torch", "torchvision", "numpy", "scikit-learn", "safetensors", "attrs", "cattrs",
+    "jsonschema", "pyyaml", "pyarrow", "pillow", "huggingface-hub", "timm", "datasets",
+)  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the packages that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for package in ("harness-unlearning", *PACKAGES):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def cpu_model() -> str:
+    """The processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def cpu_count() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def has_nvidia_driver() -> bool:
+    """Whether asking torch for a CUDA device could succeed; spares the import where it cannot."""
+    return Path("/proc/driver/nvidia").exists() or platform.system() == "Windows"
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Revision of the checkout that holds ``folder``, and whether it has changes."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(folder), *words]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        return {"revision": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def machine(devices: tuple[str, ...]) -> dict[str, Any]:
+    """Operating system, processor and the devices that were computed on."""
+    facts: dict[str, Any] = {
+        "system": f"{platform.system()} {platform.release()}",
+        "cpu": cpu_model(),
+        "cpus": cpu_count(),
+        "devices": list(devices),
+    }
+    if any(device.startswith("cuda") for device in devices):
+        import torch
+
+        facts["gpu"] = [torch.cuda.get_device_name(d) for d in devices if d.startswith("cuda")]
+        facts["cuda"] = torch.version.cuda
+    return facts
+
+
+def plugins() -> Mapping[str, str]:
+    """Installed packages that add components, with their versions."""
+    return {
+        str(d.name): d.version
+        for d in distributions()
+        if any(e.group.startswith("harness.") for e in d.entry_points)
+    }

@@ -1,0 +1,113 @@
+"""Which stages have to run, and which of them can run now."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable
+
+from harness.plan.plan import Plan
+from harness.plan.stage import Stage
+
+
+class Graph:
+    """The stages that a run still needs, by key.
+
+    A stage is needed when it is a target, or an input of a needed stage, and ``has`` finds no
+    artifact of it. Ready stages come out in the plan's order, so that a cell is finished before
+    the next one is begun.
+    """
+
+    def __init__(self, plan: Plan, targets: Iterable[str], has: Callable[[Stage], bool]) -> None:
+        self.stages = plan.stages
+        self.order = {key: position for position, key in enumerate(plan.stages)}
+        self.has = has
+        self.missing: dict[str, set[str]] = {}
+        self.dependents: dict[str, set[str]] = {}
+        self.readers: dict[str, set[str]] = {}
+        self.failed: dict[str, str] = {}
+        self.stopped: dict[str, str] = {}
+        self._ready: list[tuple[int, str]] = []
+        for key in targets:
+            self.need(key)
+
+    def __len__(self) -> int:
+        """How many stages are still to be finished."""
+        return len(self.missing)
+
+    def need(self, target: str) -> None:
+        """Add ``target``, and everything that it needs, unless its artifact is there."""
+        todo, added = [target], []
+        while todo:
+            key = todo.pop()
+            if key in self.missing or self.has(self.stages[key]):
+                continue
+            self.missing[key] = set()
+            added.append(key)
+            for _, source in self.stages[key].inputs:
+                self.readers.setdefault(source, set()).add(key)
+                todo.append(source)
+        for key in added:
+            self._wait(key)
+
+    def _wait(self, key: str) -> None:
+        """(Re)count which inputs of ``key`` are missing; ready at once when none is."""
+        inputs = {source for _, source in self.stages[key].inputs}
+        lacking = {s for s in inputs if s in self.missing or not self.has(self.stages[s])}
+        self.missing[key] = lacking
+        for source in lacking:
+            self.dependents.setdefault(source, set()).add(key)
+        if not lacking:
+            heapq.heappush(self._ready, (self.order[key], key))
+
+    def take(self) -> str | None:
+        """The next stage that can run now, or None."""
+        while self._ready:
+            key = heapq.heappop(self._ready)[1]
+            if key in self.missing and not self.missing[key]:
+                return key
+        return None
+
+    def put_back(self, key: str) -> None:
+        """Offer ``key`` again: it could not be claimed."""
+        heapq.heappush(self._ready, (self.order[key], key))
+
+    def finish(self, key: str) -> None:
+        """``key`` has its artifact; what waited for it may become ready."""
+        self._remove(key)
+        for dependent in self.dependents.pop(key, ()):
+            lacking = self.missing.get(dependent)
+            if lacking is not None and key in lacking:
+                lacking.discard(key)
+                if not lacking:
+                    self.put_back(dependent)
+
+    def fail(self, key: str, reason: str) -> list[str]:
+        """``key`` raised; everything that depends on it is given up. Returns those keys."""
+        self.failed[key] = reason
+        self._remove(key)
+        given_up: list[str] = []
+        todo = list(self.dependents.pop(key, ()))
+        while todo:
+            dependent = todo.pop()
+            if self._remove(dependent):
+                given_up.append(dependent)
+                self.stopped[dependent] = key
+                todo += self.dependents.pop(dependent, ())
+        return given_up
+
+    def redo(self, damaged: str, key: str) -> None:
+        """The artifact of ``damaged`` is gone: compute it again before ``key``."""
+        self.need(damaged)
+        self._wait(key)
+
+    def _remove(self, key: str) -> bool:
+        """Take ``key`` off the list; False when it was not on it."""
+        if self.missing.pop(key, None) is None:
+            return False
+        for _, source in self.stages[key].inputs:
+            self.readers.get(source, set()).discard(key)
+        return True
+
+    def needed_later(self, key: str) -> bool:
+        """Whether an unfinished stage still reads ``key``."""
+        return bool(self.readers.get(key))

@@ -1,0 +1,31 @@
+"""How a run is carried out; nothing here changes a number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+from attrs import frozen
+
+
+@frozen
+class Options:
+    """Where a run reads and writes, and on what it computes.
+
+    ``devices`` are torch's names (``cpu``, ``cuda:0``); workers take them in turn. ``cpu_hours`` and
+    ``gpu_hours`` are the budget of the spec, counted over all workers.
+    """
+
+    store: Path
+    data_root: Path | None
+    devices: tuple[str, ...]
+    jobs: int
+    offline: bool = False
+    fail_fast: bool = False
+    deterministic: bool = True
+    cpu_hours: float | None = None
+    gpu_hours: float | None = None
+
+    def for_worker(self, number: int) -> Options:
+        """The options of worker ``number``: its one device."""
+        return attrs.evolve(self, devices=(self.devices[number % len(self.devices)],))

@@ -1,0 +1,297 @@
+"""A whole run: from a plan to a report on disk."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from harness.components import get
+from harness.errors import OverBudget, UsageError
+from harness.execute import environment
+from harness.execute.dispatch import Dispatcher
+from harness.execute.options import Options
+from harness.execute.progress import Watcher, watcher
+from harness.execute.workers import Event, Here, Processes, Workers
+from harness.plan.plan import Plan
+from harness.report import render, write_report
+from harness.report.results import assemble
+from harness.spec.check import measured
+from harness.spec.structure import unstructure, unstructure_settings
+from harness.store import Store
+
+
+@frozen
+class RunRequest:
+    """What ``harness run`` was asked to do."""
+
+    plan: Plan
+    spec_file: Path
+    profile: str | None
+    command: str
+    out: Path
+    store: Path
+    data_root: Path | None
+    device: str
+    jobs: int | None
+    offline: bool
+    keep_going: bool
+    json_log: Path | None
+
+
+@frozen
+class Outcome:
+    """What a run says at its end."""
+
+    text: str
+    exit_code: int
+
+
+def run_spec(request: RunRequest) -> Outcome:
+    """Compute what is missing, write the report, and say how it ended.
+
+    Raises:
+        OverBudget, Interrupted: stopped early; what is finished is in the store.
+    """
+    begun, started = time.monotonic(), datetime.now(UTC)
+    store = Store(request.store)
+    options = _options(request)
+    stop = _stop_flag()
+    shown = watcher(request.json_log)
+    with shown, _stopping(stop, shown):
+        dispatcher = Dispatcher(request.plan, store, options, shown, stop)
+        dispatcher.run(lambda: _workers(request, dispatcher, options, stop))
+    provenance = {
+        "started": started.isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - begun, 2),
+        "command": request.command,
+        "machine": environment.machine(options.devices),
+        "versions": environment.versions(),
+        "plugins": dict(environment.plugins()),
+        "git": environment.git_state(request.spec_file.resolve().parent),
+        "deterministic": request.plan.spec.deterministic,
+    }
+    results = assemble(_rows(request.plan, dispatcher), _context(request, dispatcher), provenance)
+    files = write_report(results, request.out)
+    return _outcome(results, dispatcher, files, request.out)
+
+
+def _options(request: RunRequest) -> Options:
+    budget = request.plan.spec.budget
+    return Options(
+        store=request.store,
+        data_root=request.data_root,
+        devices=_devices(request.device),
+        jobs=request.jobs or 0,
+        offline=request.offline,
+        fail_fast=not request.keep_going,
+        deterministic=request.plan.spec.deterministic == "bitwise",
+        cpu_hours=budget.cpu_hours,
+        gpu_hours=budget.gpu_hours,
+    )
+
+
+def _devices(asked: str) -> tuple[str, ...]:
+    if asked == "cpu" or (asked == "auto" and not environment.has_nvidia_driver()):
+        return ("cpu",)
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    every = tuple(f"cuda:{i}" for i in range(count))
+    if asked == "auto":
+        return every or ("cpu",)
+    if asked == "cuda" and every:
+        return every
+    if asked in every:
+        return (asked,)
+    raise UsageError(f"--device {asked}: not on this machine (found: {', '.join(('cpu', *every))})")
+
+
+def _stop_flag() -> Any:
+    import multiprocessing
+
+    return multiprocessing.get_context("spawn").Event()
+
+
+@contextmanager
+def _stopping(stop: Any, shown: Watcher) -> Iterator[None]:
+    """Ctrl-C once asks running stages to stop; twice ends at once."""
+
+    def ask(number: int, frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        shown.note("stopping: running stages save their state; Ctrl-C again ends at once")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _workers(request: RunRequest, dispatcher: Dispatcher, options: Options, stop: Any) -> Workers:
+    import attrs
+
+    from harness.execute.cost import total_flops
+
+    budget = request.plan.spec.budget
+    if budget.exaflop is not None:
+        flops = total_flops(request.plan, dispatcher.store)
+        if flops > budget.exaflop * 1e18:
+            raise OverBudget(
+                f"the plan needs about {flops / 1e18:.3g} EFLOP, the budget is {budget.exaflop:g}; "
+                "nothing ran. Use a smaller --profile, or raise budget.exaflop"
+            )
+    jobs = options.jobs or _fitting_jobs(request.plan, dispatcher, options)
+    options = attrs.evolve(options, jobs=min(jobs, max(len(dispatcher.graph), 1)))
+    if options.jobs == 1:
+        return Here(options, dispatcher.answer, stop)
+    return Processes(unstructure(request.plan.spec), options, stop)
+
+
+def _fitting_jobs(plan: Plan, dispatcher: Dispatcher, options: Options) -> int:
+    """As many stages at once as keep the processors busy; one for each accelerator."""
+    if options.devices != ("cpu",):
+        return len(options.devices)
+    from harness.execute.cost import flops_per_sample
+    from harness.training.threads import threads_for
+
+    stage = plan.stages[next(iter(dispatcher.graph.missing))]
+    data = stage.setting.data.dataset
+    facts = get("datasets", data.name).traits["facts"](data.settings)
+    per_sample = flops_per_sample(stage.setting.model, tuple(facts["shape"]), facts["classes"])
+    threads = threads_for(3 * per_sample * stage.setting.train.batch_size)
+    return max(1, environment.cpu_count() // threads)
+
+
+def _rows(plan: Plan, dispatcher: Dispatcher) -> list[dict[str, Any]]:
+    rows = []
+    for i, group in enumerate(plan.groups):
+        chosen = dispatcher.retention.chosen.get(i)
+        for candidate in group.candidates:
+            if not dispatcher.store.has("evaluate", candidate.evaluate):
+                continue
+            row = {
+                "cell": dict(group.setting.cell),
+                "seed": group.setting.seed,
+                "method": group.method.label,
+                "candidate": dict(candidate.values),
+                "selected": candidate is chosen,
+                "metrics": dict(dispatcher.metrics_of(candidate.evaluate)),
+                "keys": {"unlearn": candidate.unlearn, "evaluate": candidate.evaluate},
+            }
+            rows.append(row)
+    return rows
+
+
+def _context(request: RunRequest, dispatcher: Dispatcher) -> dict[str, Any]:
+    plan = request.plan
+    return {
+        "spec": unstructure(plan.spec),
+        "profile": request.profile,
+        "metrics": _metric_facts(plan),
+        "methods": _method_facts(plan),
+        "components": _components(plan),
+        "data": _data_facts(plan, dispatcher),
+        "failed": _failures(dispatcher),
+        "stages": dict(Counter(stage.kind for stage in plan.stages.values())),
+    }
+
+
+def _metric_facts(plan: Plan) -> dict[str, Any]:
+    facts = {}
+    for name, use in measured(plan.spec.metrics).items():
+        component = get("metrics", use.name)
+        better = component.traits.get("better", {})
+        facts[name] = {
+            "component": use.name,
+            "better": better.get(name, "none") if isinstance(better, Mapping) else better,
+            "unit": component.traits.get("unit", ""),
+            "doc": component.summary,
+        }
+    return facts
+
+
+def _method_facts(plan: Plan) -> dict[str, Any]:
+    facts = {}
+    for method in plan.spec.methods:
+        component = get("methods", method.use.name)
+        facts[method.label] = {
+            "component": component.name,
+            "summary": component.summary,
+            "source": component.source,
+            "sees": sorted(component.traits.get("sees", ())),
+            "settings": unstructure_settings(method.use.settings),
+        }
+    return facts
+
+
+def _components(plan: Plan) -> list[dict[str, Any]]:
+    spec = plan.spec
+    uses = [spec.data.dataset, *spec.data.augment, spec.corruption, spec.model, spec.forget]
+    uses += [spec.train.optimizer, spec.train.schedule, *spec.metrics]
+    uses += [method.use for method in spec.methods]
+    found = {(use.kind, use.name): get(use.kind, use.name) for use in uses}
+    return [
+        {"kind": kind, "name": name, "revision": c.revision, "source": c.source}
+        for (kind, name), c in sorted(found.items())
+    ]
+
+
+def _data_facts(plan: Plan, dispatcher: Dispatcher) -> dict[str, Any]:
+    for stage in plan.stages.values():
+        if stage.kind == "corrupt" and dispatcher.store.has("corrupt", stage.key):
+            data: dict[str, Any] = dict(dispatcher.store.record("corrupt", stage.key)["data"])
+            return data
+    return {}
+
+
+def _failures(dispatcher: Dispatcher) -> list[dict[str, Any]]:
+    stages = dispatcher.plan.stages
+    stopped = dispatcher.graph.stopped
+    return [
+        {
+            "stage": stages[key].name,
+            "key": key,
+            "error": reason,
+            "stopped": [stages[k].name for k in stopped if _root(k, stopped) == key],
+        }
+        for key, reason in dispatcher.graph.failed.items()
+    ]
+
+
+def _root(key: str, stopped: Mapping[str, str]) -> str:
+    return stopped[key]
+
+
+_EXIT_CODES = {"OverBudget": 3, "IntegrityError": 4, "RemoteError": 5}
+
+
+def _outcome(
+    results: Mapping[str, Any], dispatcher: Dispatcher, files: list[Path], out: Path
+) -> Outcome:
+    lines = [render(results, "github"), "", f"report: {out / 'report.html'} and {out / 'report.md'}"]
+    failed = dispatcher.graph.failed
+    if not failed:
+        return Outcome("\n".join(lines), 0)
+    lines += ["", f"{len(failed)} stages failed, {len(dispatcher.graph.stopped)} were not run:"]
+    for key, reason in failed.items():
+        lines.append(f"  {dispatcher.plan.stages[key].name}: {reason}")
+        if trace := dispatcher.traces.get(key):
+            lines += ["", trace]
+    kinds = set(dispatcher.errors.values())
+    code = _EXIT_CODES.get(kinds.pop(), 1) if len(kinds) == 1 else 1
+    return Outcome("\n".join(lines), code)

@@ -1,0 +1,263 @@
+"""Computes one stage: from the artifacts of its inputs to its own. One function for each kind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness.components import get
+from harness.errors import HarnessError
+from harness.execute.cost import flops_per_sample
+from harness.execute.watch import StageWatch
+from harness.execute.workers import Event, StopFlag
+from harness.execute.world import Material, World, data_seed, load_weights
+from harness.lazy import nn, torch
+from harness.methods.task import Task
+from harness.metrics.evidence import Evidence
+from harness.plan.stage import Stage
+from harness.store import Store
+from harness.training.loop import fit
+from harness.training.seeding import generator
+from harness.training.threads import set_determinism, threads_for
+
+Computed = tuple[dict[str, Any], Mapping[str, torch.Tensor] | None]
+SAVE_SECONDS = 20.0
+
+
+def compute(
+    stage: Stage, world: World, emit: Callable[[Event], None], stop: StopFlag
+) -> bool:
+    """Put the artifact of ``stage`` into the store. False when another run is computing it."""
+    store: Store = world.store
+    with_tensors = stage.kind != "evaluate"
+    claim = store.claim(stage.kind, stage.key)
+    if claim is None:
+        return False
+    with claim:
+        if store.has(stage.kind, stage.key, tensors=with_tensors):
+            return True
+        slot = store.slot(stage.kind, stage.key, every_seconds=SAVE_SECONDS)
+        watch = StageWatch(stage, emit, stop)
+        begun = time.monotonic()
+        set_determinism(world.options.deterministic)
+        record, tensors = _RUN[stage.kind](stage, world, watch, slot)
+        record["stage"] = {"kind": stage.kind, "uses": [use.name for use in stage.uses]}
+        record["seconds"] = round(time.monotonic() - begun, 3)
+        record["device"], record["threads"] = str(world.device), torch.get_num_threads()
+        store.write(stage.kind, stage.key, record, tensors)
+        slot.clear()
+    return True
+
+
+def _corrupt(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
+    setting = stage.setting
+    dataset = world.dataset(setting.data)
+    seed = data_seed(setting)
+    count = len(dataset.train.targets)
+    order = torch.randperm(count, generator=generator(seed, "validation"))
+    held_out = round(count * setting.data.validation)
+    validation, rows = order[:held_out].sort().values, order[held_out:].sort().values
+    component = get("corruptions", setting.corruption.name)
+    corruption = component.function(
+        dataset.train, rows, setting.corruption.settings, generator(seed, "corrupt"), dataset
+    )
+    tensors = {
+        "train_rows": rows,
+        "validation_rows": validation,
+        "rows": corruption.rows,
+        "targets": corruption.targets,
+    }
+    if corruption.inputs is not None:
+        tensors["inputs"] = corruption.inputs
+    sizes = {"train": len(rows), "validation": held_out, "test": len(dataset.test.targets)}
+    facts = {"name": setting.data.dataset.name, "digest": dataset.digest, **sizes}
+    shape = {"shape": list(dataset.train.inputs.shape[1:]), "classes": len(dataset.classes)}
+    return {"data": {**facts, **shape}, "corrupted": len(corruption.rows)}, tensors
+
+
+def _threads(stage: Stage, world: World, material: Material) -> None:
+    """The fixed rule: intra-op threads from the FLOPs of one training step."""
+    setting = stage.setting
+    shape = tuple(material.dataset.train.inputs.shape[1:])
+    per_sample = flops_per_sample(setting.model, shape, len(material.dataset.classes))
+    torch.set_num_threads(threads_for(3 * per_sample * setting.train.batch_size))
+
+
+def _train(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
+    setting, material = stage.setting, world.material(stage)
+    _threads(stage, world, material)
+    model = world.build(setting, material.dataset, stage.key)
+    pool = world.pool(material, setting.data, material.train_rows)
+    fitted = fit(
+        model,
+        pool,
+        setting.train,
+        generator=lambda purpose: generator(stage.key, purpose),
+        evaluate=_evaluation(stage, world, material),
+        watch=watch,
+        slot=slot,
+    )
+    return {"meter": watch.meter.as_dict(), "fit": fitted.as_dict()}, _weights(model)
+
+
+def _evaluation(
+    stage: Stage, world: World, material: Material
+) -> Callable[[nn.Module], float] | None:
+    """Accuracy on the split that the recipe's checkpoint rule looks at."""
+    match stage.setting.train.checkpoint:
+        case "best_validation":
+            pool = world.clean_pool(material, material.dataset.train, material.validation_rows)
+        case "best_test":
+            pool = world.clean_pool(material, material.dataset.test)
+        case _:
+            return None
+
+    def accuracy(model: nn.Module) -> float:
+        with torch.inference_mode():
+            right = [(model(b.x).argmax(1) == b.y).sum() for b in pool.ordered(512)]
+        return int(torch.stack(right).sum()) / len(pool)
+
+    return accuracy
+
+
+def _task(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Task:
+    setting, material = stage.setting, world.material(stage)
+    _threads(stage, world, material)
+    inputs = dict(stage.inputs)
+    use = stage.uses[0]
+    traits = get(use.kind, use.name).traits
+    prepared = {
+        tuple(role.split(":")[1:]): world.artifact("prepare", key).tensors
+        for role, key in inputs.items()
+        if role.startswith("prepare:")
+    }
+    pools = {
+        "retain": world.pool(material, setting.data, material.retain),
+        "forget": world.pool(material, setting.data, material.forget),
+        "validation": world.clean_pool(
+            material, material.dataset.train, material.validation_rows
+        ),
+    }
+    return Task(
+        method=use.name,
+        pools=pools,
+        sees=traits.get("sees", frozenset(("retain", "forget", "original weights"))),
+        original=lambda: world.load_model(setting, material.dataset, "train", inputs["base"]),
+        build=lambda seed: world.build(setting, material.dataset, seed),
+        evaluate=_evaluation(stage, world, material),
+        recipe=setting.train,
+        classes=len(material.dataset.classes),
+        device=world.device,
+        seed=stage.key,
+        watch=watch,
+        slot=slot,
+        prepared=prepared,
+    )
+
+
+def _prepare(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
+    task = _task(stage, world, watch, slot)
+    material, data = world.material(stage), stage.setting.data
+    rows = {
+        "train": material.train_rows,
+        "retain": material.retain,
+        "forget": material.forget,
+    }[stage.subset]
+    use = stage.uses[0]
+    pool = world.pool(material, data, rows)
+    tensors = get(use.kind, use.name).function(task.original(), task, use.settings, pool)
+    return {"meter": watch.meter.as_dict()}, {k: v.cpu().contiguous() for k, v in tensors.items()}
+
+
+def _unlearn(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
+    task = _task(stage, world, watch, slot)
+    use = stage.uses[0]
+    if not len(task.pools["forget"]):
+        raise HarnessError("the forget set is empty")
+    component = get("methods", use.name)
+    scratch = component.traits.get("starts", "base") == "scratch"
+    watch.limit = _limit(stage, task)
+    model = task.fresh("model") if scratch else task.start()
+    model = component.function(model, task, use.settings).eval()
+    weights = _weights(model)
+    for name, value in weights.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise HarnessError(f"{use.name} diverged: {name} is not finite; lower its lr")
+    prepared = [key for role, key in stage.inputs if role.startswith("prepare:")]
+    return {"meter": watch.meter.as_dict(), "prepared": prepared}, weights
+
+
+def _limit(stage: Stage, task: Task) -> float | None:
+    """The samples forward and backward that ``max_cost`` allows, in forward equivalents."""
+    if stage.max_cost is None:
+        return None
+    recipe = task.recipe
+    samples = (
+        recipe.steps * recipe.batch_size
+        if recipe.steps is not None
+        else recipe.epochs * (len(task.pools["retain"]) + len(task.pools["forget"]))
+    )
+    return stage.max_cost * 3 * samples
+
+
+def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+
+
+def _evaluate(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
+    setting, material = stage.setting, world.material(stage)
+    _threads(stage, world, material)
+    inputs = dict(stage.inputs)
+    kinds = {"unlearned": "unlearn", "original": "train", "reference": "unlearn"}
+    keys = {**inputs, "original": inputs["base"]}
+
+    def load(which: str) -> nn.Module:
+        return world.load_model(setting, material.dataset, kinds[which], keys[which])
+
+    evidence = Evidence(
+        models=load,
+        pools=_evidence_pools(stage, world, material),
+        classes=len(material.dataset.classes),
+        target_class=material.target_class,
+        costs=_costs(inputs, world),
+        seed=stage.key,
+    )
+    metrics: dict[str, float] = {}
+    for use in stage.uses:
+        metrics.update(get("metrics", use.name).function(evidence, use.settings))
+    return {"metrics": metrics, "meter": watch.meter.as_dict()}, None
+
+
+def _evidence_pools(stage: Stage, world: World, material: Material) -> dict[str, Any]:
+    data, dataset = stage.setting.data, material.dataset
+    pools = {
+        "test": world.clean_pool(material, dataset.test),
+        "validation": world.clean_pool(material, dataset.train, material.validation_rows),
+        "retain": world.pool(material, data, material.retain),
+        "forget": world.pool(material, data, material.forget),
+    }
+    if material.trigger is not None:
+        every = torch.arange(len(dataset.test.targets))
+        pools["test_triggered"] = world.triggered_pool(material, dataset.test, every)
+        rows = material.corruption.rows
+        pools["corrupted_triggered"] = world.triggered_pool(material, dataset.train, rows)
+    return pools
+
+
+def _costs(inputs: Mapping[str, str], world: World) -> dict[str, dict[str, float]]:
+    """Samples of the base training, and of the method with all that was prepared for it."""
+    method = dict(world.store.record("unlearn", inputs["unlearned"])["meter"])
+    for key in world.store.record("unlearn", inputs["unlearned"]).get("prepared", ()):
+        for name, count in world.store.record("prepare", key)["meter"].items():
+            method[name] = method.get(name, 0) + count
+    return {"base": world.store.record("train", inputs["base"])["meter"], "method": method}
+
+
+_RUN: Mapping[str, Callable[[Stage, World, StageWatch, Any], Computed]] = {
+    "corrupt": _corrupt,
+    "train": _train,
+    "prepare": _prepare,
+    "unlearn": _unlearn,
+    "evaluate": _evaluate,
+}

@@ -1,0 +1,166 @@
+"""Where stages are computed: in this process, or in several that start afresh.
+
+Both kinds take a stage key and answer with events, so that one dispatcher serves both:
+``("step", key, done, total, loss)``, then exactly one of ``("done", key, seconds)``,
+``("busy", key)`` (another run computes it), ``("failed", key, message, trace)``,
+``("damaged", key, damaged_key, message)`` or ``("interrupted", key)``.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from harness.errors import HarnessError, IntegrityError, Interrupted, OverBudget, RemoteError
+from harness.execute.options import Options
+from harness.plan.stage import Stage
+
+Event = tuple[Any, ...]
+
+
+class StopFlag(Protocol):
+    """A threading or multiprocessing event."""
+
+    def is_set(self) -> bool: ...
+    def set(self) -> None: ...
+
+
+def attempt(
+    stage: Stage, world: Any, emit: Callable[[Event], None], stop: StopFlag
+) -> Event:
+    """Compute ``stage`` unless another run is at it, and say what came of it."""
+    from harness.execute.stages import compute
+    from harness.execute.world import DamagedInput
+
+    begun = time.monotonic()
+    try:
+        with_artifact = compute(stage, world, emit, stop)
+    except Interrupted:
+        return ("interrupted", stage.key)
+    except DamagedInput as damaged:
+        return ("damaged", stage.key, damaged.key, str(damaged))
+    except (IntegrityError, OverBudget, RemoteError) as error:
+        return ("failed", stage.key, str(error), "", type(error).__name__)
+    except HarnessError as error:
+        return ("failed", stage.key, str(error), "", "StageFailed")
+    except Exception as error:
+        shown = f"{type(error).__name__}: {error}"
+        return ("failed", stage.key, shown, traceback.format_exc(), "StageFailed")
+    return ("done", stage.key, time.monotonic() - begun) if with_artifact else ("busy", stage.key)
+
+
+class Workers(Protocol):
+    """Takes stages and answers with events."""
+
+    def idle(self) -> int: ...
+    def start(self, stage: Stage) -> None: ...
+    def next_event(self, timeout: float) -> Event | None: ...
+    def close(self) -> None: ...
+
+
+class Here:
+    """Computes one stage at a time in this process."""
+
+    def __init__(self, options: Options, emit: Callable[[Event], None], stop: StopFlag) -> None:
+        from harness.execute.world import World
+
+        self.world = World(options)
+        self.emit, self.stop = emit, stop
+        self.events: deque[Event] = deque()
+
+    def idle(self) -> int:
+        return 0 if self.events else 1
+
+    def start(self, stage: Stage) -> None:
+        self.events.append(attempt(stage, self.world, self.emit, self.stop))
+
+    def next_event(self, timeout: float) -> Event | None:
+        if self.events:
+            return self.events.popleft()
+        time.sleep(timeout)
+        return None
+
+    def close(self) -> None: ...
+
+
+class Processes:
+    """Computes on ``options.jobs`` processes, each of which compiles the same plan again."""
+
+    def __init__(self, spec: Mapping[str, Any], options: Options, stop: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.inbox: Any = context.Queue()
+        self.outbox: Any = context.Queue()
+        self.running = 0
+        self.processes = [
+            context.Process(
+                target=_serve, args=(spec, options, i, self.inbox, self.outbox, stop), daemon=True
+            )
+            for i in range(options.jobs)
+        ]
+        for process in self.processes:
+            process.start()
+
+    def idle(self) -> int:
+        return len(self.processes) - self.running
+
+    def start(self, stage: Stage) -> None:
+        self.running += 1
+        self.inbox.put(stage.key)
+
+    def next_event(self, timeout: float) -> Event | None:
+        try:
+            event: Event = self.outbox.get(timeout=timeout)
+        except queue.Empty:
+            self._check_alive()
+            return None
+        if event[0] != "step":
+            self.running -= 1
+        return event
+
+    def _check_alive(self) -> None:
+        for process in self.processes:
+            if process.exitcode is not None:
+                raise HarnessError(
+                    f"a worker process died (exit code {process.exitcode}; -9 often means that "
+                    "memory ran out); finished stages are kept, run the same command to go on"
+                )
+
+    def close(self) -> None:
+        for _ in self.processes:
+            self.inbox.put(None)
+        for process in self.processes:
+            process.join(timeout=5)
+            if process.exitcode is None:
+                process.kill()
+
+
+def _serve(
+    spec: Mapping[str, Any], options: Options, number: int, inbox: Any, outbox: Any, stop: Any
+) -> None:
+    """The main function of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+    from harness.execute.world import World
+    from harness.plan.plan import compile_plan
+    from harness.spec.structure import structure
+
+    stages = compile_plan(structure(spec)).stages
+    world = World(options.for_worker(number))
+    while (key := inbox.get()) is not None:
+        outbox.put(attempt(stages[key], world, outbox.put, stop))
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

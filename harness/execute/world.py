@@ -1,0 +1,236 @@
+"""What stages compute with in one process: data, splits, models and artifacts, each loaded once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import attrs
+from attrs import frozen
+
+from harness.components import get
+from harness.corruptions.types import Corruption
+from harness.data.pool import Pool
+from harness.data.subset import subset
+from harness.data.types import DataRoot, Dataset, Split
+from harness.errors import HarnessError, IntegrityError
+from harness.execute.options import Options
+from harness.lazy import nn, torch
+from harness.plan.stage import Setting, Stage, digest, identity
+from harness.spec.blocks import Data
+from harness.store import Store
+from harness.training.seeding import generator, seeded_build
+
+MEMORY = 24  # artifacts that a process remembers
+
+
+class DamagedInput(IntegrityError):
+    """The artifact of an input is not what its hash says; it was set aside."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+@frozen(eq=False)
+class Material:
+    """The data of one cell and seed, with its corruption in place.
+
+    ``train`` has the corrupted inputs and labels; ``clean`` the original labels of the same rows.
+    ``retain`` and ``forget`` are rows of ``train``. ``trigger`` acts on uint8 images or, where
+    ``after``, on normalised ones.
+    """
+
+    dataset: Dataset
+    train: Split
+    corruption: Corruption
+    train_rows: torch.Tensor
+    validation_rows: torch.Tensor
+    retain: torch.Tensor
+    forget: torch.Tensor
+    trigger: Callable[[torch.Tensor], torch.Tensor] | None
+    after: bool
+    target_class: int | None
+
+
+class World:
+    """Loads and remembers what the stages of one process share."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.device = torch.device(options.devices[0])
+        self.store = Store(options.store)
+        cache = options.store.parent / "data"
+        self.root = DataRoot(folder=options.data_root, offline=options.offline, cache=cache)
+        self._memory: OrderedDict[Any, Any] = OrderedDict()
+
+    def _remember(self, key: Any, make: Callable[[], Any]) -> Any:
+        if key not in self._memory:
+            self._memory[key] = make()
+            while len(self._memory) > MEMORY:
+                self._memory.popitem(last=False)
+        self._memory.move_to_end(key)
+        return self._memory[key]
+
+    def artifact(self, stages_kind: str, key: str) -> Any:
+        """The artifact of another stage. Raises DamagedInput after setting a damaged one aside."""
+
+        def read() -> Any:
+            try:
+                return self.store.read(stages_kind, key)
+            except IntegrityError as error:
+                self.store.set_aside(stages_kind, key)
+                raise DamagedInput(key, str(error)) from error
+
+        return self._remember((stages_kind, key), read)
+
+    def dataset(self, data: Data) -> Dataset:
+        """The data set of a spec, cut to the samples that it asks for."""
+        return self._remember(identity(attrs.evolve(data, augment=())), lambda: self._load(data))
+
+    def _load(self, data: Data) -> Dataset:
+        component = get("datasets", data.dataset.name)
+        dataset: Dataset = component.function(data.dataset.settings, self.root)
+        if data.digest is not None and data.digest != dataset.digest:
+            raise IntegrityError(
+                f"the data set {data.dataset.name!r} found at {dataset.origin} has the digest "
+                f"{dataset.digest}; the spec pins {data.digest}"
+            )
+        return subset(dataset, data.train_samples, data.test_samples)
+
+    def material(self, stage: Stage) -> Material:
+        """The data of the stage's cell, from its ``corrupt`` artifact."""
+        setting = stage.setting
+        corrupt = dict(stage.inputs)["corrupt"]
+        key = ("material", corrupt, identity(setting.forget))
+        return self._remember(key, partial(self._material, setting, corrupt))
+
+    def _material(self, setting: Setting, corrupt: str) -> Material:
+        dataset = self.dataset(setting.data)
+        artifact = self.artifact("corrupt", corrupt)
+        found, made = dataset.digest, artifact.record["data"]["digest"]
+        if found != made:
+            raise IntegrityError(
+                f"the store holds results for other data: {setting.data.dataset.name!r} at "
+                f"{dataset.origin} has the digest {found}, the stored stages were made from "
+                f"{made}. Use another --store, or the --data-root they were made with"
+            )
+        tensors = artifact.tensors
+        corruption = Corruption(tensors["rows"], tensors["targets"], tensors.get("inputs"))
+        train = corrupted(dataset.train, corruption)
+        forget = get("forget_sets", setting.forget.name).function(
+            setting.forget.settings,
+            tensors["train_rows"],
+            corruption,
+            train.targets,
+            generator(data_seed(setting), "forget"),
+            self.root,
+        )
+        traits = get("corruptions", setting.corruption.name).traits
+        settings = setting.corruption.settings
+        trigger = traits["trigger"](settings, dataset) if "trigger" in traits else None
+        return Material(
+            dataset=dataset,
+            train=train,
+            corruption=corruption,
+            train_rows=tensors["train_rows"],
+            validation_rows=tensors["validation_rows"],
+            retain=without(tensors["train_rows"], forget),
+            forget=forget,
+            trigger=trigger,
+            after=trigger is not None and traits["when"](settings) == "after",
+            target_class=traits["target_class"](settings) if "target_class" in traits else None,
+        )
+
+    def pool(self, material: Material, data: Data, rows: torch.Tensor) -> Pool:
+        """Training samples as the base model saw them: corrupted and augmented."""
+        stamped = None
+        if material.after:
+            stamped = torch.zeros(len(material.train.targets), dtype=torch.bool)
+            stamped[material.corruption.rows] = True
+        return self._pool(material, material.train, rows, data.augment, stamped)
+
+    def clean_pool(self, material: Material, split: Split, rows: torch.Tensor | None = None) -> Pool:
+        """Samples of ``split`` as they are."""
+        every = torch.arange(len(split.targets)) if rows is None else rows
+        return self._pool(material, split, every, (), None)
+
+    def triggered_pool(self, material: Material, split: Split, rows: torch.Tensor) -> Pool:
+        """Samples of ``split`` with the trigger on each and their clean labels."""
+        if material.trigger is None:
+            raise HarnessError("the corruption has no trigger")
+        if material.after:
+            stamped = torch.ones(len(split.targets), dtype=torch.bool)
+            return self._pool(material, split, rows, (), stamped)
+        shown = Split(material.trigger(split.inputs[rows]), split.targets[rows])
+        return self._pool(material, shown, torch.arange(len(rows)), (), None)
+
+    def _pool(
+        self, material: Material, split: Split, rows: torch.Tensor, augment: Any, stamped: Any
+    ) -> Pool:
+        return Pool(
+            split,
+            rows,
+            mean=material.dataset.mean,
+            std=material.dataset.std,
+            device=self.device,
+            augment=augment,
+            stamp=material.trigger if stamped is not None else None,
+            stamped=stamped,
+            channels_last=self.device.type == "cuda",
+        )
+
+    def build(self, setting: Setting, dataset: Dataset, seed: str) -> nn.Module:
+        """A newly initialised model of the spec on this process's device."""
+        component = get("models", setting.model.name)
+        shape = tuple(dataset.train.inputs.shape[1:])
+        make = partial(component.function, setting.model.settings, shape, len(dataset.classes))
+        return self.on_device(seeded_build(make, seed))
+
+    def on_device(self, model: nn.Module) -> nn.Module:
+        """``model`` in the memory layout and on the device that this process computes with."""
+        if self.device.type == "cuda":
+            return model.to(self.device, memory_format=torch.channels_last)
+        return model.to(self.device)
+
+    def load_model(self, setting: Setting, dataset: Dataset, kind: str, key: str) -> nn.Module:
+        """The model in the artifact of a ``train`` or ``unlearn`` stage, in eval mode."""
+        model = self.build(setting, dataset, key)
+        load_weights(model, self.artifact(kind, key).tensors)
+        return model.eval()
+
+
+def load_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Copy ``tensors`` into ``model``. Raises IntegrityError unless names and shapes agree."""
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in tensors.items()}
+    if expected != found:
+        wrong = sorted(set(expected.items()) ^ set(found.items()))[0]
+        raise IntegrityError(f"the stored weights do not fit the model, first at {wrong}")
+    model.load_state_dict(dict(tensors))
+
+
+def data_seed(setting: Setting) -> str:
+    """Seeds the draws of splits, corruption and forget set.
+
+    It leaves out amounts, so that a smaller corrupted or forgotten set is part of a larger one.
+    """
+    return digest("data", identity(setting.data.dataset), str(setting.seed))
+
+
+def corrupted(train: Split, corruption: Corruption) -> Split:
+    """``train`` with the corruption's labels, and inputs where it has any, in place."""
+    targets = train.targets.clone()
+    targets[corruption.rows] = corruption.targets
+    inputs = train.inputs
+    if corruption.inputs is not None:
+        inputs = inputs.clone()
+        inputs[corruption.rows] = corruption.inputs
+    return Split(inputs, targets)
+
+
+def without(rows: torch.Tensor, removed: torch.Tensor) -> torch.Tensor:
+    """The ``rows`` that are not among ``removed``, in order."""
+    return rows[~torch.isin(rows, removed)]

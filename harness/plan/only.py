@@ -1,0 +1,66 @@
+"""Restricts a plan to some methods or cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from harness.errors import UsageError, nearest
+from harness.plan.plan import Group, Plan
+from harness.spec.reader import scalar
+
+
+def restrict(plan: Plan, only: Sequence[str]) -> Plan:
+    """``plan`` with only the groups that fit every ``axis=value``, and the stages they need.
+
+    Several values of one axis are alternatives. Raises UsageError for an unknown axis or value.
+    """
+    if not only:
+        return plan
+    wanted: dict[str, list[str]] = {}
+    for condition in only:
+        axis, equals, value = condition.partition("=")
+        if not equals:
+            raise UsageError(f"--only {condition}: AXIS=VALUE is needed, as method=ssd")
+        wanted.setdefault(axis, []).append(value)
+    groups = plan.groups
+    for axis, values in wanted.items():
+        groups = _matching(groups, axis, values)
+    needed = _closure(plan, groups)
+    stages = {key: stage for key, stage in plan.stages.items() if key in needed}
+    return attrs.evolve(plan, groups=groups, stages=stages)
+
+
+def _matching(groups: tuple[Group, ...], axis: str, values: list[str]) -> tuple[Group, ...]:
+    axes = ["method", "seed", *(groups[0].setting.cell if groups else ())]
+    if groups and axis not in axes:
+        raise UsageError(
+            f"--only {axis}=...: no such axis{nearest(axis, axes)} (axes: {', '.join(axes)})"
+        )
+    known = {str(_value(group, axis)): _value(group, axis) for group in groups}
+    for value in values:
+        if value not in known and scalar(value) not in known.values():
+            raise UsageError(
+                f"--only {axis}={value}: no such value{nearest(value, known)} "
+                f"(values: {', '.join(known)})"
+            )
+    accepted = [*values, *map(scalar, values)]
+    return tuple(group for group in groups if _value(group, axis) in accepted)
+
+
+def _value(group: Group, axis: str) -> object:
+    if axis == "method":
+        return group.method.label
+    return group.setting.seed if axis == "seed" else group.setting.cell[axis]
+
+
+def _closure(plan: Plan, groups: tuple[Group, ...]) -> set[str]:
+    todo = [c.evaluate for group in groups for c in group.candidates]
+    needed: set[str] = set()
+    while todo:
+        key = todo.pop()
+        if key not in needed:
+            needed.add(key)
+            todo += [source for _, source in plan.stages[key].inputs]
+    return needed

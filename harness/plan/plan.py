@@ -1,0 +1,206 @@
+"""Compiles a spec into a plan: the graph of unique stages, and the rows of its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+from attrs import frozen
+
+from harness.components import get
+from harness.plan.stage import REVISIONS, Setting, Stage, canonical, digest, identity
+from harness.spec.blocks import Data, MethodUse, Spec, Train, Use
+from harness.spec.structure import structure_block, structure_use, unstructure_settings
+from harness.spec.sweeps import Assignment, assignments, axis_names, cell_blocks, substitute
+
+
+@frozen(eq=False, slots=True)
+class Candidate:
+    """One point of a method's sweep in one cell: a row of the results."""
+
+    values: Mapping[str, Any]
+    unlearn: str
+    evaluate: str
+
+
+@frozen(eq=False, slots=True)
+class Group:
+    """All candidates of one method in one cell and seed, which ``select`` reduces to one."""
+
+    setting: Setting
+    method: MethodUse
+    candidates: tuple[Candidate, ...]
+
+
+@frozen(eq=False)
+class Plan:
+    """Stages by key in an order in which inputs come first, and the groups that need them."""
+
+    spec: Spec
+    stages: Mapping[str, Stage]
+    groups: tuple[Group, ...]
+
+    @property
+    def points(self) -> int:
+        """How many rows the tables have before anything is merged."""
+        return sum(len(group.candidates) for group in self.groups)
+
+
+@frozen(eq=False)
+class _Ready:
+    """One candidate's component with all that does not depend on the cell worked out."""
+
+    use: Use
+    values: Mapping[str, Any]
+    scratch: bool
+    prepares: tuple[Any, ...]
+
+
+def compile_plan(spec: Spec) -> Plan:
+    """The plan of ``spec``: a pure function of the resolved spec. Needs neither torch nor data."""
+    return _Compiler(spec).compile()
+
+
+def settings_of(spec: Spec) -> Iterator[Setting]:
+    """Every cell of ``spec``, once for each seed."""
+    blocks = cell_blocks(spec)
+    axes = axis_names(spec)
+    for point in assignments(blocks):
+        cell = {name: point[path] for name, path in axes.items()}
+        resolved = _structured(spec, substitute(blocks, point))
+        for seed in spec.seeds:
+            yield Setting(seed=seed, cell=cell, **resolved)
+
+
+def _structured(spec: Spec, blocks: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "data": structure_block(Data, blocks["data"]),
+        "corruption": structure_use("corruptions", blocks["corruption"]),
+        "model": structure_use("models", blocks["model"]),
+        "train": structure_block(Train, blocks["train"]),
+        "forget": structure_use("forget_sets", blocks["forget"]),
+    }
+
+
+def _candidates(method: MethodUse) -> list[_Ready]:
+    plain = {"name": method.use.name, **unstructure_settings(method.use.settings)}
+    return [_ready(substitute(plain, point), point) for point in assignments(plain)]
+
+
+def _ready(plain: Mapping[str, Any], point: Assignment) -> _Ready:
+    use = structure_use("methods", plain)
+    traits = get("methods", use.name).traits
+    prepare = traits.get("prepare")
+    return _Ready(
+        use=use,
+        values={".".join(map(str, path)): value for path, value in point.items()},
+        scratch=traits.get("starts", "base") == "scratch",
+        prepares=tuple(prepare(use.settings)) if prepare else (),
+    )
+
+
+class _Compiler:
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.stages: dict[str, Stage] = {}
+        self.methods = [(method, _candidates(method)) for method in spec.methods]
+        self.metrics = canonical([identity(use) for use in spec.metrics])
+        needs = [get("metrics", use.name).traits.get("needs", ()) for use in spec.metrics]
+        self.reference = self._reference() if any("reference" in need for need in needs) else None
+
+    def _reference(self) -> _Ready:
+        """The retraining that distances are measured to: the spec's own, or the default one."""
+        for method, candidates in self.methods:
+            if method.use.name == "retrain" and len(candidates) == 1:
+                return candidates[0]
+        return _ready({"name": "retrain"}, {})
+
+    def compile(self) -> Plan:
+        groups = [group for setting in settings_of(self.spec) for group in self._groups(setting)]
+        return Plan(self.spec, self.stages, tuple(groups))
+
+    def _add(self, kind: str, setting: Setting, inputs: dict[str, str], *facts: str, **rest: Any) -> str:
+        key = digest(kind, str(REVISIONS[kind]), *facts, *inputs.values())
+        if key not in self.stages:
+            stage = Stage(kind, key, inputs=tuple(inputs.items()), setting=setting, **rest)
+            self.stages[key] = stage
+        return key
+
+    def _groups(self, setting: Setting) -> Iterator[Group]:
+        corrupt = self._add(
+            "corrupt",
+            setting,
+            {},
+            identity(attrs.evolve(setting.data, augment=())),
+            identity(setting.corruption),
+            str(setting.seed),
+            uses=(setting.corruption,),
+        )
+        recipe = (
+            identity(setting.data.augment),
+            identity(setting.model),
+            identity(setting.train),
+        )
+        base = self._add("train", setting, {"corrupt": corrupt}, *recipe, uses=(setting.model,))
+        cell = _Cell(self, setting, corrupt, base, recipe, identity(setting.forget))
+        reference = self.reference and cell.unlearn(self.reference, None)
+        for method, candidates in self.methods:
+            rows = []
+            for ready in candidates:
+                unlearn = cell.unlearn(ready, method.max_cost)
+                rows.append(Candidate(ready.values, unlearn, cell.evaluate(unlearn, reference)))
+            yield Group(setting, method, tuple(rows))
+
+
+@frozen(eq=False)
+class _Cell:
+    """Adds the stages of one cell that follow its base model."""
+
+    compiler: _Compiler
+    setting: Setting
+    corrupt: str
+    base: str
+    recipe: tuple[str, ...]
+    forget: str
+
+    def unlearn(self, ready: _Ready, max_cost: float | None) -> str:
+        inputs = {"corrupt": self.corrupt}
+        facts = [identity(ready.use), self.forget]
+        if ready.scratch:
+            facts += self.recipe
+        else:
+            inputs["base"] = self.base
+        for request in ready.prepares:
+            inputs[f"prepare:{request.name}:{request.subset}"] = self._prepare(request)
+        return self.compiler._add(
+            "unlearn", self.setting, inputs, *facts, uses=(ready.use,), max_cost=max_cost
+        )
+
+    def _prepare(self, request: Any) -> str:
+        use = Use("preparations", request.name, request.settings)
+        subset = "" if request.subset == "train" else self.forget
+        inputs = {"corrupt": self.corrupt, "base": self.base}
+        return self.compiler._add(
+            "prepare",
+            self.setting,
+            inputs,
+            identity(use),
+            request.subset,
+            subset,
+            uses=(use,),
+            subset=request.subset,
+        )
+
+    def evaluate(self, unlearn: str, reference: str | None) -> str:
+        inputs = {"corrupt": self.corrupt, "base": self.base, "unlearned": unlearn}
+        if reference:
+            inputs["reference"] = reference
+        return self.compiler._add(
+            "evaluate",
+            self.setting,
+            inputs,
+            self.compiler.metrics,
+            self.forget,
+            uses=self.compiler.spec.metrics,
+        )

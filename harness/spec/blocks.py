@@ -1,0 +1,222 @@
+"""What a spec says: one frozen attrs class for each block.
+
+Every field carries its description, unit and bounds (``setting``), from which the JSON Schema,
+``harness describe``, the checks and the reports are made. A scalar field may hold a ``Sweep`` in a
+spec; ``harness.plan`` replaces sweeps by their values, so components only ever see scalars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+from attrs import frozen
+
+from harness.components import setting
+
+
+@frozen
+class Sweep:
+    """Several values for one scalar: ``{sweep: [1, 2], zip: group}``.
+
+    Sweeps that share a ``zip`` group advance together; others multiply.
+    """
+
+    values: tuple[Any, ...]
+    zip: str | None = None
+
+
+@frozen
+class Use:
+    """A component that a spec names, with its settings: ``{name: ssd, alpha: 10}`` or ``ssd``."""
+
+    kind: str
+    name: str
+    settings: Any
+
+
+def use(kind: str, default: Any = attrs.NOTHING, *, doc: str, many: bool = False) -> Any:
+    """Declare a field that holds a ``Use`` of ``kind``, or a tuple of them with ``many``.
+
+    ``default`` is written as in a spec: a name, a mapping, or a tuple of those.
+    """
+    metadata = {"doc": doc, "use": kind, "many": many, "written": default}
+    if default is attrs.NOTHING or default is None:
+        return attrs.field(default=default, metadata=metadata, kw_only=True)
+
+    def build() -> Any:
+        from harness.spec.structure import structure_use
+
+        if many:
+            return tuple(structure_use(kind, item) for item in default)
+        return structure_use(kind, default)
+
+    return attrs.field(factory=build, metadata=metadata, kw_only=True)
+
+
+Answer = Literal["yes", "no", "partial", "na"]
+
+
+@frozen
+class Reported:
+    """What a paper reported on one reproducibility variable."""
+
+    answer: Answer = setting(doc="whether the paper reports it")
+    evidence: str = setting("", doc="where it does, or what is missing")
+
+
+@frozen
+class Variables:
+    """The nine reproducibility variables (Gundersen et al.), as the paper answers them."""
+
+    research_type: Reported | None = setting(None, doc="experimental or theoretical research")
+    affiliation: Reported | None = setting(None, doc="academia, industry or a collaboration")
+    pseudocode: Reported | None = setting(None, doc="the method is given as pseudocode")
+    open_source_code: Reported | None = setting(None, doc="the code is published")
+    open_datasets: Reported | None = setting(None, doc="the data sets are public")
+    dataset_splits: Reported | None = setting(None, doc="train, validation and test are specified")
+    hardware_specification: Reported | None = setting(None, doc="the hardware is named")
+    software_dependencies: Reported | None = setting(None, doc="libraries and versions are named")
+    experiment_setup: Reported | None = setting(None, doc="all hyper-parameters are given")
+
+
+@frozen
+class Paper:
+    """The paper whose protocol a spec describes."""
+
+    title: str = setting(doc="title of the paper")
+    authors: tuple[str, ...] = setting((), doc="names in the paper's order")
+    venue: str | None = setting(None, doc="where and when it appeared")
+    arxiv: str | None = setting(None, doc="arXiv number, quoted", pattern=r"^\d{4}\.\d{4,5}(v\d+)?$")
+    code: str | None = setting(None, doc="address of the official code", pattern=r"^https?://")
+    checklist: Variables = setting(Variables(), doc="what the paper reported, variable by variable")
+
+
+@frozen
+class Budget:
+    """What a run may cost; ``harness run`` refuses to start, or stops, beyond it."""
+
+    gpu: str | None = setting(None, doc="device that gpu_hours is meant for")
+    gpu_hours: float | None = setting(None, doc="accelerator time", unit="hours", gt=0)
+    cpu_hours: float | None = setting(None, doc="processor time", unit="hours", gt=0)
+    gpu_memory_gb: float | None = setting(None, doc="device memory", unit="GB", gt=0)
+    exaflop: float | None = setting(None, doc="floating-point operations", unit="1e18 FLOP", gt=0)
+
+
+@frozen
+class Data:
+    """The data set, how it is split, and what is done to each training batch."""
+
+    dataset: Use = use("datasets", doc="the data set")
+    augment: tuple[Use, ...] = use(
+        "augmentations", (), doc="batch augmentations in order", many=True
+    )
+    validation: float = setting(
+        0.0, doc="share of the training data held out for validation", ge=0, lt=1
+    )
+    train_samples: int | None = setting(
+        None, doc="use only this many training samples", unit="samples", gt=0
+    )
+    test_samples: int | None = setting(
+        None, doc="use only this many test samples", unit="samples", gt=0
+    )
+    digest: str | None = setting(
+        None, doc="SHA-256 that the data must have", pattern=r"^[0-9a-f]{64}$"
+    )
+
+
+@frozen
+class Train:
+    """A training recipe: that of the base model, of retraining, and of methods that fine-tune.
+
+    Exactly one of ``steps`` and ``epochs`` is given.
+    """
+
+    steps: int | None = setting(None, doc="length", unit="optimiser steps", gt=0)
+    epochs: float | None = setting(None, doc="length", unit="passes over the data", gt=0)
+    batch_size: int = setting(128, doc="samples of one step", unit="samples", gt=0)
+    optimizer: Use = use("optimizers", "sgd", doc="the optimiser")
+    schedule: Use = use("schedules", "constant", doc="the learning-rate schedule")
+    precision: Literal["fp32", "bf16", "fp16"] = setting(
+        "fp32", doc="arithmetic of forward and backward passes; fp16 scales its loss"
+    )
+    label_smoothing: float = setting(0.0, doc="label smoothing", ge=0, lt=1)
+    class_weights: Literal["none", "balanced"] = setting(
+        "none", doc="weight of a class in the loss; balanced is inverse frequency"
+    )
+    decay_norm_and_bias: bool = setting(
+        True, doc="whether weight decay covers normalisation weights and biases"
+    )
+    clip_norm: float | None = setting(None, doc="bound on the gradient's L2 norm", gt=0)
+    ema: float | None = setting(
+        None, doc="decay of an exponential moving average of the weights, which is kept", gt=0, lt=1
+    )
+    checkpoint: Literal["last", "best_validation", "best_test"] = setting(
+        "last", doc="which weights are kept: the last, or those of the best evaluation"
+    )
+    evaluate_every: int | None = setting(
+        None, doc="steps between evaluations; an epoch when left out", unit="steps", gt=0
+    )
+
+
+@frozen
+class Select:
+    """How a method's candidates in one cell are reduced to one."""
+
+    maximize: str | None = setting(None, doc="expression over metrics, as mean(a, -b)")
+    minimize: str | None = setting(None, doc="expression over metrics")
+
+
+@frozen
+class MethodUse:
+    """One method of a spec: the component, and what the spec does with its candidates."""
+
+    use: Use
+    label: str
+    select: Select | None = None
+    keep: bool = False
+    max_cost: float | None = None
+
+
+@frozen
+class Claim:
+    """A number that the paper states."""
+
+    metric: str = setting(doc="measured name, as in the results")
+    method: str = setting(doc="label of the method")
+    value: float = setting(doc="the paper's number, in ``unit``")
+    unit: Literal["", "%", "points", "s", "h"] = setting("", doc="unit; % is 100 times a share")
+    where: str = setting(doc="place in the paper: table, row, figure, section")
+    over: tuple[str, ...] = setting((), doc="axes that the number is averaged over")
+    at: Mapping[str, Any] = setting(
+        attrs.Factory(dict), doc="value of an axis that the number is for"
+    )
+    tolerance: float = setting(doc="largest deviation that still counts, in ``unit``", ge=0)
+
+
+@frozen
+class Spec:
+    """A paper's protocol at one scale of data and model."""
+
+    harness: Literal[1] = setting(doc="version of the spec language")
+    id: str = setting(doc="name of the spec, unique in specs/", pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
+    version: str = setting(doc="version of the protocol", pattern=r"^\d+\.\d+\.\d+$")
+    note: str = setting("", doc="what a reader should know first")
+    paper: Paper | None = setting(None, doc="the paper; without one the spec is our own")
+    budget: Budget = setting(Budget(), doc="what a run may cost")
+    seeds: tuple[int, ...] = setting((0,), doc="one repetition of every cell for each", ge=0)
+    deterministic: Literal["bitwise", "statistical"] = setting(
+        "bitwise", doc="identical bytes on one type of machine, or fast kernels"
+    )
+    data: Data = setting(doc="data, splits and augmentation")
+    corruption: Use = use("corruptions", "none", doc="what is done to the training data")
+    model: Use = use("models", doc="the architecture")
+    train: Train = setting(doc="how the base model is trained")
+    forget: Use = use("forget_sets", doc="what has to be forgotten")
+    methods: tuple[MethodUse, ...] = setting(doc="unlearning methods to compare")
+    metrics: tuple[Use, ...] = use("metrics", doc="what is measured", many=True)
+    claims: tuple[Claim, ...] = setting((), doc="what the paper states")
+    profiles: Mapping[str, Mapping[str, Any]] = setting(
+        attrs.Factory(dict), doc="named overrides, path to value"
+    )

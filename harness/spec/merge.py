@@ -1,0 +1,164 @@
+"""Documents laid over documents: ``extends``, profiles and ``--set``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+from typing import Any
+
+from harness.spec.places import Document, Path, Place, Problem, SpecError
+from harness.spec.reader import read_file, read_text
+
+MAX_EXTENDS = 10
+
+
+def read_extended(file: FilePath) -> Document:
+    """The document in ``file`` merged over all that it extends. Raises SpecError, UsageError."""
+    return _read(file, _spec_folder(file), (), None)
+
+
+def _spec_folder(file: FilePath) -> FilePath:
+    """The outermost ``specs`` folder above ``file``, or else the folder that holds it."""
+    home = file.resolve().parent
+    folders = [folder for folder in (home, *home.parents) if folder.name == "specs"]
+    return folders[-1] if folders else home
+
+
+def _read(
+    file: FilePath, root: FilePath, above: tuple[FilePath, ...], asked: Problem | None
+) -> Document:
+    document = read_file(file)
+    if not isinstance(document.data, dict):
+        found = "an empty file" if document.data is None else "no mapping"
+        raise SpecError([document.problem((), f"found {found}; a spec is a mapping of keys")])
+    base = document.data.pop("extends", None)
+    if base is None:
+        return document
+    path: Path = ("extends",)
+    if not isinstance(base, str):
+        raise SpecError([document.problem(path, "found no string; the path of a spec is needed")])
+    target = (file.parent / base).resolve()
+    chain = (*above, file.resolve())
+    if not target.is_relative_to(root):
+        what = f"{base!r} leaves the spec folder; only specs below {root.name!r} can be extended"
+        raise SpecError([document.problem(path, what)])
+    if target in chain or len(chain) > MAX_EXTENDS:
+        names = " -> ".join(p.name for p in (*chain, target))
+        raise SpecError([document.problem(path, f"'extends' loops: {names}")])
+    if not target.is_file():
+        raise SpecError([document.problem(path, f"no such spec: {base!r}")])
+    return merge(_read(file.parent / base, root, chain, None), document)
+
+
+def merge(base: Document, over: Document) -> Document:
+    """``over`` laid on ``base``: mappings merge key by key, everything else replaces."""
+    keys, values = dict(base.keys), dict(base.values)
+    data = _merge((), base.data, over.data, over, keys, values)
+    return Document(data, keys, values)
+
+
+def _merge(
+    path: Path,
+    base: Any,
+    over: Any,
+    source: Document,
+    keys: dict[Path, Place],
+    values: dict[Path, Place],
+) -> Any:
+    if not (isinstance(base, dict) and isinstance(over, dict)) or _names_another(base, over):
+        for places in (keys, values):
+            for old in [p for p in places if p[: len(path)] == path and p != path]:
+                del places[old]
+        keys.update({p: at for p, at in source.keys.items() if p[: len(path)] == path})
+        values.update({p: at for p, at in source.values.items() if p[: len(path)] == path})
+        return over
+    merged = dict(base)
+    values[path] = source.place(path)
+    for key, value in over.items():
+        here = (*path, key)
+        keys[here] = source.key_place(here)
+        merged[key] = _merge(here, base.get(key), value, source, keys, values)
+    return merged
+
+
+def _names_another(base: Mapping[str, Any], over: Mapping[str, Any]) -> bool:
+    """Whether ``over`` names another component, whose settings are its own."""
+    return any(key in over and key in base and over[key] != base[key] for key in ("name", "set"))
+
+
+def override(document: Document, path: str, value: Any, places: Document, at: Path) -> Document:
+    """``document`` with the value at the dotted ``path`` replaced.
+
+    ``places`` and ``at`` say where the new value stands. A part of the path is a key, a position in
+    a list, or the label or name of a component in a list. Raises SpecError.
+    """
+    full = _locate(document.data, path, places, at)
+    keys = {}
+    values = {
+        full + p[len(at) :]: place for p, place in places.values.items() if p[: len(at)] == at
+    }
+    keys[full] = places.key_place(at)
+    data = _replace(document.data, full, value)
+    kept_keys = {p: v for p, v in document.keys.items() if p[: len(full)] != full}
+    kept_values = {p: v for p, v in document.values.items() if p[: len(full)] != full}
+    inner = {full + p[len(at) :]: v for p, v in places.keys.items() if p[: len(at)] == at and p != at}
+    return Document(data, {**kept_keys, **keys, **inner}, {**kept_values, **values})
+
+
+def _locate(data: Any, path: str, places: Document, at: Path) -> Path:
+    full: Path = ()
+    for part in path.split("."):
+        if isinstance(data, list):
+            position = _position(data, part)
+            if position is None:
+                known = ", ".join(filter(None, map(_name, data))) or "nothing"
+                what = f"{path!r} does not exist: the list holds {known}, not {part!r}"
+                raise SpecError([Problem(places.key_place(at), at, what)])
+            full, data = (*full, position), data[position]
+        else:
+            full, data = (*full, part), data.get(part) if isinstance(data, dict) else None
+    return full
+
+
+def _position(items: list[Any], part: str) -> int | None:
+    for position, item in enumerate(items):
+        if _name(item) == part or str(position) == part:
+            return position
+    return None
+
+
+def _name(item: Any) -> str | None:
+    if isinstance(item, dict):
+        item = item.get("label") or item.get("name")
+    return item if isinstance(item, str) else None
+
+
+def _replace(data: Any, path: Path, value: Any, parent: str | int = "") -> Any:
+    if not path:
+        return value
+    head, rest = path[0], path[1:]
+    if isinstance(data, list):
+        return [_replace(v, rest, value, head) if i == head else v for i, v in enumerate(data)]
+    if isinstance(data, str):  # a component without settings: now it gets some
+        data = {("set" if parent == "forget" else "name"): data}
+    holder = data if isinstance(data, dict) else {}
+    return {**holder, head: _replace(holder.get(head), rest, value, head)}
+
+
+def apply_profile(document: Document, name: str) -> Document:
+    """``document`` with the overrides of profile ``name``. Raises SpecError."""
+    profiles = document.data.get("profiles") or {}
+    for path, value in profiles[name].items():
+        document = override(document, path, value, document, ("profiles", name, path))
+    return document
+
+
+def apply_set(document: Document, assignment: str) -> Document:
+    """``document`` with one ``path=value`` of the command line. Raises SpecError."""
+    path, equals, text = assignment.partition("=")
+    place = f"--set {assignment}"
+    if not equals or not path.strip():
+        raise SpecError([Problem(Place(place), (), "path=value is needed, as train.steps=100")])
+    value = read_text(text, place)
+    flat = Document(value.data, {(): Place(place)}, {p: Place(place) for p in value.values})
+    return override(document, path.strip(), value.data, flat, ())

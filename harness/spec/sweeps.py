@@ -1,0 +1,66 @@
+"""Sweeps in plain data: where they stand, and the points that they span."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import Any
+
+from harness.spec.blocks import Spec
+from harness.spec.places import Path
+from harness.spec.structure import unstructure_settings
+
+CELL_BLOCKS = ("data", "corruption", "model", "train", "forget")
+Assignment = dict[Path, Any]
+
+
+def sweeps_in(data: Any, path: Path = ()) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Every ``{sweep: [...]}`` in ``data`` with its path, in the order of the data."""
+    if isinstance(data, Mapping):
+        if "sweep" in data:
+            yield path, data
+            return
+        for key, value in data.items():
+            yield from sweeps_in(value, (*path, key))
+    elif isinstance(data, list | tuple):
+        for position, value in enumerate(data):
+            yield from sweeps_in(value, (*path, position))
+
+
+def assignments(data: Any) -> Iterator[Assignment]:
+    """Every point of the sweeps in ``data``: the product, zipped groups advancing together."""
+    groups: dict[Any, list[tuple[Path, tuple[Any, ...]]]] = {}
+    for path, sweep in sweeps_in(data):
+        groups.setdefault(sweep.get("zip") or path, []).append((path, tuple(sweep["sweep"])))
+    dimensions = [
+        [dict(zip((p for p, _ in group), point, strict=True)) for point in zip(*(v for _, v in group), strict=False)]
+        for group in groups.values()
+    ]
+    for combination in product(*dimensions):
+        yield {path: value for part in combination for path, value in part.items()}
+
+
+def substitute(data: Any, assignment: Assignment, path: Path = ()) -> Any:
+    """``data`` with every sweep replaced by its value in ``assignment``."""
+    if path in assignment:
+        return assignment[path]
+    if isinstance(data, Mapping):
+        return {k: substitute(v, assignment, (*path, k)) for k, v in data.items()}
+    if isinstance(data, list | tuple):
+        return [substitute(v, assignment, (*path, i)) for i, v in enumerate(data)]
+    return data
+
+
+def cell_blocks(spec: Spec) -> dict[str, Any]:
+    """The plain data of the blocks whose sweeps are the axes of cells."""
+    return {block: unstructure_settings(getattr(spec, block)) for block in CELL_BLOCKS}
+
+
+def axis_names(spec: Spec) -> dict[str, Path]:
+    """The axes of a spec: the last part of a path where that is unique, else the whole path."""
+    paths = [path for path, _ in sweeps_in(cell_blocks(spec))]
+    last = [str(path[-1]) for path in paths]
+    return {
+        (name if last.count(name) == 1 else ".".join(map(str, path))): path
+        for name, path in zip(last, paths, strict=True)
+    }

@@ -1,0 +1,175 @@
+"""Checks data against the schema and says what is wrong in the user's words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from jsonschema import Draft7Validator
+from jsonschema.exceptions import ValidationError
+
+from harness.components import load
+from harness.errors import nearest
+from harness.spec.places import Document, Path, Problem
+from harness.spec.schema import required_settings, schema
+from harness.spec.structure import name_key
+
+_TYPES = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "a string",
+    "array": "a list",
+    "object": "a mapping",
+    "null": "nothing",
+    "boolean": "true or false",
+}
+_BOUNDS = {
+    "minimum": "at least",
+    "maximum": "at most",
+    "exclusiveMinimum": "more than",
+    "exclusiveMaximum": "less than",
+}
+
+
+@cache
+def _validator() -> Draft7Validator:
+    return Draft7Validator(schema())
+
+
+def problems(document: Document) -> list[Problem]:
+    """Every way in which ``document`` departs from the schema."""
+    return [
+        problem
+        for error in _validator().iter_errors(document.data)
+        for problem in _explain(error, document)
+    ]
+
+
+def _explain(error: ValidationError, document: Document) -> Iterator[Problem]:
+    path: Path = tuple(error.absolute_path)
+    match error.validator:
+        case "anyOf":
+            yield from _explain_choice(error, document)
+        case "additionalProperties":
+            yield from _unknown_keys(error, path, document)
+        case "required":
+            yield from _missing(error, path, document)
+        case _:
+            yield document.problem(path, _message(error))
+
+
+def _unknown_keys(error: ValidationError, path: Path, document: Document) -> Iterator[Problem]:
+    allowed = sorted(error.schema["properties"])
+    for key in sorted(set(error.instance) - set(allowed)):
+        what = f"unknown key {key!r}{nearest(key, allowed)} (allowed: {', '.join(allowed)})"
+        yield document.problem((*path, key), what, at_key=True)
+
+
+def _missing(error: ValidationError, path: Path, document: Document) -> Iterator[Problem]:
+    for key in error.validator_value:
+        if key not in error.instance:
+            doc = error.schema["properties"].get(key, {}).get("description", "")
+            what = f"the required key {key!r} is missing" + (f" ({doc})" if doc else "")
+            yield document.problem(path, what)
+
+
+def _message(error: ValidationError) -> str:
+    found = _shown(error.instance)
+    value = error.validator_value
+    match error.validator:
+        case "type":
+            return f"found {found}; {_TYPES[value]} is needed"
+        case "enum" | "const":
+            words = [value] if error.validator == "const" else value
+            texts = [str(w) for w in words if isinstance(w, str)]
+            hint = nearest(str(error.instance), texts)
+            return f"found {found}{hint} (allowed: {', '.join(map(_shown, words))})"
+        case "pattern":
+            return f"found {found}; it must match {value}"
+        case "minItems":
+            return "an empty list; at least one value is needed" if value == 1 else error.message
+        case bound if bound in _BOUNDS:
+            return f"found {found}; {_BOUNDS[bound]} {value} is allowed"
+    return str(error.message)
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _explain_choice(error: ValidationError, document: Document) -> Iterator[Problem]:
+    """Explain a value that fits no branch by the branch that it was meant for."""
+    kind = _kind_of(error)
+    instance, path = error.instance, tuple(error.absolute_path)
+    if kind:
+        unknown = _unknown_component(kind, instance)
+        if unknown:
+            key = name_key(kind)
+            where = (*path, key) if isinstance(instance, dict) and key in instance else path
+            yield document.problem(where, unknown)
+            return
+    meant = _meant_branch(error)
+    if meant is None:
+        allowed = " or ".join(dict.fromkeys(_accepts(branch) for branch in error.validator_value))
+        yield document.problem(path, f"found {_shown(instance)}; {allowed} is needed")
+        return
+    for cause in error.context or ():
+        if cause.relative_schema_path[0] == meant:
+            yield from _explain(cause, document)
+
+
+def _kind_of(error: ValidationError) -> str | None:
+    for kind, choice in schema()["definitions"].items():
+        if error.schema is choice and "anyOf" in choice:
+            return str(kind)
+    return None
+
+
+def _unknown_component(kind: str, instance: Any) -> str | None:
+    known = load(kind)
+    key = name_key(kind)
+    name = instance.get(key) if isinstance(instance, dict) else instance
+    if isinstance(name, str) and name in known:
+        if isinstance(instance, str):
+            missing = ", ".join(required_settings(known[name].settings))
+            return f"{name!r} needs settings: {missing}; write {{{key}: {name}, ...}}"
+        return None
+    allowed = f"(installed: {', '.join(known)})"
+    if isinstance(name, str):
+        return f"unknown component {name!r}{nearest(name, known)} {allowed}"
+    if isinstance(instance, dict) and key not in instance:
+        return f"the required key {key!r} is missing {allowed}"
+    return f"found {_shown(name)}; the name of a component is needed {allowed}"
+
+
+def _meant_branch(error: ValidationError) -> int | None:
+    """The branch whose type or component name fits the value, when there is exactly one."""
+    fits = [i for i, branch in enumerate(error.validator_value) if _fits(branch, error.instance)]
+    return fits[0] if len(fits) == 1 else None
+
+
+def _fits(branch: Any, instance: Any) -> bool:
+    if isinstance(instance, dict):
+        constants = {
+            key: s["const"] for key, s in branch.get("properties", {}).items() if "const" in s
+        }
+        named = all(instance.get(key) == value for key, value in constants.items())
+        return branch.get("type") == "object" and named or "$ref" in branch
+    kind = branch.get("type")
+    if "enum" in branch or "$ref" in branch:
+        return isinstance(instance, str)
+    if isinstance(instance, bool):
+        return kind == "boolean"
+    fitting = {int: ("integer", "number"), float: ("number",), str: ("string",), list: ("array",)}
+    return kind in fitting.get(type(instance), ())
+
+
+def _accepts(branch: Any) -> str:
+    if "enum" in branch:
+        return "one of " + ", ".join(map(_shown, branch["enum"]))
+    if "sweep" in branch.get("properties", {}):
+        return "a sweep"
+    return _TYPES.get(branch.get("type", ""), "a mapping")
