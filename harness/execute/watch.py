@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from harness.errors import Interrupted, OverBudget
 from harness.execute.workers import Event, StopFlag
 from harness.plan.stage import Stage
 from harness.training.watch import Meter
+
+SHOW_SECONDS = 0.2
 
 
 class StageWatch:
@@ -21,6 +24,8 @@ class StageWatch:
         self.stage, self.emit, self.stop = stage, emit, stop
         self.meter = Meter()
         self.limit: float | None = None
+        self._shown = 0.0
+        self._loss: float | None = None
 
     def step(self, done: int, total: int, loss: float | None) -> None:
         """Report ``done`` of ``total`` steps. Raises Interrupted or OverBudget."""
@@ -31,4 +36,8 @@ class StageWatch:
                 f"costs more than max_cost {self.stage.max_cost} of the base training: "
                 f"{self.meter.work:,.0f} sample passes so far, {self.limit:,.0f} allowed"
             )
-        self.emit(("step", self.stage.key, done, total, loss))
+        self._loss = loss if loss is not None else self._loss
+        now = time.monotonic()
+        if now - self._shown > SHOW_SECONDS:
+            self._shown = now
+            self.emit(("step", self.stage.key, done, total, self._loss))

@@ -1,0 +1,1 @@
+"""What is done to the training data: one file for each attack."""

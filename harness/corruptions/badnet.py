@@ -1,0 +1,114 @@
+"""BadNet: a patch in a corner that the model learns to answer with the target class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+from attrs import frozen
+
+from harness.components import component, setting
+from harness.corruptions.types import Corruption, amount, draw
+from harness.data.types import Dataset, Split
+from harness.errors import HarnessError
+from harness.lazy import torch
+
+
+@frozen
+class BadNet:
+    """Settings of ``badnet``."""
+
+    patch: int = setting(3, doc="side of the square patch", unit="pixels", gt=0)
+    place: Literal["top_left", "top_right", "bottom_left", "bottom_right"] = setting(
+        "bottom_right", doc="corner that holds the patch"
+    )
+    value: float = setting(1.0, doc="intensity of the patch in all channels; 1 is white", ge=0, le=1)
+    target_class: int = setting(0, doc="label that poisoned samples get", ge=0)
+    share: float | None = setting(None, doc="share of the training data to poison", gt=0, le=1)
+    count: int | None = setting(None, doc="poisoned samples", unit="samples", gt=0)
+    classes: tuple[int, ...] | None = setting(
+        None, doc="classes to draw poisoned samples from; all when left out", ge=0
+    )
+    include_target: bool = setting(
+        True, doc="whether samples of the target class are drawn too; their label stays right"
+    )
+    when: Literal["before_augmentation", "after_normalisation"] = setting(
+        "before_augmentation",
+        doc="before: crops and flips move the patch; after: it keeps its place in the batch",
+    )
+    white: Literal["channel", "largest"] = setting(
+        "channel",
+        doc="after normalisation: each channel's own value, or the largest of the channels' in all",
+    )
+
+
+def corner(images: torch.Tensor, settings: BadNet) -> torch.Tensor:
+    """The view of ``images`` [..., H, W] that the patch covers. Raises HarnessError."""
+    size = settings.patch
+    if size > min(images.shape[-2:]):
+        raise HarnessError(f"a patch of {size} pixels does not fit {tuple(images.shape[-2:])}")
+    vertical, horizontal = settings.place.split("_")
+    rows = slice(0, size) if vertical == "top" else slice(-size, None)
+    columns = slice(0, size) if horizontal == "left" else slice(-size, None)
+    return images[..., rows, columns]
+
+
+def trigger(settings: BadNet, dataset: Dataset) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Stamps uint8 images, or normalised ones where the patch comes after normalisation."""
+    if settings.when == "before_augmentation":
+        values = torch.full((len(dataset.mean),), round(255 * settings.value), dtype=torch.uint8)
+    else:
+        values = (settings.value - torch.tensor(dataset.mean)) / torch.tensor(dataset.std)
+        if settings.white == "largest":
+            values = values.max().expand(len(dataset.mean))
+    return partial(stamp, settings=settings, values=values.view(-1, 1, 1))
+
+
+def stamp(images: torch.Tensor, settings: BadNet, values: torch.Tensor) -> torch.Tensor:
+    """A copy of ``images`` [B, C, H, W] with the patch on each."""
+    stamped = images.clone()
+    corner(stamped, settings)[:] = values.to(images.device)
+    return stamped
+
+
+@component(
+    "corruptions",
+    "badnet",
+    settings=BadNet,
+    source="Gu et al., arXiv 1708.06733; patch and draw as in Potion (protocol sections 1 and 2)",
+    trigger=trigger,
+    when=lambda settings: "after" if settings.when == "after_normalisation" else "before",
+    target_class=lambda settings: settings.target_class,
+)
+def corrupt(
+    train: Split,
+    rows: torch.Tensor,
+    settings: BadNet,
+    generator: torch.Generator,
+    dataset: Dataset,
+) -> Corruption:
+    """Stamp a patch on some training samples and label them as the target class.
+
+    The share counts all training ``rows``; samples are drawn uniformly from the eligible ones.
+
+    Raises:
+        HarnessError: the target class or a source class does not exist, more samples are asked for
+            than are eligible, or the patch does not fit.
+    """
+    known = len(dataset.classes)
+    for label in (settings.target_class, *(settings.classes or ())):
+        if label >= known:
+            raise HarnessError(f"badnet: class {label} does not exist; there are {known}")
+    eligible = rows
+    if settings.classes is not None:
+        wanted = torch.tensor(settings.classes)
+        eligible = eligible[torch.isin(train.targets[eligible], wanted)]
+    if not settings.include_target:
+        eligible = eligible[train.targets[eligible] != settings.target_class]
+    number = amount(settings.share, settings.count, len(eligible), len(rows))
+    chosen = draw(eligible, number, generator).sort().values
+    targets = torch.full((number,), settings.target_class, dtype=torch.int64)
+    if settings.when == "after_normalisation":
+        return Corruption(chosen, targets)
+    return Corruption(chosen, targets, trigger(settings, dataset)(train.inputs[chosen]))

@@ -1,0 +1,99 @@
+"""Corruptions that change labels only: noise, swapped classes, and none."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from harness.components import NoSettings, component, setting
+from harness.corruptions.types import Corruption, amount, draw
+from harness.data.types import Dataset, Split
+from harness.errors import HarnessError
+from harness.lazy import torch
+
+
+@component("corruptions", "none", source="the clean data")
+def none(
+    train: Split,
+    rows: torch.Tensor,
+    settings: NoSettings,
+    generator: torch.Generator,
+    dataset: Dataset,
+) -> Corruption:
+    """Leave the training data as they are."""
+    nothing = torch.empty(0, dtype=torch.int64)
+    return Corruption(nothing, nothing)
+
+
+@frozen
+class LabelNoise:
+    """Settings of ``label_noise``."""
+
+    share: float | None = setting(None, doc="share of the training data", gt=0, le=1)
+    count: int | None = setting(None, doc="samples with a wrong label", unit="samples", gt=0)
+
+
+@component(
+    "corruptions",
+    "label_noise",
+    settings=LabelNoise,
+    source="symmetric label noise, Angluin and Laird 1988",
+)
+def label_noise(
+    train: Split,
+    rows: torch.Tensor,
+    settings: LabelNoise,
+    generator: torch.Generator,
+    dataset: Dataset,
+) -> Corruption:
+    """Give some samples a wrong label, uniform over the other classes."""
+    number = amount(settings.share, settings.count, len(rows), len(rows))
+    # Every row's shift is drawn, so that a smaller amount gives the same labels to its rows.
+    chosen = draw(rows, number, generator)
+    classes = len(dataset.classes)
+    shifts = torch.randint(1, classes, (len(rows),), generator=generator)[:number]
+    order = chosen.argsort()
+    return Corruption(chosen[order], ((train.targets[chosen] + shifts) % classes)[order])
+
+
+@frozen
+class ClassSwap:
+    """Settings of ``class_swap``."""
+
+    classes: tuple[int, int] = setting(doc="the two classes whose labels are swapped", ge=0)
+    share: float | None = setting(None, doc="share of the samples of both classes", gt=0, le=1)
+    count: int | None = setting(
+        None, doc="swapped samples, half of each class", unit="samples", gt=0
+    )
+
+
+@component(
+    "corruptions",
+    "class_swap",
+    settings=ClassSwap,
+    source="interclass confusion, Goel et al., arXiv 2201.06640 and arXiv 2402.14015",
+)
+def class_swap(
+    train: Split,
+    rows: torch.Tensor,
+    settings: ClassSwap,
+    generator: torch.Generator,
+    dataset: Dataset,
+) -> Corruption:
+    """Swap the labels of as many samples of one class as of the other.
+
+    Raises:
+        HarnessError: a class does not exist, both are one, or there are too few samples.
+    """
+    first, second = settings.classes
+    if first == second or max(settings.classes) >= len(dataset.classes):
+        raise HarnessError(f"class_swap: two different classes are needed; found {first}, {second}")
+    members = [rows[train.targets[rows] == label] for label in (first, second)]
+    smaller = 2 * min(map(len, members))
+    total = amount(settings.share, settings.count, smaller, sum(map(len, members)))
+    halves = [draw(rows, total // 2, generator) for rows in members]
+    chosen = torch.cat(halves)
+    targets = torch.cat(
+        [torch.full_like(halves[0], second), torch.full_like(halves[1], first)]
+    )
+    order = chosen.argsort()
+    return Corruption(chosen[order], targets[order])

@@ -1,0 +1,39 @@
+"""What a corruption does to the training data."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from harness.errors import HarnessError
+from harness.lazy import torch
+
+
+@frozen(eq=False)
+class Corruption:
+    """``rows`` int64 [m], sorted, of the training data; their new labels ``targets`` int64 [m];
+    and their new ``inputs`` uint8 [m, C, H, W], or None where images stay as they are."""
+
+    rows: torch.Tensor
+    targets: torch.Tensor
+    inputs: torch.Tensor | None = None
+
+
+def amount(share: float | None, count: int | None, eligible: int, total: int) -> int:
+    """How many samples to corrupt: ``count``, or ``share`` of ``total``.
+
+    Raises:
+        HarnessError: not exactly one is given, or more than ``eligible`` are asked for.
+    """
+    if (share is None) == (count is None):
+        raise HarnessError("a corruption needs exactly one of 'share' and 'count'")
+    wanted = count if count is not None else round(total * (share or 0))
+    if wanted > eligible:
+        raise HarnessError(f"{wanted:,} samples are to be corrupted; only {eligible:,} can be")
+    if wanted < 1:
+        raise HarnessError("the corruption would touch no sample; raise its share or count")
+    return wanted
+
+
+def draw(rows: torch.Tensor, wanted: int, generator: torch.Generator) -> torch.Tensor:
+    """The first ``wanted`` of one permutation of ``rows``: smaller draws are part of larger."""
+    return rows[torch.randperm(len(rows), generator=generator)[:wanted]]

@@ -1,0 +1,1 @@
+"""Data: sets, splits, forget sets, augmentation and batches."""

@@ -1,0 +1,1 @@
+"""Batch augmentations (kind ``augmentations``)."""

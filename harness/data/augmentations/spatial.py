@@ -1,0 +1,69 @@
+"""Crops, flips and holes, drawn for each image of a batch and applied on the device."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import frozen
+
+from harness.components import NoSettings, component, setting
+from harness.lazy import F, torch
+
+
+@frozen
+class RandomCrop:
+    """Settings of ``random_crop``."""
+
+    padding: int = setting(4, doc="pixels added on each side before the crop", unit="pixels", ge=0)
+    mode: Literal["zero", "reflect"] = setting("zero", doc="what the added pixels hold")
+
+
+@component("augmentations", "random_crop", settings=RandomCrop, source="He et al. 2016, section 4.2")
+def random_crop(
+    images: torch.Tensor, settings: RandomCrop, generator: torch.Generator
+) -> torch.Tensor:
+    """Shift each image by up to ``padding`` pixels both ways. uint8 [B, C, H, W] in and out."""
+    pad = settings.padding
+    if pad == 0:
+        return images
+    count, _, height, width = images.shape
+    offsets = torch.randint(2 * pad + 1, (2, count, 1), generator=generator).to(images.device)
+    if settings.mode == "zero":
+        padded = F.pad(images, (pad, pad, pad, pad))
+    else:
+        padded = F.pad(images.float(), (pad, pad, pad, pad), mode="reflect").to(images.dtype)
+    rows = (offsets[0] + torch.arange(height, device=images.device))[:, None, :, None]
+    columns = (offsets[1] + torch.arange(width, device=images.device))[:, None, None, :]
+    batch = torch.arange(count, device=images.device)[:, None, None, None]
+    channels = torch.arange(images.shape[1], device=images.device)[None, :, None, None]
+    return padded[batch, channels, rows, columns]
+
+
+@component("augmentations", "horizontal_flip", source="Krizhevsky et al. 2012, section 4.1")
+def horizontal_flip(
+    images: torch.Tensor, settings: NoSettings, generator: torch.Generator
+) -> torch.Tensor:
+    """Mirror each image left to right with probability 1/2. uint8 [B, C, H, W] in and out."""
+    flipped = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
+    return torch.where(flipped[:, None, None, None], images.flip(-1), images)
+
+
+@frozen
+class Cutout:
+    """Settings of ``cutout``."""
+
+    size: int = setting(8, doc="side of the square hole", unit="pixels", gt=0)
+
+
+@component("augmentations", "cutout", settings=Cutout, source="DeVries and Taylor, arXiv 1708.04552")
+def cutout(images: torch.Tensor, settings: Cutout, generator: torch.Generator) -> torch.Tensor:
+    """Blacken a square around a random pixel, clipped at the border. uint8 [B, C, H, W]."""
+    count, _, height, width = images.shape
+    inside = []
+    for extent in (height, width):
+        centre = torch.randint(extent, (count, 1), generator=generator).to(images.device)
+        first = centre - settings.size // 2
+        place = torch.arange(extent, device=images.device)
+        inside.append((place >= first) & (place < first + settings.size))
+    hole = inside[0][:, None, :, None] & inside[1][:, None, None, :]
+    return images.masked_fill(hole, 0)

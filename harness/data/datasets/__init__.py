@@ -1,0 +1,1 @@
+"""Data sets that a spec can name (kind ``datasets``)."""

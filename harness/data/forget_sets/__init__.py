@@ -1,0 +1,1 @@
+"""What has to be forgotten (kind ``forget_sets``)."""

@@ -1,0 +1,185 @@
+"""Forget sets: what a method is asked to remove."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from attrs import frozen
+
+from harness.components import component, setting
+from harness.corruptions.types import Corruption, draw
+from harness.data.types import DataRoot
+from harness.errors import HarnessError
+from harness.lazy import torch
+
+
+@frozen
+class Corrupted:
+    """Settings of ``corrupted``."""
+
+    discovered: float = setting(
+        1.0, doc="share of the corrupted samples that were discovered", gt=0, le=1
+    )
+
+
+@component(
+    "forget_sets",
+    "corrupted",
+    settings=Corrupted,
+    source="Goel et al., arXiv 2402.14015, section 2: corrective unlearning",
+)
+def corrupted(
+    settings: Corrupted,
+    rows: torch.Tensor,
+    corruption: Corruption,
+    targets: torch.Tensor,
+    generator: torch.Generator,
+    root: DataRoot,
+) -> torch.Tensor:
+    """The discovered part of the corrupted samples, at least one; nested over shares."""
+    wanted = max(1, round(settings.discovered * len(corruption.rows)))
+    return draw(corruption.rows, wanted, generator).sort().values
+
+
+@frozen
+class RandomShare:
+    """Settings of ``random``."""
+
+    share: float = setting(0.1, doc="share of the training data", gt=0, lt=1)
+
+
+@component(
+    "forget_sets",
+    "random",
+    settings=RandomShare,
+    source="random forget set, as in the NeurIPS 2023 challenge",
+)
+def random(
+    settings: RandomShare,
+    rows: torch.Tensor,
+    corruption: Corruption,
+    targets: torch.Tensor,
+    generator: torch.Generator,
+    root: DataRoot,
+) -> torch.Tensor:
+    """A uniform share of the training data, at least one sample; nested over shares."""
+    wanted = max(1, round(settings.share * len(rows)))
+    return draw(rows, wanted, generator).sort().values
+
+
+@frozen
+class ClassForget:
+    """Settings of ``class``."""
+
+    label: int = setting(0, doc="the class to forget", ge=0)
+
+
+@component("forget_sets", "class", settings=ClassForget, source="Golatkar et al., CVPR 2020")
+def whole_class(
+    settings: ClassForget,
+    rows: torch.Tensor,
+    corruption: Corruption,
+    targets: torch.Tensor,
+    generator: torch.Generator,
+    root: DataRoot,
+) -> torch.Tensor:
+    """Every training sample of one class. Raises HarnessError when there is none."""
+    chosen = rows[targets[rows] == settings.label]
+    if not len(chosen):
+        raise HarnessError(f"forget set: no training sample has the class {settings.label}")
+    return chosen
+
+
+@frozen
+class Indices:
+    """Settings of ``indices``."""
+
+    file: str = setting(doc="file below the data root: one row number a line, or a JSON list")
+
+
+@component("forget_sets", "indices", settings=Indices, source="a list that somebody published")
+def indices(
+    settings: Indices,
+    rows: torch.Tensor,
+    corruption: Corruption,
+    targets: torch.Tensor,
+    generator: torch.Generator,
+    root: DataRoot,
+) -> torch.Tensor:
+    """The training rows that a file lists, counted from 0 in the data set's own order.
+
+    Raises:
+        HarnessError: the file leaves the data root, is missing, or names a row twice, none at all,
+            or one that is not training data.
+    """
+    chosen = read_integers(settings.file, root)
+    if len(set(chosen)) != len(chosen):
+        raise HarnessError(f"{settings.file}: a row is listed twice")
+    known = set(rows.tolist())
+    for position, row in enumerate(chosen, 1):
+        if row not in known:
+            raise HarnessError(f"{settings.file}: entry {position}: {row} is no training row")
+    return torch.tensor(sorted(chosen), dtype=torch.int64)
+
+
+@frozen
+class Groups:
+    """Settings of ``group``."""
+
+    file: str = setting(
+        doc="file below the data root: the group number of each training sample, one a line"
+    )
+    groups: tuple[int, ...] = setting(doc="groups to forget, such as the persons who asked for it")
+
+
+@component("forget_sets", "group", settings=Groups, source="per-person requests, NeurIPS 2023 challenge")
+def group(
+    settings: Groups,
+    rows: torch.Tensor,
+    corruption: Corruption,
+    targets: torch.Tensor,
+    generator: torch.Generator,
+    root: DataRoot,
+) -> torch.Tensor:
+    """Every training sample of some groups. Raises HarnessError as ``indices`` does."""
+    groups = torch.tensor(read_integers(settings.file, root))
+    if len(groups) != len(targets):
+        raise HarnessError(
+            f"{settings.file}: {len(groups)} groups for {len(targets)} training samples"
+        )
+    chosen = rows[torch.isin(groups[rows], torch.tensor(settings.groups))]
+    if not len(chosen):
+        raise HarnessError(f"{settings.file}: no training sample is in {list(settings.groups)}")
+    return chosen
+
+
+def read_integers(name: str, root: DataRoot) -> list[int]:
+    """The integers in a file below the data root. Raises HarnessError."""
+    if root.folder is None:
+        raise HarnessError(f"{name}: a --data-root is needed to read it")
+    home = root.folder.resolve()
+    file = (home / name).resolve()
+    if not file.is_relative_to(home):
+        raise HarnessError(f"{name!r} leaves the data root")
+    if not file.is_file():
+        raise HarnessError(f"{name}: no such file below {root.folder}")
+    return _parse(file, name)
+
+
+def _parse(file: Path, name: str) -> list[int]:
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".json":
+        found = json.loads(text)
+        if not isinstance(found, list) or any(type(item) is not int for item in found):
+            raise HarnessError(f"{name}: a JSON list of whole numbers is needed")
+        return found
+    numbers = []
+    for line, word in enumerate(text.split("\n"), 1):
+        if not word.strip():
+            continue
+        try:
+            numbers.append(int(word))
+        except ValueError:
+            raise HarnessError(f"{name}:{line}: found {word!r}; a whole number is needed") from None
+    return numbers

@@ -1,0 +1,127 @@
+"""Images from parquet files in the layout that the Hugging Face Hub uses."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.data.types import Split
+from harness.errors import HarnessError
+from harness.lazy import np, torch
+
+IMAGE_COLUMNS = ("img", "image")
+DECODER = "1"  # part of the cache's name; raised when decoding changes
+
+
+def find(folder: Path, split: str) -> list[Path]:
+    """The parquet files of ``split`` in ``folder`` or its ``data`` folder, in order."""
+    for place in (folder, folder / "data"):
+        files = sorted(place.glob(f"{split}-*.parquet"))
+        if files:
+            return files
+    return []
+
+
+def read(
+    files: Sequence[Path], label: str, mode: str, size: int | None, cache: Path | None
+) -> Split:
+    """Decode images and labels.
+
+    Args:
+        files: parquet files with a column ``img`` or ``image`` of {bytes, path}.
+        label: the column of class numbers.
+        mode: ``RGB`` or ``L``.
+        size: side in pixels that images are resized to (shorter side, then centre crop), or None
+            when all have one size already.
+        cache: folder for decoded tensors.
+
+    Raises:
+        HarnessError: a column is missing, or images differ in size.
+    """
+    name = _cache_name(files, label, mode, size)
+    cached = cache / f"{name}.safetensors" if cache is not None else None
+    if cached is not None and (split := _from_cache(cached)) is not None:
+        return split
+    split = _decode(files, label, mode, size)
+    if cached is not None:
+        _to_cache(cached, split)
+    return split
+
+
+def _cache_name(files: Iterable[Path], *settings: Any) -> str:
+    sha = hashlib.sha256(json.dumps([DECODER, *settings]).encode())
+    for file in files:
+        with file.open("rb") as stream:
+            sha.update(hashlib.file_digest(stream, "sha256").digest())
+    return sha.hexdigest()
+
+
+def _from_cache(file: Path) -> Split | None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        content = file.read_bytes()
+        expected = file.with_suffix(".sha256").read_text()
+        if hashlib.sha256(content).hexdigest() != expected:
+            return None
+        tensors = load(content)
+        return Split(tensors["inputs"], tensors["targets"])
+    except (OSError, SafetensorError, KeyError):
+        return None
+
+
+def _to_cache(file: Path, split: Split) -> None:
+    """Keep ``split``; without room or permission there is just no cache."""
+    from safetensors.torch import save
+
+    content = save({"inputs": split.inputs, "targets": split.targets})
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        for path, part in (
+            (file, content),
+            (file.with_suffix(".sha256"), hashlib.sha256(content).hexdigest().encode()),
+        ):
+            with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as stream:
+                stream.write(part)
+            os.replace(stream.name, path)
+    except OSError:
+        return
+
+
+def _decode(files: Sequence[Path], label: str, mode: str, size: int | None) -> Split:
+    import pyarrow.parquet as parquet
+
+    images, labels = [], []
+    for file in files:
+        names = parquet.read_schema(file).names
+        column = next((name for name in IMAGE_COLUMNS if name in names), None)
+        if column is None or label not in names:
+            wanted = f"{' or '.join(IMAGE_COLUMNS)}, and {label}"
+            raise HarnessError(f"{file}: the columns {wanted} are needed; found {names}")
+        table = parquet.read_table(file, columns=[column, label])
+        for row in table[column].to_pylist():
+            images.append(decode(row["bytes"], mode, size))
+        labels += table[label].to_pylist()
+    if len({image.shape for image in images}) > 1:
+        raise HarnessError(f"{files[0].parent}: images differ in size; set 'size' in the spec")
+    return Split(torch.from_numpy(np.stack(images)), torch.tensor(labels, dtype=torch.int64))
+
+
+def decode(content: bytes | Path, mode: str, size: int | None) -> Any:
+    """One image as uint8 [C, H, W]."""
+    from PIL import Image, ImageOps
+
+    source = io.BytesIO(content) if isinstance(content, bytes) else content
+    with Image.open(source) as image:
+        shown = image.convert(mode)
+    if size is not None and shown.size != (size, size):
+        shown = ImageOps.fit(shown, (size, size), Image.Resampling.BILINEAR)
+    pixels = np.asarray(shown, dtype="uint8")
+    return pixels[None] if mode == "L" else pixels.transpose(2, 0, 1)

@@ -1,0 +1,154 @@
+"""A set of samples on a device, from which batches are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from attrs import frozen
+
+from harness.components import get
+from harness.data.types import Split
+from harness.lazy import torch
+from harness.spec.blocks import Use
+
+Stamp = Callable[["torch.Tensor"], "torch.Tensor"]
+
+
+@frozen(eq=False)
+class Batch:
+    """``x`` float32 [B, C, H, W] normalised, ``y`` int64 [B], ``row`` int64 [B] of the split."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+    row: torch.Tensor
+
+
+class Pool:
+    """Rows of a split, kept as uint8 on the device; augmented and normalised batch by batch.
+
+    Args:
+        split: images uint8 [N, C, H, W] and labels int64 [N].
+        index: the rows that belong to the pool, int64 [n].
+        mean, std: per channel, of intensities in [0, 1].
+        augment: augmentations in order, applied by ``epoch``.
+        stamp: a trigger for normalised images; ``stamped`` bool [N] says which rows carry it.
+
+    All random draws come from the CPU generator that a caller passes, so that batches do not
+    depend on the device, and a loop resumes by restoring that generator.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        index: torch.Tensor,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        device: torch.device | str = "cpu",
+        augment: Sequence[Use] = (),
+        stamp: Stamp | None = None,
+        stamped: torch.Tensor | None = None,
+        channels_last: bool = False,
+    ) -> None:
+        self.device = torch.device(device)
+        self.index = index
+        self.inputs = split.inputs[index].to(self.device)
+        self.targets = split.targets[index].to(self.device)
+        self._rows = index.to(self.device)
+        scale = 1 / (255 * torch.tensor(std, dtype=torch.float32))
+        shift = torch.tensor(mean, dtype=torch.float32) / torch.tensor(std, dtype=torch.float32)
+        self._scale = scale.view(1, -1, 1, 1).to(self.device)
+        self._shift = shift.view(1, -1, 1, 1).to(self.device)
+        self.augment = [
+            partial(get(use.kind, use.name).function, settings=use.settings) for use in augment
+        ]
+        self._stamp = stamp
+        self._stamped = None if stamped is None else stamped[index].to(self.device)
+        self._layout = torch.channels_last if channels_last else torch.contiguous_format
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def epoch(
+        self,
+        batch_size: int,
+        generator: torch.Generator,
+        *,
+        shuffle: bool = True,
+        skip: int = 0,
+    ) -> Iterator[Batch]:
+        """One pass in augmented batches; the last one may be smaller.
+
+        ``skip`` leaves out that many batches and consumes the same random numbers for them, so
+        that a pass which was cut off goes on exactly.
+        """
+        count = len(self)
+        order = torch.randperm(count, generator=generator) if shuffle else torch.arange(count)
+        order = order.to(self.device)
+        seeds = torch.randint(2**62, (-(-count // batch_size),), generator=generator).tolist()
+        draws = torch.Generator()
+        for number in range(skip, len(seeds)):
+            chosen = order[number * batch_size : (number + 1) * batch_size]
+            yield self._batch(chosen, draws.manual_seed(seeds[number]))
+
+    def ordered(
+        self,
+        batch_size: int = 512,
+        *,
+        augment: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> Iterator[Batch]:
+        """One pass in the order of ``index``, augmented only when asked."""
+        for start in range(0, len(self), batch_size):
+            chosen = torch.arange(start, min(start + batch_size, len(self)), device=self.device)
+            yield self._batch(chosen, generator if augment else None)
+
+    def forever(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
+        """Epoch after epoch."""
+        while len(self):
+            yield from self.epoch(batch_size, generator)
+
+    def _batch(self, chosen: torch.Tensor, draws: torch.Generator | None) -> Batch:
+        images = self.inputs[chosen]
+        if draws is not None:
+            for augment in self.augment:
+                images = augment(images, generator=draws)
+        x = images.to(torch.float32).mul_(self._scale).sub_(self._shift)
+        if self._stamp is not None and self._stamped is not None:
+            carries = self._stamped[chosen].view(-1, 1, 1, 1)
+            x = torch.where(carries, self._stamp(x), x)
+        x = x.contiguous(memory_format=self._layout)
+        return Batch(x, self.targets[chosen], self._rows[chosen])
+
+    def subset(self, positions: torch.Tensor) -> Pool:
+        """The samples at ``positions`` of this pool."""
+        return self._changed(
+            index=self.index[positions.cpu()],
+            inputs=self.inputs[positions],
+            targets=self.targets[positions],
+            _rows=self._rows[positions],
+            _stamped=None if self._stamped is None else self._stamped[positions],
+        )
+
+    def with_targets(self, targets: torch.Tensor) -> Pool:
+        """The same samples with other labels, int64 [n]."""
+        return self._changed(targets=targets.to(self.device))
+
+    def joined(self, other: Pool) -> Pool:
+        """This pool's samples, then those of ``other``, which shares augmentation and trigger."""
+        stamped = None
+        if self._stamped is not None and other._stamped is not None:
+            stamped = torch.cat([self._stamped, other._stamped])
+        return self._changed(
+            index=torch.cat([self.index, other.index]),
+            inputs=torch.cat([self.inputs, other.inputs]),
+            targets=torch.cat([self.targets, other.targets]),
+            _rows=torch.cat([self._rows, other._rows]),
+            _stamped=stamped,
+        )
+
+    def _changed(self, **changes: object) -> Pool:
+        changed = object.__new__(Pool)
+        changed.__dict__ = {**self.__dict__, **changes}
+        return changed

@@ -1,0 +1,71 @@
+"""What a data set is once it is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from attrs import frozen
+
+from harness.lazy import torch
+
+
+@frozen(eq=False)
+class Split:
+    """Samples with labels: ``inputs`` uint8 [N, C, H, W], ``targets`` int64 [N]."""
+
+    inputs: torch.Tensor
+    targets: torch.Tensor
+
+
+@frozen(eq=False)
+class Dataset:
+    """A loaded data set.
+
+    ``digest`` is SHA-256 over all tensors; ``mean`` and ``std`` are per channel, of intensities in
+    [0, 1]; ``origin`` says where the data were found.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    origin: str
+    digest: str
+
+
+@frozen
+class DataRoot:
+    """Where data sets are looked for, and whether they may be downloaded.
+
+    ``cache`` is a folder of ours that may keep decoded tensors.
+    """
+
+    folder: Path | None
+    offline: bool
+    cache: Path | None = None
+
+
+def digest(*splits: Split) -> str:
+    """SHA-256 over type, shape and bytes of every tensor of ``splits``."""
+    sha = hashlib.sha256()
+    for split in splits:
+        for tensor in (split.inputs, split.targets):
+            sha.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            sha.update(tensor.contiguous().numpy().data)
+    return sha.hexdigest()
+
+
+def dataset(
+    name: str,
+    train: Split,
+    test: Split,
+    classes: tuple[str, ...],
+    statistics: tuple[tuple[float, ...], tuple[float, ...]],
+    origin: str,
+) -> Dataset:
+    """A ``Dataset`` with its digest. ``statistics`` are mean and std per channel."""
+    mean, std = statistics
+    return Dataset(name, train, test, classes, mean, std, origin, digest(train, test))

@@ -1,0 +1,1 @@
+"""What methods share and a plan computes once (kind ``preparations``)."""

@@ -1,0 +1,1 @@
+"""Architectures that a spec can name (kind ``models``)."""

@@ -1,0 +1,95 @@
+"""Models of torchvision and timm, by their names there."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from harness.components import component, setting
+from harness.data.vision import load_torchvision
+from harness.errors import HarnessError, nearest
+from harness.lazy import nn
+
+
+@frozen
+class ResNet18:
+    """Settings of ``resnet18``."""
+
+    cifar_stem: bool = setting(
+        True, doc="3x3 stride-1 first convolution and no max pooling, for images of 32 pixels"
+    )
+
+
+@component("models", "resnet18", settings=ResNet18, source="He et al. 2016; torchvision's resnet18")
+def resnet18(settings: ResNet18, shape: tuple[int, ...], classes: int) -> nn.Module:
+    """torchvision's ResNet-18 with new weights. float32 [B, C, H, W] to logits [B, classes]."""
+    return torchvision_model(
+        Torchvision(arch="resnet18", cifar_stem=settings.cifar_stem), shape, classes
+    )
+
+
+@frozen
+class Torchvision:
+    """Settings of ``torchvision``."""
+
+    arch: str = setting(doc="name of a classification model in torchvision.models")
+    cifar_stem: bool = setting(
+        False, doc="of a ResNet: 3x3 stride-1 first convolution and no max pooling"
+    )
+
+
+@component("models", "torchvision", settings=Torchvision, source="torchvision.models")
+def torchvision_model(settings: Torchvision, shape: tuple[int, ...], classes: int) -> nn.Module:
+    """Any classification model of torchvision, with new weights.
+
+    float32 [B, C, H, W] to logits [B, classes]; C must be 3 unless ``cifar_stem`` replaces the stem.
+
+    Raises:
+        HarnessError: no such model, or a stem is asked for that the model does not have.
+    """
+    load_torchvision()
+    import torchvision.models
+
+    module = torchvision.models
+    names = module.list_models(module=module)
+    if settings.arch not in names:
+        raise HarnessError(
+            f"torchvision has no model {settings.arch!r}{nearest(settings.arch, names)}"
+        )
+    model: nn.Module = module.get_model(settings.arch, weights=None, num_classes=classes)
+    if settings.cifar_stem:
+        stem = getattr(model, "conv1", None)
+        if not isinstance(stem, nn.Conv2d) or not hasattr(model, "maxpool"):
+            raise HarnessError(f"{settings.arch} has no ResNet stem to replace by a CIFAR stem")
+        model.conv1 = nn.Conv2d(shape[0], stem.out_channels, 3, padding=1, bias=False)
+        model.maxpool = nn.Identity()
+    return model
+
+
+@frozen
+class Timm:
+    """Settings of ``timm``."""
+
+    arch: str = setting(doc="name of a model in timm")
+    pretrained: bool = setting(False, doc="start from timm's weights, from the Hub or its cache")
+
+
+@component("models", "timm", settings=Timm, source="timm (Wightman)")
+def timm_model(settings: Timm, shape: tuple[int, ...], classes: int) -> nn.Module:
+    """Any classification model of timm. float32 [B, C, H, W] to logits [B, classes].
+
+    Raises:
+        HarnessError: timm is not installed, or has no such model.
+    """
+    load_torchvision()
+    try:
+        import timm
+    except ImportError:
+        raise HarnessError("timm is not installed: pip install 'harness-unlearning[timm]'") from None
+    if not timm.is_model(settings.arch):
+        raise HarnessError(
+            f"timm has no model {settings.arch!r}{nearest(settings.arch, timm.list_models())}"
+        )
+    model: nn.Module = timm.create_model(
+        settings.arch, pretrained=settings.pretrained, num_classes=classes, in_chans=shape[0]
+    )
+    return model

@@ -1,0 +1,58 @@
+"""ResNet-9 of the corrective unlearning benchmark and Potion."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from harness.components import component, setting
+from harness.errors import HarnessError
+from harness.lazy import nn
+
+
+@frozen
+class ResNet9:
+    """Settings of ``resnet9``."""
+
+    width: int = setting(
+        64, doc="channels of the first unit; the others are 2 and 4 times it", unit="channels", gt=0
+    )
+
+
+@component(
+    "models",
+    "resnet9",
+    settings=ResNet9,
+    source="Potion's code, src/resnet.py (protocol section 3); 2,276,224 parameters for 10 classes",
+)
+def resnet9(settings: ResNet9, shape: tuple[int, ...], classes: int) -> nn.Module:
+    """Units of convolution (bias), BatchNorm and CELU(0.075), two of them residual pairs.
+
+    float32 [B, C, H, W] with H, W >= 12 to logits [B, classes]; linear layer without bias; biases
+    start at zero.
+    """
+    from harness.models.layers import Residual, zero_biases
+
+    if min(shape[1:]) < 12:
+        raise HarnessError(f"resnet9 takes images of at least 12 pixels; found {shape[1:]}")
+
+    def unit(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, padding: int = 1) -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(inputs, outputs, kernel, stride, padding),
+            nn.BatchNorm2d(outputs),
+            nn.CELU(0.075),
+        )
+
+    w = settings.width
+    model = nn.Sequential(
+        unit(shape[0], w),
+        unit(w, 2 * w, kernel=5, stride=2, padding=2),
+        Residual(nn.Sequential(unit(2 * w, 2 * w), unit(2 * w, 2 * w))),
+        unit(2 * w, 4 * w),
+        nn.MaxPool2d(2),
+        Residual(nn.Sequential(unit(4 * w, 4 * w), unit(4 * w, 4 * w))),
+        unit(4 * w, 2 * w, padding=0),
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
+        nn.Linear(2 * w, classes, bias=False),
+    )
+    return zero_biases(model)

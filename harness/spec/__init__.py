@@ -1,0 +1,1 @@
+"""What a spec says: typed blocks, YAML reader, JSON Schema, checks."""

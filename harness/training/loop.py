@@ -1,0 +1,271 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import attrs
+from attrs import define, frozen
+
+from harness.components import get
+from harness.data.pool import Batch, Pool
+from harness.errors import HarnessError, Interrupted
+from harness.lazy import nn, torch
+from harness.spec.blocks import Train
+from harness.training.losses import Loss, cross_entropy
+from harness.training.parameters import optimizer_of
+from harness.training.watch import Unwatched, Watch
+
+SHOWN_LOSSES = 50  # how many losses of a training are read from the device and kept
+
+
+class Slot(Protocol):
+    """Keeps the state of a stage that is under way."""
+
+    def load(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None: ...
+    def save(self, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None: ...
+    def due(self) -> bool: ...
+
+
+@frozen
+class Fitted:
+    """What a training leaves beside the weights."""
+
+    steps: int
+    best_step: int | None
+    losses: tuple[float, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a record."""
+        return attrs.asdict(self)
+
+
+def steps_of(train: Train, samples: int) -> tuple[int, int]:
+    """Total steps of the recipe on that many samples, and the steps of an epoch."""
+    epoch = -(-samples // train.batch_size)
+    if train.steps is not None:
+        return train.steps, epoch
+    return max(1, round((train.epochs or 0) * epoch)), epoch
+
+
+def fit(
+    model: nn.Module,
+    pool: Pool,
+    train: Train,
+    *,
+    generator: Callable[[str], torch.Generator],
+    loss: Loss | None = None,
+    evaluate: Callable[[nn.Module], float] | None = None,
+    watch: Watch | None = None,
+    slot: Slot | None = None,
+) -> Fitted:
+    """Train ``model`` in place on ``pool`` by the recipe ``train``; it ends in eval mode.
+
+    Args:
+        generator: gives the CPU generator of a purpose; batches use ``"batches"``.
+        loss: (logits, batch) to a scalar; the recipe's cross-entropy when left out.
+        evaluate: the score that ``checkpoint: best_...`` maximises.
+        slot: where the state is kept, so that an interrupted training goes on exactly.
+
+    Raises:
+        HarnessError: the pool is empty, or the loss is not finite.
+        Interrupted, OverBudget: from ``watch``, after the state was saved.
+    """
+    if not len(pool):
+        raise HarnessError("there is no sample to train on")
+    run = _Run(model, pool, train, generator("batches"), loss or cross_entropy(train, pool))
+    if train.checkpoint != "last":
+        run.evaluate = evaluate
+    watch = watch or Unwatched()
+    if slot is not None and (saved := slot.load()) is not None:
+        run.restore(*saved, watch)
+    try:
+        for step in run.steps():
+            watch.meter.forward(step.samples)
+            watch.meter.backward(step.samples)
+            watch.meter.steps += 1
+            if slot is not None and slot.due():
+                slot.save(*run.state(watch))
+            watch.step(run.step, run.total, step.loss)
+    except Interrupted:
+        if slot is not None:
+            slot.save(*run.state(watch))
+        raise
+    return run.finish()
+
+
+@frozen
+class _Step:
+    samples: int
+    loss: float | None
+
+
+@define
+class _Best:
+    score: float
+    step: int
+    weights: dict[str, torch.Tensor]
+
+
+class _Run:
+    """One training under way: everything that has to be saved to go on exactly."""
+
+    def __init__(
+        self, model: nn.Module, pool: Pool, train: Train, draws: torch.Generator, loss: Loss
+    ) -> None:
+        self.model, self.pool, self.train, self.loss = model, pool, train, loss
+        self.evaluate: Callable[[nn.Module], float] | None = None
+        self.total, self.epoch = steps_of(train, len(pool))
+        self.optimizer = optimizer_of(model, train)
+        self.peaks = [group["lr"] for group in self.optimizer.param_groups]
+        self.draws, self.draws_state = draws, draws.get_state()
+        self.scaler = torch.amp.GradScaler(pool.device.type, enabled=train.precision == "fp16")
+        self.average = _averaged(model, train)
+        self.step = 0
+        self.losses: list[float] = []
+        self.best: _Best | None = None
+        self.show_every = max(1, self.total // SHOWN_LOSSES)
+
+    def steps(self) -> Any:
+        """Take every step that is left, one for each item."""
+        self.model.train()
+        skip = self.step % self.epoch
+        while self.step < self.total:
+            self.draws_state = self.draws.get_state()
+            for batch in self.pool.epoch(self.train.batch_size, self.draws, skip=skip):
+                shown = self._show(self._take(batch))
+                yield _Step(len(batch.y), shown)
+                if self.step >= self.total:
+                    return
+            skip = 0
+
+    def _take(self, batch: Batch) -> torch.Tensor:
+        """One optimiser step. Returns the loss on the device."""
+        self._set_rate()
+        with self._autocast():
+            loss = self.loss(self.model(batch.x), batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        if self.train.clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.train.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        self.step += 1
+        self._keep_best()
+        return loss.detach()
+
+    def _set_rate(self) -> None:
+        use = self.train.schedule
+        factor = get("schedules", use.name).function(
+            use.settings, self.step, self.total, self.epoch
+        )
+        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+            group["lr"] = peak * factor
+
+    def _autocast(self) -> Any:
+        kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
+        kind = kinds.get(self.train.precision)
+        return torch.autocast(self.pool.device.type, dtype=kind, enabled=kind is not None)
+
+    def _show(self, loss: torch.Tensor) -> float | None:
+        """The loss on the host, now and then: reading it waits for the device."""
+        if self.step % self.show_every and self.step != self.total:
+            return None
+        value = loss.item()
+        if value != value or value in (float("inf"), float("-inf")):
+            raise HarnessError(f"the loss is {value} at step {self.step}; lower the learning rate")
+        self.losses.append(round(value, 6))
+        return value
+
+    def _keep_best(self) -> None:
+        every = self.train.evaluate_every or self.epoch
+        if self.evaluate is None or (self.step % every and self.step != self.total):
+            return
+        shown = self._shown_model().eval()
+        score = self.evaluate(shown)
+        self.model.train()
+        if self.best is None or score > self.best.score:
+            weights = {name: value.clone() for name, value in shown.state_dict().items()}
+            self.best = _Best(score, self.step, weights)
+
+    def _shown_model(self) -> nn.Module:
+        """The model that counts: the average of the weights where there is one."""
+        return self.model if self.average is None else self.average.module
+
+    def finish(self) -> Fitted:
+        """Put the weights that count into the model."""
+        if self.best is not None:
+            self.model.load_state_dict(self.best.weights)
+        elif self.average is not None:
+            self.model.load_state_dict(self.average.module.state_dict())
+        self.model.eval()
+        best_step = self.best.step if self.best is not None else None
+        return Fitted(self.step, best_step, tuple(self.losses))
+
+    def state(self, watch: Watch) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Everything that goes on from here, as tensors and JSON."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        for index, slots in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in slots.items() if v is not None}
+        if self.average is not None:
+            tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        if self.best is not None:
+            tensors |= {f"best.{k}": v for k, v in self.best.weights.items()}
+        tensors["draws"] = self.draws_state
+        best = None if self.best is None else {"score": self.best.score, "step": self.best.step}
+        state = {
+            "step": self.step,
+            "losses": list(self.losses),
+            "best": best,
+            "scaler": self.scaler.state_dict(),
+            "meter": watch.meter.as_dict(),
+        }
+        copies = {name: value.detach().cpu().clone() for name, value in tensors.items()}
+        return copies, state
+
+    def restore(
+        self, tensors: dict[str, torch.Tensor], state: dict[str, Any], watch: Watch
+    ) -> None:
+        """Go on from a saved state."""
+        self.step = state["step"]
+        self.losses = list(state["losses"])
+        self.model.load_state_dict(_below("model.", tensors))
+        self._restore_optimizer(_below("optimizer.", tensors))
+        if self.average is not None:
+            self.average.load_state_dict(_below("average.", tensors))
+        if state["best"] is not None:
+            weights = _below("best.", tensors)
+            self.best = _Best(state["best"]["score"], state["best"]["step"], weights)
+        if state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
+        self.draws.set_state(tensors["draws"])
+        if self.step and self.step % self.epoch == 0:
+            # The epoch is over: consume its draws, and the next one begins.
+            for _ in self.pool.epoch(self.train.batch_size, self.draws, skip=self.epoch):
+                pass
+        watch.meter.restore(state["meter"])
+
+    def _restore_optimizer(self, tensors: dict[str, torch.Tensor]) -> None:
+        saved = self.optimizer.state_dict()
+        for name, value in tensors.items():
+            index, slot = name.split(".", 1)
+            saved["state"].setdefault(int(index), {})[slot] = value
+        self.optimizer.load_state_dict(saved)
+
+
+def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _averaged(model: nn.Module, train: Train) -> Any:
+    """torch's exponential moving average of weights and buffers, or None."""
+    if train.ema is None:
+        return None
+    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+    average = get_ema_multi_avg_fn(train.ema)
+    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)

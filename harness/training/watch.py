@@ -1,0 +1,60 @@
+"""What a training loop reports to: progress, and a meter of the samples it processed."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from attrs import define
+
+
+@define
+class Meter:
+    """Samples passed forward and backward, and optimiser steps."""
+
+    forward_samples: int = 0
+    backward_samples: int = 0
+    steps: int = 0
+
+    def forward(self, samples: int) -> None:
+        """Count a forward pass."""
+        self.forward_samples += samples
+
+    def backward(self, samples: int) -> None:
+        """Count a backward pass."""
+        self.backward_samples += samples
+
+    @property
+    def work(self) -> int:
+        """Forward equivalents: a backward pass costs about two forward ones."""
+        return self.forward_samples + 2 * self.backward_samples
+
+    def as_dict(self) -> dict[str, int]:
+        """For a record."""
+        return {
+            "forward": self.forward_samples,
+            "backward": self.backward_samples,
+            "steps": self.steps,
+        }
+
+    def restore(self, counts: dict[str, int]) -> None:
+        """Go on from the counts of a record."""
+        self.forward_samples = counts["forward"]
+        self.backward_samples = counts["backward"]
+        self.steps = counts["steps"]
+
+
+class Watch(Protocol):
+    """Told how far a stage is. ``step`` may raise Interrupted or OverBudget."""
+
+    meter: Meter
+
+    def step(self, done: int, total: int, loss: float | None) -> None: ...
+
+
+class Unwatched:
+    """A watch that only counts."""
+
+    def __init__(self) -> None:
+        self.meter = Meter()
+
+    def step(self, done: int, total: int, loss: float | None) -> None: ...
