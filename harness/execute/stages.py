@@ -17,7 +17,7 @@ from harness.methods.task import Task
 from harness.metrics.evidence import Evidence
 from harness.plan.stage import Stage
 from harness.store import Store
-from harness.training.loop import fit
+from harness.training.loop import fit, steps_of
 from harness.training.seeding import generator
 from harness.training.threads import set_determinism, threads_for
 
@@ -173,12 +173,10 @@ def _prepare(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Comput
 def _unlearn(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     task = _task(stage, world, watch, slot)
     use = stage.uses[0]
-    if not len(task.pools["forget"]):
-        raise HarnessError("the forget set is empty")
     component = get("methods", use.name)
     scratch = component.traits.get("starts", "base") == "scratch"
-    watch.limit = _limit(stage, task)
-    model = task.fresh("model") if scratch else task.start()
+    watch.limit = _limit(stage, world)
+    model = task.fresh("model") if scratch else _start(stage, world)
     model = component.function(model, task, use.settings).eval()
     weights = _weights(model)
     for name, value in weights.items():
@@ -188,16 +186,19 @@ def _unlearn(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Comput
     return {"meter": watch.meter.as_dict(), "prepared": prepared}, weights
 
 
-def _limit(stage: Stage, task: Task) -> float | None:
+def _start(stage: Stage, world: World) -> nn.Module:
+    """The base model, to be changed."""
+    base = dict(stage.inputs)["base"]
+    return world.load_model(stage.setting, world.material(stage).dataset, "train", base)
+
+
+def _limit(stage: Stage, world: World) -> float | None:
     """The samples forward and backward that ``max_cost`` allows, in forward equivalents."""
     if stage.max_cost is None:
         return None
-    recipe = task.recipe
-    samples = (
-        recipe.steps * recipe.batch_size
-        if recipe.steps is not None
-        else recipe.epochs * (len(task.pools["retain"]) + len(task.pools["forget"]))
-    )
+    recipe, rows = stage.setting.train, len(world.material(stage).train_rows)
+    steps, _ = steps_of(recipe, rows)
+    samples = steps * recipe.batch_size if recipe.steps is not None else rows * (recipe.epochs or 0)
     return stage.max_cost * 3 * samples
 
 

@@ -1,0 +1,73 @@
+"""Selective synaptic dampening."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import frozen
+
+from harness.components import component, setting
+from harness.errors import HarnessError
+from harness.lazy import nn, torch
+from harness.methods.preparations.fisher import Fisher
+from harness.methods.task import Prepare, Task
+
+
+@frozen
+class SSD:
+    """Settings of ``ssd``."""
+
+    alpha: float = setting(10.0, doc="selection threshold on I_forget / I_other (eq. 6)", gt=0)
+    dampening: float | None = setting(
+        None, doc="lambda of eq. 7; 1 when neither this nor dampening_over_alpha is given", gt=0
+    )
+    dampening_over_alpha: float | None = setting(None, doc="lambda as a multiple of alpha", gt=0)
+    importance_set: Literal["train", "retain"] = setting(
+        "train", doc="the other importance is of all data (paper) or of the retain set (Potion)"
+    )
+    gradient: Literal["batch", "sample"] = setting(
+        "batch", doc="importance from batch-mean gradients, as published code, or from samples'"
+    )
+    batch_size: int = setting(64, doc="samples of one gradient", unit="samples", gt=0)
+    augment: bool = setting(False, doc="augment the samples as in training")
+
+
+def _prepare(settings: SSD) -> tuple[Prepare, ...]:
+    fisher = Fisher(
+        gradient=settings.gradient, batch_size=settings.batch_size, augment=settings.augment
+    )
+    subsets: tuple[Literal["train", "retain", "forget"], ...] = (settings.importance_set, "forget")
+    return tuple(Prepare("fisher", fisher, subset) for subset in subsets)
+
+
+@component(
+    "methods",
+    "ssd",
+    settings=SSD,
+    source="Foster et al. AAAI 2024 (arXiv 2308.07707), eqs. 5-7",
+    sees=frozenset({"retain", "forget", "original weights"}),
+    prepare=_prepare,
+    work=lambda settings, sizes: (0, 0),
+)
+def ssd(model: nn.Module, task: Task, settings: SSD) -> nn.Module:
+    """Dampen the weights that matter more for the forget set than for the other data.
+
+    Where I_f > alpha * I_d (eq. 6), theta <- min(1, lambda * I_d / I_f) * theta (eq. 7). A weight
+    with I_d = 0 < I_f becomes 0. Buffers, such as BatchNorm statistics, stay.
+
+    Raises:
+        HarnessError: both ``dampening`` and ``dampening_over_alpha`` are given.
+    """
+    if settings.dampening is not None and settings.dampening_over_alpha is not None:
+        raise HarnessError("ssd: give dampening or dampening_over_alpha, not both")
+    strength = settings.dampening or 1.0
+    if settings.dampening_over_alpha is not None:
+        strength = settings.dampening_over_alpha * settings.alpha
+    important = task.prepared("fisher", settings.importance_set)
+    forget = task.prepared("fisher", "forget")
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            selected = forget[name] > settings.alpha * important[name]
+            factor = strength * important[name] / forget[name]
+            weight[selected] *= factor[selected].clamp(max=1)
+    return model

@@ -1,0 +1,123 @@
+"""What an unlearning method is given, and what it may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from attrs import frozen
+
+from harness.data.pool import Pool
+from harness.errors import HarnessError
+from harness.lazy import nn, torch
+from harness.spec.blocks import Train
+from harness.training.loop import Fitted, fit
+from harness.training.losses import Loss
+from harness.training.seeding import generator
+from harness.training.watch import Watch
+
+Tensors = Mapping[str, "torch.Tensor"]
+
+
+@frozen
+class Prepare:
+    """A request for something that stages share: a component of kind ``preparations``."""
+
+    name: str
+    settings: Any
+    subset: Literal["retain", "forget", "train"]
+
+
+class Task:
+    """One unlearning problem as a method sees it.
+
+    ``sees`` is what the method declared: of ``retain``, ``forget``, ``validation`` and ``original
+    weights``. Reading anything else raises HarnessError, because methods that see more are not
+    comparable with those that see less. ``recipe`` is how the base model was trained.
+    """
+
+    def __init__(
+        self,
+        *,
+        method: str,
+        sees: frozenset[str],
+        pools: Mapping[str, Pool],
+        original: Callable[[], nn.Module],
+        build: Callable[[str], nn.Module],
+        recipe: Train,
+        classes: int,
+        device: torch.device,
+        seed: str,
+        watch: Watch,
+        slot: Any = None,
+        prepared: Mapping[tuple[str, ...], Tensors] | None = None,
+        evaluate: Callable[[nn.Module], float] | None = None,
+    ) -> None:
+        self.method, self.sees = method, sees
+        self.recipe, self.classes, self.device = recipe, classes, device
+        self.watch, self.seed = watch, seed
+        self._pools, self._original, self._build = pools, original, build
+        self._slot, self._prepared, self._evaluate = slot, prepared or {}, evaluate
+        self._fits = 0
+
+    def _may_see(self, what: str) -> None:
+        if what not in self.sees:
+            declared = ", ".join(sorted(self.sees)) or "nothing"
+            raise HarnessError(
+                f"the method {self.method!r} reads {what!r}, but declares that it sees {declared}"
+            )
+
+    def _pool(self, name: str) -> Pool:
+        self._may_see(name)
+        return self._pools[name]
+
+    @property
+    def retain(self) -> Pool:
+        """Training samples that stay, as the base model saw them (undiscovered poison included)."""
+        return self._pool("retain")
+
+    @property
+    def forget(self) -> Pool:
+        """Training samples to forget, as the base model saw them."""
+        return self._pool("forget")
+
+    @property
+    def validation(self) -> Pool:
+        """Clean samples that no training saw."""
+        return self._pool("validation")
+
+    def original(self) -> nn.Module:
+        """A copy of the base model, in eval mode and without gradients: a teacher."""
+        self._may_see("original weights")
+        return self._original().eval().requires_grad_(False)
+
+    def fresh(self, purpose: str) -> nn.Module:
+        """A newly initialised model; the same for the same purpose."""
+        return self._build(f"{self.seed}|{purpose}")
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """The CPU generator of a purpose: it starts anew at each call."""
+        return generator(self.seed, purpose)
+
+    def prepared(self, name: str, subset: str) -> dict[str, torch.Tensor]:
+        """What the ``prepare`` stage ``name`` computed on ``subset``, on the task's device."""
+        return {k: v.to(self.device) for k, v in self._prepared[name, subset].items()}
+
+    def fit(self, model: nn.Module, pool: Pool, train: Train, loss: Loss | None = None) -> Fitted:
+        """Train ``model`` in place. The n-th fit of a stage has the n-th stream and slot.
+
+        Only the first fit is resumed from its slot: a stage that fits again starts over, because
+        what happened between its fits is not saved.
+        """
+        self._fits += 1
+        slot = self._slot if self._fits == 1 else None
+        return fit(
+            model,
+            pool,
+            train,
+            generator=lambda purpose: self.generator(f"fit {self._fits} {purpose}"),
+            loss=loss,
+            evaluate=self._evaluate,
+            watch=self.watch,
+            slot=slot,
+        )

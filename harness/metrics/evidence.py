@@ -1,0 +1,71 @@
+"""What metrics look at: models, and their outputs on every split, each computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from harness.data.pool import Pool
+from harness.errors import HarnessError
+from harness.lazy import nn, torch
+from harness.training.seeding import generator
+
+Which = Literal["unlearned", "original", "reference"]
+BATCH = 512
+
+
+class Evidence:
+    """The outputs of an unlearned model and of those it is compared with.
+
+    Splits: ``test``, ``validation``, ``retain`` and ``forget`` (labels as trained on),
+    ``test_triggered`` and ``corrupted_triggered`` (with the trigger and clean labels).
+
+    Args:
+        models: gives a model in eval mode: ``unlearned``, ``original`` (the base model) or
+            ``reference`` (retrained without the forget set).
+        costs: samples ``forward`` and ``backward`` of the ``base`` training and of the ``method``.
+    """
+
+    def __init__(
+        self,
+        *,
+        models: Callable[[str], nn.Module],
+        pools: Mapping[str, Pool],
+        classes: int,
+        target_class: int | None,
+        costs: Mapping[str, Mapping[str, float]],
+        seed: str,
+    ) -> None:
+        self.classes, self.target_class, self.costs = classes, target_class, costs
+        self._load, self._pools, self._seed = models, pools, seed
+        self._models: dict[str, nn.Module] = {}
+        self._logits: dict[tuple[str, str], torch.Tensor] = {}
+
+    def model(self, which: Which) -> nn.Module:
+        """One of the models, in eval mode."""
+        if which not in self._models:
+            self._models[which] = self._load(which).eval()
+        return self._models[which]
+
+    def _pool(self, split: str) -> Pool:
+        pool = self._pools.get(split)
+        if pool is None or not len(pool):
+            raise HarnessError(f"there is no sample in the split {split!r} to measure on")
+        return pool
+
+    def logits(self, split: str, which: Which = "unlearned") -> torch.Tensor:
+        """Outputs float32 [n, classes] on the CPU, without augmentation."""
+        if (split, which) not in self._logits:
+            model = self.model(which)
+            with torch.inference_mode():
+                parts = [model(batch.x).float() for batch in self._pool(split).ordered(BATCH)]
+            self._logits[split, which] = torch.cat(parts).cpu()
+        return self._logits[split, which]
+
+    def targets(self, split: str) -> torch.Tensor:
+        """Labels int64 [n] on the CPU."""
+        return self._pool(split).targets.cpu()
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """The generator of a purpose."""
+        return generator(self._seed, purpose)

@@ -1,0 +1,80 @@
+"""Membership inference: can an attacker tell the forget set from unseen samples?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+
+from harness.components import component, setting
+from harness.errors import HarnessError
+from harness.lazy import F, np, torch
+from harness.metrics.evidence import Evidence
+
+SIGNALS = ("loss", "entropy", "confidence")
+
+
+@frozen
+class MembershipInference:
+    """Settings of ``membership_inference``."""
+
+    splits: int = setting(10, doc="random splits of the attacker's data", unit="splits", ge=2)
+    test_share: float = setting(0.3, doc="share of each split that the attack is tested on", gt=0, lt=1)
+
+
+def signals(logits: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Per-sample loss, entropy of the softmax (nats) and its largest probability; float32 [n]."""
+    log_p = F.log_softmax(logits, 1)
+    p = log_p.exp()
+    return {
+        "loss": F.cross_entropy(logits, targets, reduction="none"),
+        "entropy": -(p * log_p).nan_to_num().sum(1),
+        "confidence": p.max(1).values,
+    }
+
+
+@component(
+    "metrics",
+    "membership_inference",
+    settings=MembershipInference,
+    source="NeurIPS 2023 challenge starting kit: logistic regression on losses; entropy and "
+    "confidence as signals after Song and Mittal, USENIX Security 2021",
+    outputs=lambda s: tuple(f"mia_{signal}" for signal in SIGNALS),
+    better={f"mia_{signal}": "lower" for signal in SIGNALS},
+    unit="share",
+)
+def membership_inference(evidence: Evidence, settings: MembershipInference) -> dict[str, float]:
+    """Accuracy of telling forget samples from test samples, 0.5 being chance.
+
+    Members and non-members are made equally many, the larger set cut to random samples. Logistic
+    regression on one signal, mean accuracy over stratified shuffle splits.
+
+    Raises:
+        HarnessError: a side has fewer than 4 samples.
+    """
+    found = {part: signals(evidence.logits(part), evidence.targets(part)) for part in ("forget", "test")}
+    count = min(len(found["forget"]["loss"]), len(found["test"]["loss"]))
+    if count < 4:
+        raise HarnessError(f"membership inference needs 4 samples on each side; found {count}")
+    draws = evidence.generator("membership inference")
+    chosen = {part: torch.randperm(len(s["loss"]), generator=draws)[:count] for part, s in found.items()}
+    return {
+        f"mia_{signal}": attack(
+            found["forget"][signal][chosen["forget"]].numpy(),
+            found["test"][signal][chosen["test"]].numpy(),
+            settings,
+        )
+        for signal in SIGNALS
+    }
+
+
+def attack(members: Any, others: Any, settings: MembershipInference) -> float:
+    """Mean accuracy of the attacker on as many ``members`` as ``others``, float [n] each."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
+
+    values = np.concatenate([members, others]).reshape(-1, 1).astype("float64")
+    labels = np.repeat([1, 0], [len(members), len(others)])
+    splits = StratifiedShuffleSplit(settings.splits, test_size=settings.test_share, random_state=0)
+    scores = cross_val_score(LogisticRegression(), values, labels, cv=splits, scoring="accuracy")
+    return float(scores.mean())

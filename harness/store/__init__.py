@@ -1,0 +1,6 @@
+"""Where artifacts lie, by key: a local folder."""
+
+from harness.store.maintenance import gc, listing, verify
+from harness.store.store import Artifact, Store
+
+__all__ = ["Artifact", "Store", "gc", "listing", "verify"]
