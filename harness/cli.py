@@ -84,7 +84,9 @@ def harness(context: click.Context, debug: bool) -> None:
 @spec_options
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
 @click.option(
-    "--jobs", type=click.IntRange(1, 256), help="Stages computed at once.  [default: fits the model]"
+    "--jobs",
+    type=click.IntRange(1, 256),
+    help="Stages computed at once.  [default: fits the model]",
 )
 @STORE
 @DATA_ROOT
@@ -98,7 +100,9 @@ def harness(context: click.Context, debug: bool) -> None:
     "--keep-going/--fail-fast", default=True, help="After a failed stage, go on with the others."
 )
 @click.option("--json-log", type=click.Path(path_type=Path), help="Write events here, JSON lines.")
-def run(spec: Path, profile: str | None, sets: tuple[str, ...], seeds: str | None, **how: Any) -> None:
+def run(
+    spec: Path, profile: str | None, sets: tuple[str, ...], seeds: str | None, **how: Any
+) -> None:
     """Run SPEC, or go on with it, and write its report.
 
     Finished stages come from the store. Ctrl-C once stops cleanly; the same command goes on.
@@ -114,7 +118,9 @@ def run(spec: Path, profile: str | None, sets: tuple[str, ...], seeds: str | Non
         return
     out = how.pop("out") or Path("results") / loaded.id / (profile or "default")
     command = _command_text()
-    request = RunRequest(plan=plan, profile=profile, spec_file=spec, command=command, out=out, **how)
+    request = RunRequest(
+        plan=plan, profile=profile, spec_file=spec, command=command, out=out, **how
+    )
     outcome = run_spec(request)
     click.echo(outcome.text)
     if outcome.exit_code:

@@ -136,7 +136,8 @@ def load(kind: str) -> Mapping[str, Component]:
     """All components of ``kind`` by name: built-in ones, then those of installed packages."""
     home = import_module(KINDS[kind])
     for module in pkgutil.iter_modules(getattr(home, "__path__", ())):
-        import_module(f"{home.__name__}.{module.name}")
+        if not module.name.startswith("_"):  # private modules import torch
+            import_module(f"{home.__name__}.{module.name}")
     for entry in entry_points(group=f"harness.{kind}"):
         try:
             import_module(entry.module)

@@ -53,15 +53,18 @@ def _setting_row(cls: type, field: attrs.Attribute[Any]) -> list[Any]:
     hint = get_type_hints(cls)[field.name]
     name = getattr(hint, "__name__", str(hint)) if isinstance(hint, type) else str(hint)
     name = name.replace("typing.", "")
-    for sign, bound in zip(
-        (">", ">=", "<", "<="), ("gt", "ge", "lt", "le"), strict=True
-    ):
+    for sign, bound in zip((">", ">=", "<", "<="), ("gt", "ge", "lt", "le"), strict=True):
         if bound in (bounds := field.metadata.get("bounds", {})):
             name += f" {sign} {bounds[bound]}"
     required = field.default is attrs.NOTHING
     default = "required" if required else _default(cls, field)
     unit = field.metadata.get("unit")
-    return [field.name, name, default, field.metadata.get("doc", "") + (f" [{unit}]" if unit else "")]
+    return [
+        field.name,
+        name,
+        default,
+        field.metadata.get("doc", "") + (f" [{unit}]" if unit else ""),
+    ]
 
 
 def _default(cls: type, field: attrs.Attribute[Any]) -> str:

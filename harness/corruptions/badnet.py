@@ -23,7 +23,9 @@ class BadNet:
     place: Literal["top_left", "top_right", "bottom_left", "bottom_right"] = setting(
         "bottom_right", doc="corner that holds the patch"
     )
-    value: float = setting(1.0, doc="intensity of the patch in all channels; 1 is white", ge=0, le=1)
+    value: float = setting(
+        1.0, doc="intensity of the patch in all channels; 1 is white", ge=0, le=1
+    )
     target_class: int = setting(0, doc="label that poisoned samples get", ge=0)
     share: float | None = setting(None, doc="share of the training data to poison", gt=0, le=1)
     count: int | None = setting(None, doc="poisoned samples", unit="samples", gt=0)

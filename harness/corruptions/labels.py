@@ -92,8 +92,6 @@ def class_swap(
     total = amount(settings.share, settings.count, smaller, sum(map(len, members)))
     halves = [draw(rows, total // 2, generator) for rows in members]
     chosen = torch.cat(halves)
-    targets = torch.cat(
-        [torch.full_like(halves[0], second), torch.full_like(halves[1], first)]
-    )
+    targets = torch.cat([torch.full_like(halves[0], second), torch.full_like(halves[1], first)])
     order = chosen.argsort()
     return Corruption(chosen[order], targets[order])

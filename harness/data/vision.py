@@ -30,7 +30,9 @@ def load_torchvision() -> ModuleType:
             del sys.modules[name]
         for operator in _OPERATORS:
             if not hasattr(torch.ops.torchvision, operator.split("(")[0]):
-                torch.library.define(f"torchvision::{operator.split('(')[0]}", "(" + operator.split("(", 1)[1])
+                torch.library.define(
+                    f"torchvision::{operator.split('(')[0]}", "(" + operator.split("(", 1)[1]
+                )
         import torchvision
     module: ModuleType = torchvision
     return module

@@ -59,7 +59,9 @@ class Sizes:
 
 def sizes_of(setting: Setting) -> Sizes:
     """The sizes of a cell's sets, from what the data set's component declares."""
-    facts = get("datasets", setting.data.dataset.name).traits["facts"](setting.data.dataset.settings)
+    facts = get("datasets", setting.data.dataset.name).traits["facts"](
+        setting.data.dataset.settings
+    )
     total = min(setting.data.train_samples or facts["train"], facts["train"])
     train = total - round(total * setting.data.validation)
     corruption = setting.corruption.settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import threading
 import time
@@ -20,10 +21,11 @@ from harness.execute import environment
 from harness.execute.dispatch import Dispatcher
 from harness.execute.options import Options
 from harness.execute.progress import Watcher, watcher
-from harness.execute.workers import Event, Here, Processes, Workers
+from harness.execute.workers import Here, Processes, Workers
 from harness.plan.plan import Plan
-from harness.report import render, write_report
+from harness.report import write_report
 from harness.report.results import assemble
+from harness.report.tables import as_text, claims_table, fitting
 from harness.spec.check import measured
 from harness.spec.structure import unstructure, unstructure_settings
 from harness.store import Store
@@ -283,7 +285,10 @@ _EXIT_CODES = {"OverBudget": 3, "IntegrityError": 4, "RemoteError": 5}
 def _outcome(
     results: Mapping[str, Any], dispatcher: Dispatcher, files: list[Path], out: Path
 ) -> Outcome:
-    lines = [render(results, "github"), "", f"report: {out / 'report.html'} and {out / 'report.md'}"]
+    lines = [fitting(results, shutil.get_terminal_size((120, 24)).columns), ""]
+    if results["claims"]:
+        lines += [as_text(claims_table(results), "github"), ""]
+    lines.append(f"report: {out / 'report.html'} and {out / 'report.md'}")
     failed = dispatcher.graph.failed
     if not failed:
         return Outcome("\n".join(lines), 0)

@@ -11,7 +11,7 @@ from harness.errors import HarnessError
 from harness.execute.cost import flops_per_sample
 from harness.execute.watch import StageWatch
 from harness.execute.workers import Event, StopFlag
-from harness.execute.world import Material, World, data_seed, load_weights
+from harness.execute.world import Material, World, data_seed
 from harness.lazy import nn, torch
 from harness.methods.task import Task
 from harness.metrics.evidence import Evidence
@@ -25,9 +25,7 @@ Computed = tuple[dict[str, Any], Mapping[str, torch.Tensor] | None]
 SAVE_SECONDS = 20.0
 
 
-def compute(
-    stage: Stage, world: World, emit: Callable[[Event], None], stop: StopFlag
-) -> bool:
+def compute(stage: Stage, world: World, emit: Callable[[Event], None], stop: StopFlag) -> bool:
     """Put the artifact of ``stage`` into the store. False when another run is computing it."""
     store: Store = world.store
     with_tensors = stage.kind != "evaluate"
@@ -135,9 +133,7 @@ def _task(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Task:
     pools = {
         "retain": world.pool(material, setting.data, material.retain),
         "forget": world.pool(material, setting.data, material.forget),
-        "validation": world.clean_pool(
-            material, material.dataset.train, material.validation_rows
-        ),
+        "validation": world.clean_pool(material, material.dataset.train, material.validation_rows),
     }
     return Task(
         method=use.name,

@@ -33,9 +33,7 @@ class StopFlag(Protocol):
     def set(self) -> None: ...
 
 
-def attempt(
-    stage: Stage, world: Any, emit: Callable[[Event], None], stop: StopFlag
-) -> Event:
+def attempt(stage: Stage, world: Any, emit: Callable[[Event], None], stop: StopFlag) -> Event:
     """Compute ``stage`` unless another run is at it, and say what came of it."""
     from harness.execute.stages import compute
     from harness.execute.world import DamagedInput

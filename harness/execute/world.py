@@ -152,7 +152,9 @@ class World:
             stamped[material.corruption.rows] = True
         return self._pool(material, material.train, rows, data.augment, stamped)
 
-    def clean_pool(self, material: Material, split: Split, rows: torch.Tensor | None = None) -> Pool:
+    def clean_pool(
+        self, material: Material, split: Split, rows: torch.Tensor | None = None
+    ) -> Pool:
         """Samples of ``split`` as they are."""
         every = torch.arange(len(split.targets)) if rows is None else rows
         return self._pool(material, split, every, (), None)

@@ -72,7 +72,9 @@ class NegativeGradient:
     steps: int | None = setting(None, doc="length", unit="optimiser steps", gt=0)
     epochs: float = setting(1.0, doc="length", unit="passes over the retain set", gt=0)
     lr: float = setting(1e-3, doc="learning rate", gt=0)
-    alpha: float = setting(0.95, doc="weight of the retain loss; 1 - alpha of the forget loss", ge=0, le=1)
+    alpha: float = setting(
+        0.95, doc="weight of the retain loss; 1 - alpha of the forget loss", ge=0, le=1
+    )
 
 
 @component(
@@ -119,9 +121,8 @@ class RandomLabels:
     source="Golatkar et al. CVPR 2020; amnesiac unlearning, Graves et al. AAAI 2021",
     sees=frozenset({"retain", "forget", "original weights"}),
     work=lambda s, sizes: (
-        samples_trained(s, sizes, sizes.forget + (sizes.retain if s.with_retain else 0)),
-    )
-    * 2,
+        (samples_trained(s, sizes, sizes.forget + (sizes.retain if s.with_retain else 0)),) * 2
+    ),
 )
 def random_labels(model: nn.Module, task: Task, settings: RandomLabels) -> nn.Module:
     """Train on the forget set with labels drawn uniformly from the other classes."""
@@ -133,5 +134,3 @@ def random_labels(model: nn.Module, task: Task, settings: RandomLabels) -> nn.Mo
     train = short_recipe(task.recipe, settings.lr, settings.steps, settings.epochs)
     task.fit(model, pool, train)
     return model
-
-

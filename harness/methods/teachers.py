@@ -29,7 +29,9 @@ class Scrub:
     """Settings of ``scrub``."""
 
     epochs: int = setting(3, doc="passes over the retain set", unit="epochs", gt=0)
-    max_epochs: int = setting(2, doc="of these, those that begin with a max step", unit="epochs", ge=0)
+    max_epochs: int = setting(
+        2, doc="of these, those that begin with a max step", unit="epochs", ge=0
+    )
     lr: float = setting(5e-4, doc="learning rate", gt=0)
     alpha: float = setting(1.0, doc="weight of the distillation loss on the retain set", ge=0)
     gamma: float = setting(1.0, doc="weight of the cross-entropy on the retain set", ge=0)
@@ -105,7 +107,10 @@ class BadTeacher:
     settings=BadTeacher,
     source="Chundawat et al. AAAI 2023 (arXiv 2205.08096), eq. 3",
     sees=frozenset({"retain", "forget", "original weights"}),
-    work=lambda s, sizes: (3 * samples_trained(s, sizes, sizes.train), samples_trained(s, sizes, sizes.train)),
+    work=lambda s, sizes: (
+        3 * samples_trained(s, sizes, sizes.train),
+        samples_trained(s, sizes, sizes.train),
+    ),
 )
 def bad_teacher(model: nn.Module, task: Task, settings: BadTeacher) -> nn.Module:
     """Follow a random model on the forget set, and the base model on the retain set."""
@@ -123,5 +128,7 @@ def bad_teacher(model: nn.Module, task: Task, settings: BadTeacher) -> nn.Module
             taught = torch.where(bad, incompetent(batch.x), competent(batch.x))
         return divergence(logits, taught, settings.temperature)
 
-    task.fit(model, pool, short_recipe(task.recipe, settings.lr, settings.steps, settings.epochs), loss)
+    task.fit(
+        model, pool, short_recipe(task.recipe, settings.lr, settings.steps, settings.epochs), loss
+    )
     return model

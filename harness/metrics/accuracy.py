@@ -93,5 +93,3 @@ def cost(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
         for who, counts in evidence.costs.items()
     }
     return {"cost_share": work["method"] / work["base"]}
-
-

@@ -36,7 +36,9 @@ def retrain_distance(evidence: Evidence, settings: NoSettings) -> dict[str, floa
         evidence.model("reference").parameters(),
         strict=True,
     )
-    squares = sum(float((a.double() - b.double()).square().sum()) for a, b in pairs)
+    squares = sum(
+        float((a.detach().double() - b.detach().double()).square().sum()) for a, b in pairs
+    )
     differs = unlearned.argmax(1) != reference.argmax(1)
     values = (max(float(kl), 0.0), squares**0.5, int(differs.sum()) / len(differs))
     return dict(zip(NAMES, values, strict=True))

@@ -19,7 +19,9 @@ class MembershipInference:
     """Settings of ``membership_inference``."""
 
     splits: int = setting(10, doc="random splits of the attacker's data", unit="splits", ge=2)
-    test_share: float = setting(0.3, doc="share of each split that the attack is tested on", gt=0, lt=1)
+    test_share: float = setting(
+        0.3, doc="share of each split that the attack is tested on", gt=0, lt=1
+    )
 
 
 def signals(logits: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -52,12 +54,16 @@ def membership_inference(evidence: Evidence, settings: MembershipInference) -> d
     Raises:
         HarnessError: a side has fewer than 4 samples.
     """
-    found = {part: signals(evidence.logits(part), evidence.targets(part)) for part in ("forget", "test")}
+    found = {
+        part: signals(evidence.logits(part), evidence.targets(part)) for part in ("forget", "test")
+    }
     count = min(len(found["forget"]["loss"]), len(found["test"]["loss"]))
     if count < 4:
         raise HarnessError(f"membership inference needs 4 samples on each side; found {count}")
     draws = evidence.generator("membership inference")
-    chosen = {part: torch.randperm(len(s["loss"]), generator=draws)[:count] for part, s in found.items()}
+    chosen = {
+        part: torch.randperm(len(s["loss"]), generator=draws)[:count] for part, s in found.items()
+    }
     return {
         f"mia_{signal}": attack(
             found["forget"][signal][chosen["forget"]].numpy(),

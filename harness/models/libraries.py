@@ -84,7 +84,9 @@ def timm_model(settings: Timm, shape: tuple[int, ...], classes: int) -> nn.Modul
     try:
         import timm
     except ImportError:
-        raise HarnessError("timm is not installed: pip install 'harness-unlearning[timm]'") from None
+        raise HarnessError(
+            "timm is not installed: pip install 'harness-unlearning[timm]'"
+        ) from None
     if not timm.is_model(settings.arch):
         raise HarnessError(
             f"timm has no model {settings.arch!r}{nearest(settings.arch, timm.list_models())}"

@@ -30,12 +30,14 @@ def resnet9(settings: ResNet9, shape: tuple[int, ...], classes: int) -> nn.Modul
     float32 [B, C, H, W] with H, W >= 12 to logits [B, classes]; linear layer without bias; biases
     start at zero.
     """
-    from harness.models.layers import Residual, zero_biases
+    from harness.models._layers import Residual, zero_biases
 
     if min(shape[1:]) < 12:
         raise HarnessError(f"resnet9 takes images of at least 12 pixels; found {shape[1:]}")
 
-    def unit(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, padding: int = 1) -> nn.Module:
+    def unit(
+        inputs: int, outputs: int, kernel: int = 3, stride: int = 1, padding: int = 1
+    ) -> nn.Module:
         return nn.Sequential(
             nn.Conv2d(inputs, outputs, kernel, stride, padding),
             nn.BatchNorm2d(outputs),

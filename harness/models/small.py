@@ -35,7 +35,9 @@ def small_cnn(settings: SmallCNN, shape: Shape, classes: int) -> nn.Module:
             layers.append(nn.MaxPool2d(2))
             side //= 2
         channels = width
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+    return nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)
+    )
 
 
 @frozen

@@ -33,7 +33,7 @@ def wide_resnet(settings: WideResNet, shape: tuple[int, ...], classes: int) -> n
     Raises:
         HarnessError: the depth is not 6n + 4.
     """
-    from harness.models.layers import Residual, zero_biases
+    from harness.models._layers import Residual, zero_biases
 
     if (settings.depth - 4) % 6:
         raise HarnessError(f"wide_resnet: depth must be 6n + 4; found {settings.depth}")

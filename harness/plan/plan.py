@@ -120,7 +120,9 @@ class _Compiler:
         groups = [group for setting in settings_of(self.spec) for group in self._groups(setting)]
         return Plan(self.spec, self.stages, tuple(groups))
 
-    def _add(self, kind: str, setting: Setting, inputs: dict[str, str], *facts: str, **rest: Any) -> str:
+    def _add(
+        self, kind: str, setting: Setting, inputs: dict[str, str], *facts: str, **rest: Any
+    ) -> str:
         key = digest(kind, str(REVISIONS[kind]), *facts, *inputs.values())
         if key not in self.stages:
             stage = Stage(kind, key, inputs=tuple(inputs.items()), setting=setting, **rest)

@@ -18,7 +18,7 @@ KINDS = ("corrupt", "train", "prepare", "unlearn", "evaluate")
 
 # Raised when the numbers of code that no component owns change: splits and seeding, the training
 # loop, and how a trained model is measured.
-REVISIONS: Mapping[str, int] = {kind: 1 for kind in KINDS}
+REVISIONS: Mapping[str, int] = dict.fromkeys(KINDS, 1)
 
 
 @frozen(eq=False)

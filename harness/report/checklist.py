@@ -60,7 +60,9 @@ def _pinned(variable: str, results: Mapping[str, Any]) -> str:
         case "open_datasets":
             return f"{data.get('name', '?')}, SHA-256 {data.get('digest', 'unknown')}"
         case "dataset_splits":
-            parts = [f"{part} {data[part]:,}" for part in ("train", "validation", "test") if part in data]
+            parts = [
+                f"{part} {data[part]:,}" for part in ("train", "validation", "test") if part in data
+            ]
             return "; ".join(parts) + "; drawn from the seed by fixed rules"
         case "hardware_specification":
             machine = run["machine"]

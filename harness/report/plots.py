@@ -29,7 +29,12 @@ def trade_off(results: Mapping[str, Any]) -> str | None:
 
 
 def _draw(
-    results: Mapping[str, Any], shown: list[Any], x: str, y: str, axis: str | None, values: list[Any]
+    results: Mapping[str, Any],
+    shown: list[Any],
+    x: str,
+    y: str,
+    axis: str | None,
+    values: list[Any],
 ) -> str:
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -40,7 +45,9 @@ def _draw(
         figure = Figure(figsize=(3.4 * len(values) + 1.9, 3.3), layout="constrained")
         panels = figure.subplots(1, len(values), sharex=True, sharey=True, squeeze=False)[0]
         for panel, value in zip(panels, values, strict=True):
-            _panel(panel, results, [e for e in shown if axis is None or e["cell"][axis] == value], x, y)
+            _panel(
+                panel, results, [e for e in shown if axis is None or e["cell"][axis] == value], x, y
+            )
             panel.set_title("" if axis is None else f"{axis} = {value}")
         panels[0].set_ylabel(y.replace("_", " "))
         handles = dict(zip(*reversed(panels[0].get_legend_handles_labels()), strict=True))

@@ -23,6 +23,18 @@ def render(results: Mapping[str, Any], form: str) -> str:
     return "\n\n".join(parts)
 
 
+def fitting(results: Mapping[str, Any], width: int) -> str:
+    """The main table with as many of the first metrics as fit a terminal of ``width`` columns."""
+    headers, rows = main_table(results)
+    metrics = len(results["metrics"])
+    for left_out in range(metrics):
+        keep = len(headers) - left_out
+        text = tabulate([row[:keep] for row in rows], headers=headers[:keep], disable_numparse=True)
+        if len(text.split("\n", 1)[0]) <= width:
+            break
+    return text + (f"\n\n{left_out} more metrics are in the report" if left_out else "")
+
+
 def as_text(table: Table, form: str) -> str:
     """One table."""
     headers, rows = table

@@ -88,7 +88,9 @@ class Paper:
     title: str = setting(doc="title of the paper")
     authors: tuple[str, ...] = setting((), doc="names in the paper's order")
     venue: str | None = setting(None, doc="where and when it appeared")
-    arxiv: str | None = setting(None, doc="arXiv number, quoted", pattern=r"^\d{4}\.\d{4,5}(v\d+)?$")
+    arxiv: str | None = setting(
+        None, doc="arXiv number, quoted", pattern=r"^\d{4}\.\d{4,5}(v\d+)?$"
+    )
     code: str | None = setting(None, doc="address of the official code", pattern=r"^https?://")
     checklist: Variables = setting(Variables(), doc="what the paper reported, variable by variable")
 

@@ -101,7 +101,9 @@ def override(document: Document, path: str, value: Any, places: Document, at: Pa
     data = _replace(document.data, full, value)
     kept_keys = {p: v for p, v in document.keys.items() if p[: len(full)] != full}
     kept_values = {p: v for p, v in document.values.items() if p[: len(full)] != full}
-    inner = {full + p[len(at) :]: v for p, v in places.keys.items() if p[: len(at)] == at and p != at}
+    inner = {
+        full + p[len(at) :]: v for p, v in places.keys.items() if p[: len(at)] == at and p != at
+    }
     return Document(data, {**kept_keys, **keys, **inner}, {**kept_values, **values})
 
 

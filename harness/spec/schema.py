@@ -197,4 +197,3 @@ def _sweepable(scalar: Schema) -> Schema:
         },
     }
     return {"anyOf": [scalar, sweep]}
-

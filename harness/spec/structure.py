@@ -115,9 +115,7 @@ def _use_hook(field: attrs.Attribute[Any]) -> Any:
     def hook(value: Any, _: Any) -> Any:
         if value is None:
             return None
-        return (
-            tuple(structure_use(kind, v) for v in value) if many else structure_use(kind, value)
-        )
+        return tuple(structure_use(kind, v) for v in value) if many else structure_use(kind, value)
 
     return override(struct_hook=hook)
 
@@ -126,7 +124,11 @@ def _block_hook(converter: Converter) -> Callable[[type], Callable[..., Any]]:
     def factory(cls: type) -> Callable[..., Any]:
         uses = {f.name: _use_hook(f) for f in attrs.fields(cls) if "use" in f.metadata}
         return make_dict_structure_fn(
-            cls, converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=False, **uses
+            cls,
+            converter,
+            _cattrs_forbid_extra_keys=True,
+            _cattrs_detailed_validation=False,
+            **uses,
         )
 
     return factory

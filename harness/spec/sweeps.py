@@ -33,7 +33,10 @@ def assignments(data: Any) -> Iterator[Assignment]:
     for path, sweep in sweeps_in(data):
         groups.setdefault(sweep.get("zip") or path, []).append((path, tuple(sweep["sweep"])))
     dimensions = [
-        [dict(zip((p for p, _ in group), point, strict=True)) for point in zip(*(v for _, v in group), strict=False)]
+        [
+            dict(zip((p for p, _ in group), point, strict=True))
+            for point in zip(*(v for _, v in group), strict=False)
+        ]
         for group in groups.values()
     ]
     for combination in product(*dimensions):

@@ -157,7 +157,7 @@ def _fits(branch: Any, instance: Any) -> bool:
             key: s["const"] for key, s in branch.get("properties", {}).items() if "const" in s
         }
         named = all(instance.get(key) == value for key, value in constants.items())
-        return branch.get("type") == "object" and named or "$ref" in branch
+        return (branch.get("type") == "object" and named) or "$ref" in branch
     kind = branch.get("type")
     if "enum" in branch or "$ref" in branch:
         return isinstance(instance, str)

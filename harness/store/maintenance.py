@@ -14,7 +14,6 @@ from harness.errors import IntegrityError
 from harness.store.files import explained
 from harness.store.store import KINDS, Store
 
-
 ABANDONED_SECONDS = 3600  # younger leftovers may belong to a run that is under way
 
 

@@ -210,7 +210,11 @@ class _Run:
         """Everything that goes on from here, as tensors and JSON."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in slots.items() if v is not None}
+            tensors |= {
+                f"optimizer.{index}.{k}": torch.as_tensor(v)
+                for k, v in slots.items()
+                if v is not None
+            }
         if self.average is not None:
             tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         if self.best is not None:

@@ -18,7 +18,9 @@ class RandomCrop:
     mode: Literal["zero", "reflect"] = setting("zero", doc="what the added pixels hold")
 
 
-@component("augmentations", "random_crop", settings=RandomCrop, source="He et al. 2016, section 4.2")
+@component(
+    "augmentations", "random_crop", settings=RandomCrop, source="He et al. 2016, section 4.2"
+)
 def random_crop(
     images: torch.Tensor, settings: RandomCrop, generator: torch.Generator
 ) -> torch.Tensor:
@@ -55,7 +57,9 @@ class Cutout:
     size: int = setting(8, doc="side of the square hole", unit="pixels", gt=0)
 
 
-@component("augmentations", "cutout", settings=Cutout, source="DeVries and Taylor, arXiv 1708.04552")
+@component(
+    "augmentations", "cutout", settings=Cutout, source="DeVries and Taylor, arXiv 1708.04552"
+)
 def cutout(images: torch.Tensor, settings: Cutout, generator: torch.Generator) -> torch.Tensor:
     """Blacken a square around a random pixel, clipped at the border. uint8 [B, C, H, W]."""
     count, _, height, width = images.shape

@@ -81,9 +81,7 @@ def _find(source: _Source, root: DataRoot, size: int | None = None) -> tuple[Spl
     )
 
 
-def _from_torchvision(
-    source: _Source, root: Path, *, download: bool
-) -> tuple[Split, Split] | None:
+def _from_torchvision(source: _Source, root: Path, *, download: bool) -> tuple[Split, Split] | None:
     """The original files, whose checksums torchvision compares before it reads them."""
     if not root.is_dir():
         return None
@@ -174,7 +172,10 @@ class Sized:
     """Settings of a data set whose images differ in size."""
 
     size: int = setting(
-        128, doc="side that the shorter side is resized to before a centre crop", unit="pixels", ge=8
+        128,
+        doc="side that the shorter side is resized to before a centre crop",
+        unit="pixels",
+        ge=8,
     )
 
 

@@ -133,7 +133,9 @@ class Groups:
     groups: tuple[int, ...] = setting(doc="groups to forget, such as the persons who asked for it")
 
 
-@component("forget_sets", "group", settings=Groups, source="per-person requests, NeurIPS 2023 challenge")
+@component(
+    "forget_sets", "group", settings=Groups, source="per-person requests, NeurIPS 2023 challenge"
+)
 def group(
     settings: Groups,
     rows: torch.Tensor,

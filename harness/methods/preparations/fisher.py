@@ -29,9 +29,7 @@ class Fisher:
     settings=Fisher,
     source="Foster et al. AAAI 2024, eq. 4; batch-mean gradients as in its code (Potion section 5)",
 )
-def fisher(
-    model: nn.Module, task: Task, settings: Fisher, pool: Pool
-) -> dict[str, torch.Tensor]:
+def fisher(model: nn.Module, task: Task, settings: Fisher, pool: Pool) -> dict[str, torch.Tensor]:
     """Mean over batches (or samples) of the squared gradient of the mean cross-entropy.
 
     fp32, eval-mode BatchNorm, batches in order. Returns one tensor a parameter, of its shape.
