@@ -93,8 +93,9 @@ def new_spec(name: str) -> str:
 
 
 NEW_SPEC = """\
-# yaml-language-server: $schema=https://raw.githubusercontent.com/harness-unlearning/harness/main/specs/schema/v1.json
+# yaml-language-server: $schema=schema.json
 #
+# Completion in editors:  harness schema --write schema.json
 # What it costs:   harness plan THIS_FILE
 # Run it:          harness run THIS_FILE
 # A quick try:     harness run THIS_FILE --profile smoke

@@ -124,4 +124,4 @@ def decode(content: bytes | Path, mode: str, size: int | None) -> Any:
     if size is not None and shown.size != (size, size):
         shown = ImageOps.fit(shown, (size, size), Image.Resampling.BILINEAR)
     pixels = np.asarray(shown, dtype="uint8")
-    return pixels[None] if mode == "L" else pixels.transpose(2, 0, 1)
+    return pixels[None] if mode == "L" else np.ascontiguousarray(pixels.transpose(2, 0, 1))

@@ -32,7 +32,6 @@ class Dispatcher:
         self.running: set[str] = set()
         self.errors: dict[str, str] = {}
         self.traces: dict[str, str] = {}
-        self.seconds: dict[str, float] = {}
         self.worked = 0.0
         for key in targets:
             if key not in self.graph.missing:
@@ -95,7 +94,8 @@ class Dispatcher:
         waiting, self.elsewhere = self.elsewhere, set()
         for key in waiting:
             if self._has(self.plan.stages[key]):
-                self._finished(key, 0.0)
+                self.watcher.found(self.plan.stages[key])
+                self._finished(key)
             else:
                 self.graph.put_back(key)
 
@@ -110,9 +110,13 @@ class Dispatcher:
         match what:
             case "done":
                 self.worked += event[2]
-                self._finished(key, event[2])
+                self.watcher.finished(stage, event[2])
+                self._finished(key)
                 if self._over_budget():
                     self.stop.set()
+            case "there":
+                self.watcher.found(stage)
+                self._finished(key)
             case "busy":
                 if not self.elsewhere:
                     self.watcher.note(f"another run is computing {stage.name}; going on elsewhere")
@@ -133,10 +137,8 @@ class Dispatcher:
         if self.options.fail_fast:
             self.stop.set()
 
-    def _finished(self, key: str, seconds: float) -> None:
+    def _finished(self, key: str) -> None:
         stage = self.plan.stages[key]
-        self.seconds[key] = seconds
-        self.watcher.finished(stage, seconds)
         self.graph.finish(key)
         if stage.kind == "evaluate":
             self._evaluated(key)

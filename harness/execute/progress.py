@@ -31,6 +31,7 @@ class Watcher(Protocol):
     def started(self, stage: Stage) -> None: ...
     def stepped(self, stage: Stage, done: int, total: int, loss: float | None) -> None: ...
     def finished(self, stage: Stage, seconds: float) -> None: ...
+    def found(self, stage: Stage) -> None: ...
     def failed(self, stage: Stage, error: str) -> None: ...
     def note(self, text: str) -> None: ...
     def __enter__(self) -> Self: ...
@@ -49,6 +50,7 @@ class _Silent:
     def started(self, stage: Stage) -> None: ...
     def stepped(self, stage: Stage, done: int, total: int, loss: float | None) -> None: ...
     def finished(self, stage: Stage, seconds: float) -> None: ...
+    def found(self, stage: Stage) -> None: ...
     def failed(self, stage: Stage, error: str) -> None: ...
     def note(self, text: str) -> None: ...
 
@@ -89,6 +91,9 @@ class Live(_Silent):
         self._remove(stage)
         self.bars.advance(self.all)
 
+    def found(self, stage: Stage) -> None:
+        self.finished(stage, 0.0)
+
     def failed(self, stage: Stage, error: str) -> None:
         self._remove(stage)
         self.note(f"failed: {stage.name}: {error}")
@@ -128,6 +133,9 @@ class Lines(_Silent):
             f"[{self.done}/{self.left}] {stage.name} {seconds:.1f} s, about {rest:.0f} s left"
         )
 
+    def found(self, stage: Stage) -> None:
+        self.done += 1
+
     def failed(self, stage: Stage, error: str) -> None:
         self.note(f"failed: {stage.name}: {error}")
 
@@ -158,6 +166,9 @@ class JsonLog(_Silent):
 
     def finished(self, stage: Stage, seconds: float) -> None:
         self._write("finished", kind=stage.kind, key=stage.key, seconds=round(seconds, 3))
+
+    def found(self, stage: Stage) -> None:
+        self._write("found", kind=stage.kind, key=stage.key)
 
     def failed(self, stage: Stage, error: str) -> None:
         self._write("failed", kind=stage.kind, key=stage.key, error=error)
@@ -190,6 +201,10 @@ class Several(_Silent):
     def finished(self, stage: Stage, seconds: float) -> None:
         for watcher in self.watchers:
             watcher.finished(stage, seconds)
+
+    def found(self, stage: Stage) -> None:
+        for watcher in self.watchers:
+            watcher.found(stage)
 
     def failed(self, stage: Stage, error: str) -> None:
         for watcher in self.watchers:

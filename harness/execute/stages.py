@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from harness.components import get
 from harness.errors import HarnessError
@@ -25,16 +25,21 @@ Computed = tuple[dict[str, Any], Mapping[str, torch.Tensor] | None]
 SAVE_SECONDS = 20.0
 
 
-def compute(stage: Stage, world: World, emit: Callable[[Event], None], stop: StopFlag) -> bool:
-    """Put the artifact of ``stage`` into the store. False when another run is computing it."""
+def compute(
+    stage: Stage, world: World, emit: Callable[[Event], None], stop: StopFlag
+) -> Literal["done", "there", "busy"]:
+    """Put the artifact of ``stage`` into the store.
+
+    ``there`` when another run has put it there meanwhile, ``busy`` while another run is at it.
+    """
     store: Store = world.store
     with_tensors = stage.kind != "evaluate"
     claim = store.claim(stage.kind, stage.key)
     if claim is None:
-        return False
+        return "busy"
     with claim:
         if store.has(stage.kind, stage.key, tensors=with_tensors):
-            return True
+            return "there"
         slot = store.slot(stage.kind, stage.key, every_seconds=SAVE_SECONDS)
         watch = StageWatch(stage, emit, stop)
         begun = time.monotonic()
@@ -45,7 +50,7 @@ def compute(stage: Stage, world: World, emit: Callable[[Event], None], stop: Sto
         record["device"], record["threads"] = str(world.device), torch.get_num_threads()
         store.write(stage.kind, stage.key, record, tensors)
         slot.clear()
-    return True
+    return "done"
 
 
 def _corrupt(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:

@@ -2,8 +2,9 @@
 
 Both kinds take a stage key and answer with events, so that one dispatcher serves both:
 ``("step", key, done, total, loss)``, then exactly one of ``("done", key, seconds)``,
-``("busy", key)`` (another run computes it), ``("failed", key, message, trace)``,
-``("damaged", key, damaged_key, message)`` or ``("interrupted", key)``.
+``("there", key, seconds)`` (another run has computed it), ``("busy", key, seconds)`` (another run is
+at it), ``("failed", key, message, trace, error)``, ``("damaged", key, damaged_key, message)`` or
+``("interrupted", key)``.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def attempt(stage: Stage, world: Any, emit: Callable[[Event], None], stop: StopF
 
     begun = time.monotonic()
     try:
-        with_artifact = compute(stage, world, emit, stop)
+        outcome = compute(stage, world, emit, stop)
     except Interrupted:
         return ("interrupted", stage.key)
     except DamagedInput as damaged:
@@ -52,7 +53,7 @@ def attempt(stage: Stage, world: Any, emit: Callable[[Event], None], stop: StopF
     except Exception as error:
         shown = f"{type(error).__name__}: {error}"
         return ("failed", stage.key, shown, traceback.format_exc(), "StageFailed")
-    return ("done", stage.key, time.monotonic() - begun) if with_artifact else ("busy", stage.key)
+    return (outcome, stage.key, time.monotonic() - begun)
 
 
 class Workers(Protocol):

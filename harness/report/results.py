@@ -95,7 +95,7 @@ def _student(freedom: int) -> float:
 
 def to_json(results: Results) -> str:
     """The text of ``results.json``: equal for equal results."""
-    return json.dumps(results, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+    return json.dumps(results, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def read_results(folder: Path) -> Results:

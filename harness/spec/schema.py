@@ -41,7 +41,7 @@ _METHOD_FIELDS: Mapping[str, Schema] = {
         "description": "how the candidates of a sweep are reduced to one in each cell",
     },
     "keep": {
-        "type": "boolean",
+        "enum": [True, False, "yes", "no"],
         "description": "keep the unlearned weights of every candidate, not only the chosen one",
     },
     "max_cost": {
@@ -116,10 +116,7 @@ def _hints(cls: type) -> dict[str, Any]:
 
 def _field(field: attrs.Attribute[Any], hint: Any) -> Schema:
     metadata = field.metadata
-    if "use" in metadata:
-        described = _use(field)
-    else:
-        described = _of_type(hint, metadata)
+    described = _use(field) if "use" in metadata else _of_type(hint, metadata)
     text = metadata.get("doc", "")
     text += f" [{metadata['unit']}]" if metadata.get("unit") else ""
     if field.default is not attrs.NOTHING and not isinstance(field.default, _FACTORY):

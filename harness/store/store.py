@@ -131,7 +131,7 @@ class Store:
         if tensors is not None:
             from safetensors.torch import save
 
-            content = save(dict(tensors))
+            content = save({name: tensor.contiguous() for name, tensor in tensors.items()})
             write_durably(folder / TENSORS, content)
             described = {"sha256": sha256(content), "bytes": len(content)}
         write_durably(folder / RECORD, seal({"record": record, "tensors": described}))

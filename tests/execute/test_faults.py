@@ -1,0 +1,196 @@
+"""Killed, damaged, full, read-only, twice at once: nothing is lost and nothing is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, TINY, Cli, environment
+
+QUICKSTART = ROOT / "specs" / "quickstart.yaml"
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "harness.cli", *arguments],
+        cwd=folder,
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def results(folder: Path) -> str:
+    found = json.loads((folder / "results.json").read_text())
+    found.pop("provenance")
+    return json.dumps(found)
+
+
+def tensors(store: Path) -> dict[str, bytes]:
+    kept = ("corrupt", "train", "prepare", "unlearn")
+    return {
+        str(f.relative_to(store)): f.read_bytes()
+        for kind in kept
+        for f in (store / kind).rglob("*.safetensors")
+    }
+
+
+@pytest.mark.slow
+def test_killed_at_twenty_moments_the_quickstart_ends_with_the_same_bytes(
+    cli: Cli, tmp_path: Path
+) -> None:
+    done = cli("run", QUICKSTART, "--seeds", "0", "--store", "whole", "--out", "whole-out")
+    assert done.returncode == 0, done.stderr
+    moments = random.Random(0)
+    for _ in range(20):
+        run = start(tmp_path, "run", str(QUICKSTART), "--seeds", "0", "--out", "out")
+        try:
+            run.communicate(timeout=moments.uniform(1.0, 6.0))
+        except subprocess.TimeoutExpired:
+            os.killpg(run.pid, signal.SIGKILL)
+            run.communicate()
+    done = cli("run", QUICKSTART, "--seeds", "0", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert results(tmp_path / "out") == results(tmp_path / "whole-out")
+    assert tensors(tmp_path / "store") == tensors(tmp_path / "whole")
+    assert cli("store", "verify").returncode == 0
+
+
+def test_a_training_that_was_interrupted_goes_on_and_ends_with_the_same_bytes(
+    cli: Cli, tiny: Path, tmp_path: Path
+) -> None:
+    tiny.write_text(TINY.replace("steps: 30", "steps: 3000"))
+    args = ("run", str(tiny), "--jobs", "1", "--only", "method=none", "--only", "discovered=0.5")
+    assert cli(*args, "--store", "whole", "--out", "whole-out").returncode == 0
+    run = start(tmp_path, *args, "--out", "out", "--json-log", "log.jsonl")
+    assert run.stderr is not None
+    log = tmp_path / "log.jsonl"
+    while run.poll() is None and '"step"' not in (log.read_text() if log.exists() else ""):
+        pass
+    os.kill(run.pid, signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 130, said
+    assert "Run the same command to go on" in said
+    assert list((tmp_path / "store" / "partial").rglob("*.bin")), "no state was saved"
+    assert cli(*args, "--out", "out").returncode == 0
+    assert results(tmp_path / "out") == results(tmp_path / "whole-out")
+    assert tensors(tmp_path / "store") == tensors(tmp_path / "whole")
+    assert not list((tmp_path / "store" / "partial").rglob("*.bin"))
+
+
+@pytest.mark.parametrize("how", ["flipped", "truncated"])
+@pytest.mark.parametrize("kind", ["train", "corrupt", "prepare", "evaluate"])
+def test_a_damaged_artifact_is_named_and_computed_again(
+    how: str, kind: str, cli: Cli, tiny: Path, tmp_path: Path
+) -> None:
+    cli("run", tiny, "--jobs", 1, "--out", "before")
+    name = "record.json" if kind == "evaluate" else "tensors.safetensors"
+    file = sorted((tmp_path / "store" / kind).rglob(name))[0]
+    content = bytearray(file.read_bytes())
+    if how == "flipped":
+        content[len(content) // 2] ^= 1
+    file.write_bytes(content if how == "flipped" else content[:-7])
+    found = cli("store", "verify")
+    assert found.returncode == 4
+    assert str(file.relative_to(tmp_path)) in found.stderr
+    # A new metric makes the damaged input be read.
+    tiny.write_text(TINY.replace("metrics: [", "metrics: [healed, "))
+    if kind == "evaluate":
+        tiny.write_text(TINY)
+    done = cli("run", tiny, "--jobs", 1, "--out", "after")
+    assert done.returncode == 0, done.stderr + done.stdout
+    if kind != "prepare":  # no stage that is left reads the importances
+        assert "is damaged" in done.stderr
+        assert cli("store", "verify").returncode == 0
+
+
+def test_two_runs_at_once_compute_each_stage_once(cli: Cli, tiny: Path, tmp_path: Path) -> None:
+    runs = [
+        start(tmp_path, "run", str(tiny), "--jobs", "1", "--out", name, "--json-log", f"{name}.jsonl")
+        for name in ("a", "b")
+    ]
+    for run in runs:
+        _, said = run.communicate(timeout=300)
+        assert run.returncode == 0, said
+    assert results(tmp_path / "a") == results(tmp_path / "b")
+    computed = []
+    for name in ("a", "b"):
+        for line in (tmp_path / f"{name}.jsonl").read_text().splitlines():
+            event = json.loads(line)
+            if event["event"] == "finished":
+                computed.append(event["key"])
+    assert len(computed) == len(set(computed)) == 21
+
+
+def mounted(folder: Path, options: str) -> bool:
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    return subprocess.run(command, capture_output=True).returncode == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):  # type: ignore[no-untyped-def]
+    folder = tmp_path / "disk"
+    if not mounted(folder, "size=600k"):
+        pytest.skip("no right to mount a small disk here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_said_and_leaves_the_store_whole(
+    cli: Cli, tiny: Path, small_disk: Path
+) -> None:
+    tiny.write_text(TINY.replace("widths: [8, 16]", "widths: [64, 128]"))
+    store = small_disk / "store"
+    done = cli("run", tiny, "--jobs", 1, "--store", store)
+    assert done.returncode == 1
+    assert "no space left for the store" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr + done.stdout
+    assert cli("store", "verify", "--store", store).returncode == 0
+    subprocess.run(["mount", "-o", "remount,size=50m", str(small_disk)], check=True)
+    assert cli("run", tiny, "--jobs", 1, "--store", store).returncode == 0
+
+
+def test_a_read_only_store_is_said(cli: Cli, tiny: Path, small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    done = cli("run", tiny, "--jobs", 1, "--store", small_disk / "store")
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_a_read_only_store_that_has_everything_still_gives_a_report(
+    cli: Cli, tiny: Path, small_disk: Path, tmp_path: Path
+) -> None:
+    store = small_disk / "store"
+    subprocess.run(["mount", "-o", "remount,size=50m", str(small_disk)], check=True)
+    cli("run", tiny, "--jobs", 1, "--store", store)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    done = cli("run", tiny, "--store", store, "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_folder_that_is_no_store_is_left_alone(cli: Cli, tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.txt").write_text("precious")
+    done = cli("run", tiny, "--store", "home")
+    assert done.returncode == 1
+    assert "is not a store: it holds 'thesis.txt'" in done.stderr
+
+
+def test_gc_removes_what_no_kept_spec_needs(cli: Cli, tiny: Path, tmp_path: Path) -> None:
+    cli("run", tiny, "--jobs", 1)
+    assert "0 artifacts removed" in cli("store", "gc", "--keep", tiny).stdout
+    tiny.write_text(TINY.replace("  - retrain\n", ""))
+    assert "4 artifacts would be removed" in cli("store", "gc", "--keep", tiny, "--dry-run").stdout
+    assert "4 artifacts removed" in cli("store", "gc", "--keep", tiny).stdout
+    assert "17 artifacts" in cli("store", "ls").stdout

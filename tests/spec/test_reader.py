@@ -1,0 +1,97 @@
+"""The YAML reader: YAML 1.2 scalars, places, and nothing but plain data."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import yaml
+from harness.spec.places import SpecError
+from harness.spec.reader import read_text, scalar
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("5e-4", 5e-4),
+        ("1e3", 1000.0),
+        (".5", 0.5),
+        ("-1.", -1.0),
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("010", 10),
+        ("no", "no"),
+        ("off", "off"),
+        ("yes", "yes"),
+        ("true", True),
+        ("null", None),
+        ("~", None),
+        ("12:30", "12:30"),
+        ("1_000", "1_000"),
+        ("2024-01-01", "2024-01-01"),
+        ("-.inf", -math.inf),
+    ],
+)
+def test_scalars_follow_yaml_1_2(text: str, value: object) -> None:
+    found = read_text(f"a: {text}", "t").data["a"]
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_quoted_scalars_stay_strings() -> None:
+    assert read_text("{a: '5', b: \"true\"}", "t").data == {"a": "5", "b": "true"}
+
+
+def test_not_a_number_is_read() -> None:
+    assert math.isnan(scalar(".nan"))
+
+
+plain = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(plain)
+def test_json_is_read_as_json_means_it(value: object) -> None:
+    text = json.dumps({"v": value}, ensure_ascii=False)
+    try:
+        yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        return  # characters that PyYAML does not print; the reader refuses them, tested below
+    assert read_text(text, "t").data == {"v": value}
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_read_or_refused_with_a_place(text: str) -> None:
+    try:
+        read_text(text, "t")
+    except SpecError as error:
+        assert all(problem.place.line >= 1 for problem in error.problems)
+
+
+def test_places_are_of_the_value_and_of_the_key() -> None:
+    document = read_text("a:\n  b: [1, 2]\n", "t")
+    assert str(document.place(("a", "b", 1))) == "t:2:10"
+    assert str(document.key_place(("a", "b"))) == "t:2:3"
+
+
+@pytest.mark.parametrize("depth", [60, 5000])
+def test_deep_nesting_is_refused(depth: int) -> None:
+    with pytest.raises(SpecError, match="nested"):
+        read_text("a: " + "[" * depth + "]" * depth, "t")
+
+
+def test_half_a_surrogate_pair_is_refused_before_it_breaks_a_report() -> None:
+    with pytest.raises(SpecError, match="surrogate"):
+        read_text('a: "\\ud800"', "t")
