@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
-from harness.errors import Interrupted, OverBudget
+from harness.errors import IntegrityError, Interrupted, OverBudget
 from harness.execute.graph import Graph
 from harness.execute.options import Options
 from harness.execute.progress import Watcher
 from harness.execute.retention import Retention
 from harness.execute.workers import Event, StopFlag, Workers
 from harness.plan.plan import Plan
+from harness.plan.stage import Stage
 from harness.store import Store
 
 POLL_SECONDS = 0.2
@@ -25,7 +27,10 @@ class Dispatcher:
     ) -> None:
         self.plan, self.store, self.options = plan, store, options
         self.watcher, self.stop = watcher, stop
+        self.records: dict[str, Mapping[str, Any]] = {}
         targets = [stage.key for stage in plan.stages.values() if stage.kind == "evaluate"]
+        for key in targets:
+            self._read_record(key)
         self.graph = Graph(plan, targets, self._has)
         self.retention = Retention(plan)
         self.elsewhere: set[str] = set()
@@ -37,7 +42,17 @@ class Dispatcher:
             if key not in self.graph.missing:
                 self._evaluated(key)
 
-    def _has(self, stage) -> bool:  # type: ignore[no-untyped-def]
+    def _read_record(self, key: str) -> None:
+        """Remember what an ``evaluate`` stage measured; a damaged record is set aside."""
+        if not self.store.has("evaluate", key):
+            return
+        try:
+            self.records[key] = self.store.record("evaluate", key)
+        except IntegrityError as error:
+            self.store.set_aside("evaluate", key)
+            self.watcher.note(f"{error}; it is set aside and computed again")
+
+    def _has(self, stage: Stage) -> bool:
         return self.store.has(stage.kind, stage.key, tensors=stage.kind != "evaluate")
 
     def run(self, start_workers: Callable[[], Workers]) -> None:
@@ -49,7 +64,7 @@ class Dispatcher:
         try:
             while len(self.graph) or self.running:
                 self._hand_out(workers)
-                if not self.running and (self.stop.is_set() or self._stuck()):
+                if not self.running and (self.stop.is_set() or not len(self.graph)):
                     break
                 event = workers.next_event(POLL_SECONDS)
                 if event is not None:
@@ -72,9 +87,6 @@ class Dispatcher:
                 "Run the same command to go on"
             )
 
-    def _stuck(self) -> bool:
-        return not len(self.graph)
-
     def _hand_out(self, workers: Workers) -> None:
         while workers.idle() > 0 and not self.stop.is_set():
             key = self.graph.take()
@@ -82,6 +94,10 @@ class Dispatcher:
                 self._look_elsewhere()
                 return
             stage = self.plan.stages[key]
+            if not self.graph.wanted(key):
+                self.watcher.found(stage)
+                self._finished(key)
+                continue
             self.running.add(key)
             self.watcher.started(stage)
             workers.start(stage)
@@ -141,6 +157,7 @@ class Dispatcher:
         stage = self.plan.stages[key]
         self.graph.finish(key)
         if stage.kind == "evaluate":
+            self._read_record(key)
             self._evaluated(key)
         elif stage.kind == "unlearn":
             self._drop_if_loose(key)
@@ -157,7 +174,7 @@ class Dispatcher:
 
     def metrics_of(self, key: str) -> Mapping[str, float]:
         """The measured values of a finished ``evaluate`` stage."""
-        metrics: Mapping[str, float] = self.store.record("evaluate", key)["metrics"]
+        metrics: Mapping[str, float] = self.records[key]["metrics"]
         return metrics
 
     def _over_budget(self) -> bool:

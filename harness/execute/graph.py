@@ -21,13 +21,14 @@ class Graph:
         self.stages = plan.stages
         self.order = {key: position for position, key in enumerate(plan.stages)}
         self.has = has
+        self.targets = frozenset(targets)
         self.missing: dict[str, set[str]] = {}
         self.dependents: dict[str, set[str]] = {}
         self.readers: dict[str, set[str]] = {}
         self.failed: dict[str, str] = {}
         self.stopped: dict[str, str] = {}
         self._ready: list[tuple[int, str]] = []
-        for key in targets:
+        for key in self.targets:
             self.need(key)
 
     def __len__(self) -> int:
@@ -66,6 +67,15 @@ class Graph:
             if key in self.missing and not self.missing[key]:
                 return key
         return None
+
+    def wanted(self, key: str) -> bool:
+        """Whether ``key`` still leads to a target that is not there.
+
+        Another run may have finished the targets, and dropped what only they needed.
+        """
+        if key in self.targets and not self.has(self.stages[key]):
+            return True
+        return any(self.wanted(reader) for reader in self.readers.get(key, ()))
 
     def put_back(self, key: str) -> None:
         """Offer ``key`` again: it could not be claimed."""

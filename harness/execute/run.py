@@ -184,7 +184,7 @@ def _rows(plan: Plan, dispatcher: Dispatcher) -> list[dict[str, Any]]:
     for i, group in enumerate(plan.groups):
         chosen = dispatcher.retention.chosen.get(i)
         for candidate in group.candidates:
-            if not dispatcher.store.has("evaluate", candidate.evaluate):
+            if candidate.evaluate not in dispatcher.records:
                 continue
             row = {
                 "cell": dict(group.setting.cell),

@@ -249,11 +249,11 @@ def _evidence_pools(stage: Stage, world: World, material: Material) -> dict[str,
 
 def _costs(inputs: Mapping[str, str], world: World) -> dict[str, dict[str, float]]:
     """Samples of the base training, and of the method with all that was prepared for it."""
-    method = dict(world.store.record("unlearn", inputs["unlearned"])["meter"])
-    for key in world.store.record("unlearn", inputs["unlearned"]).get("prepared", ()):
-        for name, count in world.store.record("prepare", key)["meter"].items():
+    method = dict(world.record("unlearn", inputs["unlearned"])["meter"])
+    for key in world.record("unlearn", inputs["unlearned"]).get("prepared", ()):
+        for name, count in world.record("prepare", key)["meter"].items():
             method[name] = method.get(name, 0) + count
-    return {"base": world.store.record("train", inputs["base"])["meter"], "method": method}
+    return {"base": world.record("train", inputs["base"])["meter"], "method": method}
 
 
 _RUN: Mapping[str, Callable[[Stage, World, StageWatch, Any], Computed]] = {

@@ -20,7 +20,7 @@ from harness.execute.options import Options
 from harness.lazy import nn, torch
 from harness.plan.stage import Setting, Stage, digest, identity
 from harness.spec.blocks import Data
-from harness.store import Store
+from harness.store import Artifact, Store
 from harness.training.seeding import generator, seeded_build
 
 MEMORY = 24  # artifacts that a process remembers
@@ -74,17 +74,20 @@ class World:
         self._memory.move_to_end(key)
         return self._memory[key]
 
-    def artifact(self, stages_kind: str, key: str) -> Any:
+    def artifact(self, kind: str, key: str) -> Artifact:
         """The artifact of another stage. Raises DamagedInput after setting a damaged one aside."""
+        return self._remember((kind, key), lambda: self._checked(self.store.read, kind, key))
 
-        def read() -> Any:
-            try:
-                return self.store.read(stages_kind, key)
-            except IntegrityError as error:
-                self.store.set_aside(stages_kind, key)
-                raise DamagedInput(key, str(error)) from error
+    def record(self, kind: str, key: str) -> dict[str, Any]:
+        """Only the record of another stage. Raises DamagedInput as ``artifact`` does."""
+        return self._checked(self.store.record, kind, key)
 
-        return self._remember((stages_kind, key), read)
+    def _checked(self, read: Callable[[str, str], Any], kind: str, key: str) -> Any:
+        try:
+            return read(kind, key)
+        except IntegrityError as error:
+            self.store.set_aside(kind, key)
+            raise DamagedInput(key, str(error)) from error
 
     def dataset(self, data: Data) -> Dataset:
         """The data set of a spec, cut to the samples that it asks for."""
@@ -199,8 +202,12 @@ class World:
 
     def load_model(self, setting: Setting, dataset: Dataset, kind: str, key: str) -> nn.Module:
         """The model in the artifact of a ``train`` or ``unlearn`` stage, in eval mode."""
+        tensors = self.artifact(kind, key).tensors
+        if tensors is None:
+            self._memory.pop((kind, key))
+            raise DamagedInput(key, f"another run has dropped the weights of {kind} {key[:8]}")
         model = self.build(setting, dataset, key)
-        load_weights(model, self.artifact(kind, key).tensors)
+        load_weights(model, tensors)
         return model.eval()
 
 

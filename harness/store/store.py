@@ -159,8 +159,10 @@ class Store:
 
     def drop_tensors(self, kind: str, key: str) -> None:
         """Keep only the record of an artifact."""
-        with explained(self.folder):
-            (self.path(kind, key) / TENSORS).unlink(missing_ok=True)
+        file = self.path(kind, key) / TENSORS
+        if file.exists():
+            with explained(self.folder):
+                file.unlink(missing_ok=True)
 
     def set_aside(self, kind: str, key: str) -> Path:
         """Move a damaged artifact to ``<store>/damaged``, so that it can be computed again."""

@@ -114,7 +114,9 @@ def test_a_damaged_artifact_is_named_and_computed_again(
 
 def test_two_runs_at_once_compute_each_stage_once(cli: Cli, tiny: Path, tmp_path: Path) -> None:
     runs = [
-        start(tmp_path, "run", str(tiny), "--jobs", "1", "--out", name, "--json-log", f"{name}.jsonl")
+        start(
+            tmp_path, "run", str(tiny), "--jobs", "1", "--out", name, "--json-log", f"{name}.jsonl"
+        )
         for name in ("a", "b")
     ]
     for run in runs:

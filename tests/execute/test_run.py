@@ -36,7 +36,9 @@ def test_the_same_command_again_computes_nothing_and_gives_the_same(
     done = cli("run", tiny, "--out", "b")
     assert "21 cached, 0 to compute" in done.stderr
     assert results(tmp_path / "a") == results(tmp_path / "b")
-    assert (tmp_path / "a/trade_off.svg").read_bytes() == (tmp_path / "b/trade_off.svg").read_bytes()
+    assert (tmp_path / "a/trade_off.svg").read_bytes() == (
+        tmp_path / "b/trade_off.svg"
+    ).read_bytes()
 
 
 def test_two_processes_give_the_same_bytes_as_one(cli: Cli, tiny: Path, tmp_path: Path) -> None:
@@ -145,9 +147,7 @@ def test_data_that_are_not_there_are_said_to_be_missing_with_code_5(cli: Cli, ti
     assert "nowhere/cifar10/train-*.parquet" in done.stdout
 
 
-def test_other_data_under_the_same_name_are_not_mixed(
-    cli: Cli, tiny: Path, tmp_path: Path
-) -> None:
+def test_other_data_under_the_same_name_are_not_mixed(cli: Cli, tiny: Path, tmp_path: Path) -> None:
     from PIL import Image
 
     def write(root: str, shade: int) -> None:

@@ -105,7 +105,10 @@ def test_sweeps_span_the_product_of_their_values(data: object) -> None:
         if isinstance(node, dict) and "sweep" in node:
             return list(node["sweep"])
         if isinstance(node, dict):
-            return [dict(zip(node, values, strict=True)) for values in product(*map(slow, node.values()))]
+            return [
+                dict(zip(node, values, strict=True))
+                for values in product(*map(slow, node.values()))
+            ]
         return [node]
 
     fast = [substitute(data, point) for point in assignments(data)]

@@ -68,7 +68,11 @@ def test_all_mistakes_of_a_file_are_reported_at_once(cli: Cli, tmp_path: Path) -
     text = TINY.replace("batch_size", "batchsize").replace("lr: 0.05", "lr: -1")
     (tmp_path / "bad.yaml").write_text(text.replace("name: badnet", "name: badnett"))
     lines = cli("validate", "bad.yaml").stderr.splitlines()
-    assert [line.split(":")[1] for line in lines if line.startswith("bad.yaml")] == ["6", "10", "11"]
+    assert [line.split(":")[1] for line in lines if line.startswith("bad.yaml")] == [
+        "6",
+        "10",
+        "11",
+    ]
 
 
 def test_an_alias_bomb_is_refused(cli: Cli, tmp_path: Path) -> None:

@@ -163,7 +163,11 @@ def test_the_example_of_every_component_is_accepted() -> None:
         for component in load(kind).values():
             if not required_settings(component.settings):
                 written = read_text(example(component), component.name).data
-                errors = list(Draft7Validator({"definitions": choice["definitions"], "$ref": choice["$ref"]}).iter_errors(written))
+                errors = list(
+                    Draft7Validator(
+                        {"definitions": choice["definitions"], "$ref": choice["$ref"]}
+                    ).iter_errors(written)
+                )
                 assert not errors, (component.name, errors[0].message)
 
 
