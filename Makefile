@@ -1,0 +1,20 @@
+# The two commands of the README, and three for those who change the code.
+.PHONY: quickstart test lint bench schema
+
+quickstart:
+	python -m pip install -q -e . -c constraints.txt
+	harness run specs/quickstart.yaml
+
+test:
+	python -m pip install -q -e '.[test]' -c constraints.txt
+	python -m pytest
+
+lint:
+	python -m pip install -q -e '.[dev]' -c constraints.txt
+	ruff format --check . && ruff check . && mypy
+
+bench:
+	for file in benchmarks/[a-z]*.py; do python $$file || exit 1; done
+
+schema:
+	harness schema --write specs/schema/v1.json
