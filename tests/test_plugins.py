@@ -11,7 +11,6 @@ import pytest
 from conftest import ROOT, TINY, Cli
 
 
-
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """The folder in which the package of CONTRIBUTING.md is installed."""

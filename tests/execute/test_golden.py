@@ -22,7 +22,9 @@ def test_keys_and_numbers_of_every_method_are_as_pinned(tmp_path: Path) -> None:
             assert found[method][kind] == expected[kind], f"{method} {kind}: {RENEW}"
         assert found[method]["weights"] == pytest.approx(expected["weights"], rel=1e-5), RENEW
         # A sample on the edge of two classes may fall either way on another processor.
-        assert found[method]["metrics"] == pytest.approx(expected["metrics"], abs=0.021, rel=1e-3), RENEW
+        assert found[method]["metrics"] == pytest.approx(
+            expected["metrics"], abs=0.021, rel=1e-3
+        ), RENEW
 
 
 def test_the_committed_quickstart_results_have_the_keys_of_its_plan() -> None:
