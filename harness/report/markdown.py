@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.report.tables import as_text, claims_table, main_table, methods_table
+from harness.report.tables import as_text, claims_table, interval_table, main_table, methods_table
 
 PLOT_FILE = "trade_off.svg"
 
@@ -48,6 +48,9 @@ def markdown(results: Mapping[str, Any], plot: bool) -> str:
     if plot:
         parts.append(f"![accuracy against attack success]({PLOT_FILE})")
     parts += [
+        "### 95 % intervals of the mean",
+        "Student's t over the seeds; wide where seeds are few.",
+        as_text(interval_table(results), "github"),
         "## Methods",
         "Methods that see more are not comparable with those that see less.",
         as_text(methods_table(results), "github"),

@@ -9,7 +9,18 @@ from typing import Any
 from harness.report.tables import axes_of
 
 # Okabe and Ito's colours, told apart with any common colour vision.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6BB1")
+COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+    "#8C6BB1",
+    "#999999",
+    "#882255",
+)
 MARKERS = "osD^vP*Xh<>"
 PREFERRED = ("attack_success_rate", "clean_accuracy")
 MOST_PANELS = 4

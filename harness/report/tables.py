@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tabulate import tabulate
@@ -50,6 +50,15 @@ def axes_of(results: Mapping[str, Any]) -> list[str]:
 
 def main_table(results: Mapping[str, Any]) -> Table:
     """One row for each method and cell: mean and standard deviation of every metric."""
+    return _summary_table(results, number)
+
+
+def interval_table(results: Mapping[str, Any]) -> Table:
+    """One row for each method and cell: the 95 % interval of the mean of every metric."""
+    return _summary_table(results, interval)
+
+
+def _summary_table(results: Mapping[str, Any], shown: Callable[[Any], str]) -> Table:
     metrics = list(results["metrics"])
     axes = axes_of(results)
     rows = [
@@ -57,7 +66,7 @@ def main_table(results: Mapping[str, Any]) -> Table:
             *(str(entry["cell"][axis]) for axis in axes),
             entry["method"],
             str(len(entry["seeds"])),
-            *(number(entry["metrics"].get(metric)) for metric in metrics),
+            *(shown(entry["metrics"].get(metric)) for metric in metrics),
         ]
         for entry in results["summary"]
     ]
@@ -80,6 +89,13 @@ def number(entry: Mapping[str, Any] | None) -> str:
     if entry["std"] is None:
         return f"{entry['mean']:.3f}"
     return f"{entry['mean']:.3f} ± {entry['std']:.3f}"
+
+
+def interval(entry: Mapping[str, Any] | None) -> str:
+    """``[0.902, 0.921]``, or a dash where there is one seed only."""
+    if entry is None or entry["low"] is None:
+        return "–"
+    return f"[{entry['low']:.3f}, {entry['high']:.3f}]"
 
 
 def methods_table(results: Mapping[str, Any]) -> Table:

@@ -1,0 +1,135 @@
+"""Metrics against hand-worked cases and other people's formulas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from harness.components import get
+from harness.data.pool import Pool
+from harness.data.types import Split
+from harness.errors import HarnessError
+from harness.metrics.evidence import Evidence
+from harness.metrics.membership import MembershipInference, attack, signals
+from harness.spec.structure import structure_use
+from scipy.special import softmax
+from scipy.stats import entropy
+
+
+class Shown(torch.nn.Module):
+    """A model whose logits for a 1x1 image of intensity i are row i of a table."""
+
+    def __init__(self, table: list[list[float]]) -> None:
+        super().__init__()
+        self.table = torch.nn.Parameter(torch.tensor(table))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.table[(x.flatten(1)[:, 0] * 255).round().long()]
+
+
+def pool(intensities: list[int], labels: list[int]) -> Pool:
+    images = torch.tensor(intensities, dtype=torch.uint8).view(-1, 1, 1, 1)
+    split = Split(images, torch.tensor(labels))
+    return Pool(split, torch.arange(len(labels)), mean=(0.0,), std=(1.0,))
+
+
+def one_hot(*predictions: int) -> list[list[float]]:
+    return [[5.0 * (c == p) for c in range(3)] for p in predictions]
+
+
+def evidence(
+    unlearned: list[int], original: list[int], labels: list[int], target: int | None = 0
+) -> Evidence:
+    tables = {"unlearned": one_hot(*unlearned), "original": one_hot(*original)}
+    tables["reference"] = tables["original"]
+    same = pool(list(range(len(labels))), labels)
+    return Evidence(
+        models=lambda which: Shown(tables[which]),
+        pools={"test": same, "test_triggered": same, "forget": same, "retain": same},
+        classes=3,
+        target_class=target,
+        costs={"base": {"forward": 100, "backward": 100}, "method": {"forward": 30}},
+        seed="s",
+    )
+
+
+def measure(name: str, found: Evidence, **settings: object) -> dict[str, float]:
+    use = structure_use("metrics", {"name": name, **settings})
+    values = get("metrics", name).function(found, use.settings)
+    assert set(values) == set(get("metrics", name).traits["outputs"](use.settings))
+    return values
+
+
+def test_backdoor_metrics_leave_out_the_target_class_as_worked_by_hand() -> None:
+    #          labels 0 0 1 1 2 2; the first two are of the target class and do not count.
+    found = evidence([0, 1, 0, 1, 2, 1], [0, 0, 0, 0, 0, 2], [0, 0, 1, 1, 2, 2])
+    assert measure("attack_success_rate", found)["attack_success_rate"] == 1 / 4
+    assert measure("healed", found)["healed"] == 2 / 4
+    assert measure("unlearned_gain", found)["unlearned_gain"] == 3 / 4 - 1 / 4
+    with_target = measure("attack_success_rate", found, include_target=True)
+    assert with_target["attack_success_rate"] == 2 / 6
+
+
+def test_accuracies_and_their_drop_as_worked_by_hand() -> None:
+    found = evidence([0, 1, 0, 1], [0, 1, 1, 2], [0, 1, 1, 2])
+    assert measure("clean_accuracy", found)["clean_accuracy"] == 0.5
+    assert measure("accuracy_drop", found)["accuracy_drop"] == 0.5
+    assert measure("forget_accuracy", found)["forget_accuracy"] == 0.5
+
+
+def test_an_attack_without_a_target_is_refused() -> None:
+    with pytest.raises(HarnessError, match="no target class"):
+        measure("attack_success_rate", evidence([0], [0], [1], target=None))
+    with pytest.raises(HarnessError, match="nothing can be attacked"):
+        measure("healed", evidence([0], [0], [0]))
+
+
+def test_a_missing_split_is_named() -> None:
+    with pytest.raises(HarnessError, match="'validation'"):
+        measure("validation_accuracy", evidence([0], [0], [0]))
+
+
+def test_cost_counts_a_backward_pass_as_two_forward_passes() -> None:
+    assert measure("cost", evidence([0], [0], [0]))["cost_share"] == 30 / 300
+
+
+def test_distance_to_the_retrained_model_agrees_with_scipy() -> None:
+    found = evidence([0, 1, 2], [0, 2, 2], [0, 1, 2])
+    values = measure("retrain_distance", found)
+    p, q = (softmax(np.array(one_hot(*rows)), 1) for rows in ([0, 2, 2], [0, 1, 2]))
+    assert values["kl_to_retrain"] == pytest.approx(
+        np.mean([entropy(a, b) for a, b in zip(p, q, strict=True)]), rel=1e-5
+    )
+    assert values["disagreement_with_retrain"] == 1 / 3
+    assert values["weight_distance_to_retrain"] == pytest.approx(50**0.5)
+
+
+def test_membership_signals_agree_with_scipy() -> None:
+    logits = torch.randn(20, 5, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(20) % 5
+    found = signals(logits, labels)
+    p = softmax(logits.double().numpy(), 1)
+    np.testing.assert_allclose(found["entropy"].numpy(), entropy(p.T), rtol=1e-4)
+    np.testing.assert_allclose(found["confidence"].numpy(), p.max(1), rtol=1e-5)
+    np.testing.assert_allclose(found["loss"].numpy(), -np.log(p[np.arange(20), labels]), rtol=1e-4)
+
+
+def test_the_attack_is_at_chance_on_equal_and_certain_on_separate_losses() -> None:
+    draws = np.random.default_rng(0)
+    settings = MembershipInference()
+    same, other = draws.normal(size=(2, 1000))
+    assert attack(same, other, settings) == pytest.approx(0.5, abs=0.05)
+    assert attack(same - 50, other + 50, settings) == 1.0
+
+
+def test_membership_inference_needs_samples_on_both_sides() -> None:
+    with pytest.raises(HarnessError, match="4 samples"):
+        measure("membership_inference", evidence([0] * 3, [0] * 3, [0, 1, 2]))
+
+
+def test_every_metric_says_which_way_is_better() -> None:
+    from harness.components import load
+
+    for component in load("metrics").values():
+        names = component.traits["outputs"](component.settings())
+        assert set(component.traits["better"]) == set(names), component.name
