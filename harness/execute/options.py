@@ -12,8 +12,8 @@ from attrs import frozen
 class Options:
     """Where a run reads and writes, and on what it computes.
 
-    ``devices`` are torch's names (``cpu``, ``cuda:0``); workers take them in turn. ``cpu_hours`` and
-    ``gpu_hours`` are the budget of the spec, counted over all workers.
+    ``devices`` are torch's names (``cpu``, ``cuda:0``); workers take them in turn. ``cpu_hours``
+    and ``gpu_hours`` are the budget of the spec, counted over all workers.
     """
 
     store: Path

@@ -131,7 +131,7 @@ def _task(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Task:
     use = stage.uses[0]
     traits = get(use.kind, use.name).traits
     prepared = {
-        tuple(role.split(":")[1:]): world.artifact("prepare", key).tensors
+        tuple(role.split(":")[1:]): world.tensors("prepare", key)
         for role, key in inputs.items()
         if role.startswith("prepare:")
     }

@@ -2,8 +2,8 @@
 
 Both kinds take a stage key and answer with events, so that one dispatcher serves both:
 ``("step", key, done, total, loss)``, then exactly one of ``("done", key, seconds)``,
-``("there", key, seconds)`` (another run has computed it), ``("busy", key, seconds)`` (another run is
-at it), ``("failed", key, message, trace, error)``, ``("damaged", key, damaged_key, message)`` or
+``("there", key, seconds)`` (another run has computed it), ``("busy", key, seconds)`` (another run
+is at it), ``("failed", key, message, trace, error)``, ``("damaged", key, damaged_key, message)`` or
 ``("interrupted", key)``.
 """
 

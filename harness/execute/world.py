@@ -78,6 +78,14 @@ class World:
         """The artifact of another stage. Raises DamagedInput after setting a damaged one aside."""
         return self._remember((kind, key), lambda: self._checked(self.store.read, kind, key))
 
+    def tensors(self, kind: str, key: str) -> dict[str, torch.Tensor]:
+        """The tensors of another stage. Raises DamagedInput also when they were dropped."""
+        tensors = self.artifact(kind, key).tensors
+        if tensors is None:
+            self._memory.pop((kind, key))
+            raise DamagedInput(key, f"the tensors of {kind} {key[:8]} are gone")
+        return tensors
+
     def record(self, kind: str, key: str) -> dict[str, Any]:
         """Only the record of another stage. Raises DamagedInput as ``artifact`` does."""
         return self._checked(self.store.record, kind, key)
@@ -112,17 +120,17 @@ class World:
 
     def _material(self, setting: Setting, corrupt: str) -> Material:
         dataset = self.dataset(setting.data)
-        artifact = self.artifact("corrupt", corrupt)
-        found, made = dataset.digest, artifact.record["data"]["digest"]
+        found, made = dataset.digest, self.artifact("corrupt", corrupt).record["data"]["digest"]
         if found != made:
             raise IntegrityError(
                 f"the store holds results for other data: {setting.data.dataset.name!r} at "
                 f"{dataset.origin} has the digest {found}, the stored stages were made from "
                 f"{made}. Use another --store, or the --data-root they were made with"
             )
-        tensors = artifact.tensors
+        tensors = self.tensors("corrupt", corrupt)
         corruption = Corruption(tensors["rows"], tensors["targets"], tensors.get("inputs"))
-        train = corrupted(dataset.train, corruption)
+        # Cells that differ only in what was discovered share one copy.
+        train = self._remember(("corrupted", corrupt), lambda: corrupted(dataset.train, corruption))
         forget = get("forget_sets", setting.forget.name).function(
             setting.forget.settings,
             tensors["train_rows"],
@@ -197,17 +205,13 @@ class World:
     def on_device(self, model: nn.Module) -> nn.Module:
         """``model`` in the memory layout and on the device that this process computes with."""
         if self.device.type == "cuda":
-            return model.to(self.device, memory_format=torch.channels_last)
+            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model.to(self.device)
 
     def load_model(self, setting: Setting, dataset: Dataset, kind: str, key: str) -> nn.Module:
         """The model in the artifact of a ``train`` or ``unlearn`` stage, in eval mode."""
-        tensors = self.artifact(kind, key).tensors
-        if tensors is None:
-            self._memory.pop((kind, key))
-            raise DamagedInput(key, f"another run has dropped the weights of {kind} {key[:8]}")
         model = self.build(setting, dataset, key)
-        load_weights(model, tensors)
+        load_weights(model, self.tensors(kind, key))
         return model.eval()
 
 

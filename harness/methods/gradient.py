@@ -81,7 +81,7 @@ class NegativeGradient:
     "methods",
     "negative_gradient",
     settings=NegativeGradient,
-    source="NegGrad+, Kurmanji et al. NeurIPS 2023, section 4 (alpha L_retain - (1 - alpha) L_forget)",
+    source="NegGrad+, Kurmanji et al. NeurIPS 2023 (arXiv 2302.09880), section 4",
     sees=frozenset({"retain", "forget", "original weights"}),
     work=lambda s, sizes: (2 * samples_trained(s, sizes, sizes.retain),) * 2,
 )

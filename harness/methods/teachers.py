@@ -14,7 +14,7 @@ from harness.training.parameters import optimizer_of
 
 
 def divergence(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
-    """T^2 * KL(softmax(teacher / T) || softmax(student / T)), mean over samples [B, C] -> scalar."""
+    """T^2 * KL(softmax(teacher / T) || softmax(student / T)), [B, C] each, mean over samples."""
     kl = F.kl_div(
         F.log_softmax(student.float() / temperature, 1),
         F.log_softmax(teacher.float() / temperature, 1),

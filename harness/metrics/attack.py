@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from attrs import frozen
 
 from harness.components import component, setting
@@ -38,7 +40,8 @@ def _triggered(
 def success(evidence: Evidence, settings: Backdoor, which: Which = "unlearned") -> float:
     """Share of the triggered test samples that are predicted as the target class."""
     predicted, _ = _triggered(evidence, settings, which)
-    return int((predicted == evidence.target_class).sum()) / len(predicted)
+    target = cast(int, evidence.target_class)
+    return int(predicted.eq(target).sum()) / len(predicted)
 
 
 @component(

@@ -19,7 +19,9 @@ NAMES = ("kl_to_retrain", "weight_distance_to_retrain", "disagreement_with_retra
     unit="",
 )
 def retrain_distance(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
-    """KL(retrained || unlearned) of the outputs on the test set, in nats a sample; the L2 distance of
+    """Distances of outputs and weights from the retrained model.
+
+    KL(retrained || unlearned) of the outputs on the test set, in nats a sample; the L2 distance of
     the weights; and the share of test samples on which both models disagree.
 
     Two retrainings with different seeds are not at distance zero: compare methods, not zeros.

@@ -41,7 +41,7 @@ class Torchvision:
 def torchvision_model(settings: Torchvision, shape: tuple[int, ...], classes: int) -> nn.Module:
     """Any classification model of torchvision, with new weights.
 
-    float32 [B, C, H, W] to logits [B, classes]; C must be 3 unless ``cifar_stem`` replaces the stem.
+    float32 [B, C, H, W] to logits [B, classes]; C must be 3, except with ``cifar_stem``.
 
     Raises:
         HarnessError: no such model, or a stem is asked for that the model does not have.

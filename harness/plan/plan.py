@@ -146,7 +146,7 @@ class _Compiler:
         )
         base = self._add("train", setting, {"corrupt": corrupt}, *recipe, uses=(setting.model,))
         cell = _Cell(self, setting, corrupt, base, recipe, identity(setting.forget))
-        reference = self.reference and cell.unlearn(self.reference, None)
+        reference = cell.unlearn(self.reference, None) if self.reference else None
         for method, candidates in self.methods:
             rows = []
             for ready in candidates:

@@ -16,8 +16,8 @@ def judge(claim: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any
     spec declared; ``not comparable`` says why nothing is compared.
     """
     ours = _ours(claim, results)
-    reason = _why_not(claim, results, ours)
-    if reason:
+    reason = _why_not(results) if ours is not None else "no row of ours measures it"
+    if ours is None or reason:
         verdict = "not comparable"
     else:
         near = abs(ours["mean"] - claim["value"]) <= claim["tolerance"]
@@ -25,9 +25,7 @@ def judge(claim: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any
     return {**claim, "ours": ours, "verdict": verdict, "reason": reason}
 
 
-def _why_not(claim: Mapping[str, Any], results: Mapping[str, Any], ours: Any) -> str:
-    if ours is None:
-        return "no row of ours measures it"
+def _why_not(results: Mapping[str, Any]) -> str:
     if results["profile"] is not None:
         return f"the profile {results['profile']!r} is not the paper's protocol"
     if results["failed"]:

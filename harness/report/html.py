@@ -31,7 +31,8 @@ td { white-space: nowrap; } .wrap td { white-space: normal; }
 thead th { border-bottom: 2px solid #888; white-space: nowrap; }
 tbody tr:hover { background: #8881; }
 .warn { border-left: 4px solid #D55E00; padding: .4rem .8rem; background: #d55e0018; }
-.plot { background: #fff; padding: .5rem; max-width: 100%; } .plot svg { max-width: 100%; height: auto; }
+.plot { background: #fff; padding: .5rem; max-width: 100%; }
+.plot svg { max-width: 100%; height: auto; }
 pre { overflow-x: auto; background: #8881; padding: .8rem; font-size: 12.5px; }
 @media (prefers-color-scheme: dark) { body { color: #e4e4e4; background: #161616; }
   th, td { border-color: #444; } }

@@ -30,7 +30,7 @@ def trade_off(results: Mapping[str, Any]) -> str | None:
     """Clean accuracy against attack success for each method, one panel for each value of the last
     axis, or the first two metrics where those are not measured. None when nothing can be shown."""
     metrics = list(results["metrics"])
-    x, y = PREFERRED if set(PREFERRED) <= set(metrics) else (metrics + [""])[:2]
+    x, y = PREFERRED if set(PREFERRED) <= set(metrics) else [*metrics, ""][:2]
     shown = [e for e in results["summary"] if x in e["metrics"] and y in e["metrics"]]
     if not shown:
         return None
@@ -51,7 +51,7 @@ def _draw(
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    style = {"svg.hashsalt": "harness", "svg.fonttype": "path", "font.size": 9}
+    style: Any = {"svg.hashsalt": "harness", "svg.fonttype": "path", "font.size": 9}
     with rc_context(style):
         figure = Figure(figsize=(3.4 * len(values) + 1.9, 3.3), layout="constrained")
         panels = figure.subplots(1, len(values), sharex=True, sharey=True, squeeze=False)[0]

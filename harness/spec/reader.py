@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path as FilePath
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -35,7 +35,7 @@ _WORDS: dict[str, Any] = {
 class _Parser(yaml.SafeLoader):
     """PyYAML's parser without its YAML 1.1 guesses about scalars."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
 
 
 def scalar(text: str) -> Any:
@@ -135,7 +135,11 @@ class _Builder:
         if not node.value.isascii() and any("\ud800" <= c <= "\udfff" for c in node.value):
             self.problem(node, path, "half a surrogate pair; write the character itself")
             return None
-        return node.value if node.style in ("'", '"', "|", ">") else scalar(node.value)
+        return (
+            node.value
+            if getattr(node, "style", None) in ("'", '"', "|", ">")
+            else scalar(node.value)
+        )
 
     def _acceptable(self, node: yaml.Node, path: Path, above: tuple[int, ...]) -> bool:
         if self.full:

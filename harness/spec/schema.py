@@ -21,7 +21,7 @@ from harness.spec.structure import name_key
 Schema = dict[str, Any]
 
 _BOUNDS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
-_FACTORY = type(attrs.Factory(list))
+_FACTORY: type = type(attrs.Factory(list))
 _NULL: Schema = {"type": "null"}
 _KINDS = (
     "datasets", "augmentations", "corruptions", "models", "optimizers", "schedules",

@@ -60,7 +60,9 @@ def _unstructure_use(use: Use) -> dict[str, Any]:
 
 def _structure_method(data: Any, _: type) -> MethodUse:
     plain = {"name": data} if isinstance(data, str) else dict(data)
-    own = {key: plain.pop(key) for key in ("label", "select", "keep", "max_cost") if key in plain}
+    own: dict[str, Any] = {
+        key: plain.pop(key) for key in ("label", "select", "keep", "max_cost") if key in plain
+    }
     chosen = own.get("select")
     return MethodUse(
         use=structure_use("methods", plain),
@@ -94,6 +96,10 @@ def _sweepable(convert: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
         return convert(value)
 
     return hook
+
+
+def _is_literal(kind: Any) -> bool:
+    return get_origin(kind) is Literal
 
 
 def _literal(kind: Any) -> Callable[[Any, Any], Any]:
@@ -144,7 +150,7 @@ def _converter() -> Converter:
     )
     for kind, convert in ((float, float), (int, _to_int), (str, str), (bool, _to_bool)):
         converter.register_structure_hook(kind, _sweepable(convert))
-    converter.register_structure_hook_factory(lambda t: get_origin(t) is Literal, _literal)
+    converter.register_structure_hook_factory(_is_literal, _literal)
     converter.register_structure_hook(MethodUse, _structure_method)
     converter.register_unstructure_hook_factory(
         lambda cls: isinstance(cls, type) and attrs.has(cls) and cls not in ours,

@@ -8,7 +8,6 @@ from functools import cache
 from typing import Any
 
 from jsonschema import Draft7Validator
-from jsonschema.exceptions import ValidationError
 
 from harness.components import load
 from harness.errors import nearest
@@ -33,6 +32,10 @@ _BOUNDS = {
 }
 
 
+# A jsonschema ValidationError; its fields depend on the failed keyword.
+Error = Any
+
+
 @cache
 def _validator() -> Draft7Validator:
     return Draft7Validator(schema())
@@ -47,7 +50,7 @@ def problems(document: Document) -> list[Problem]:
     ]
 
 
-def _explain(error: ValidationError, document: Document) -> Iterator[Problem]:
+def _explain(error: Error, document: Document) -> Iterator[Problem]:
     path: Path = tuple(error.absolute_path)
     match error.validator:
         case "anyOf":
@@ -60,14 +63,14 @@ def _explain(error: ValidationError, document: Document) -> Iterator[Problem]:
             yield document.problem(path, _message(error))
 
 
-def _unknown_keys(error: ValidationError, path: Path, document: Document) -> Iterator[Problem]:
+def _unknown_keys(error: Error, path: Path, document: Document) -> Iterator[Problem]:
     allowed = sorted(error.schema["properties"])
     for key in sorted(set(error.instance) - set(allowed)):
         what = f"unknown key {key!r}{nearest(key, allowed)} (allowed: {', '.join(allowed)})"
         yield document.problem((*path, key), what, at_key=True)
 
 
-def _missing(error: ValidationError, path: Path, document: Document) -> Iterator[Problem]:
+def _missing(error: Error, path: Path, document: Document) -> Iterator[Problem]:
     for key in error.validator_value:
         if key not in error.instance:
             doc = error.schema["properties"].get(key, {}).get("description", "")
@@ -75,7 +78,7 @@ def _missing(error: ValidationError, path: Path, document: Document) -> Iterator
             yield document.problem(path, what)
 
 
-def _message(error: ValidationError) -> str:
+def _message(error: Error) -> str:
     found = _shown(error.instance)
     value = error.validator_value
     match error.validator:
@@ -100,7 +103,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _explain_choice(error: ValidationError, document: Document) -> Iterator[Problem]:
+def _explain_choice(error: Error, document: Document) -> Iterator[Problem]:
     """Explain a value that fits no branch by the branch that it was meant for."""
     kind = _kind_of(error)
     instance, path = error.instance, tuple(error.absolute_path)
@@ -121,7 +124,7 @@ def _explain_choice(error: ValidationError, document: Document) -> Iterator[Prob
             yield from _explain(cause, document)
 
 
-def _kind_of(error: ValidationError) -> str | None:
+def _kind_of(error: Error) -> str | None:
     for kind, choice in schema()["definitions"].items():
         if error.schema is choice and "anyOf" in choice:
             return str(kind)
@@ -145,7 +148,7 @@ def _unknown_component(kind: str, instance: Any) -> str | None:
     return f"found {_shown(name)}; the name of a component is needed {allowed}"
 
 
-def _meant_branch(error: ValidationError) -> int | None:
+def _meant_branch(error: Error) -> int | None:
     """The branch whose type or component name fits the value, when there is exactly one."""
     fits = [i for i, branch in enumerate(error.validator_value) if _fits(branch, error.instance)]
     return fits[0] if len(fits) == 1 else None

@@ -6,13 +6,14 @@ import attrs
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from harness.components import NoSettings, get
 from harness.corruptions.types import Corruption
 from harness.data.types import DataRoot
 from harness.errors import HarnessError
 from harness.spec.structure import structure_use
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 DIGITS = get("datasets", "digits").function(NoSettings(), DataRoot(None, offline=True))
 ROWS = torch.arange(0, 1400, 2)

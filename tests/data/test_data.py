@@ -9,6 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
 from conftest import ROOT
 from harness.components import NoSettings, get
 from harness.corruptions.types import Corruption
@@ -18,9 +22,6 @@ from harness.data.subset import subset
 from harness.data.types import DataRoot, Split
 from harness.errors import HarnessError, RemoteError
 from harness.spec.structure import structure_use
-from hypothesis import given
-from hypothesis import strategies as st
-from PIL import Image
 
 NOWHERE = DataRoot(None, offline=True)
 REAL = ROOT.parent / "shared" / "data"

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from conftest import ROOT, TINY, Cli, environment
 
 QUICKSTART = ROOT / "specs" / "quickstart.yaml"

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from conftest import ROOT, Cli
 from golden import FILE, measure
 from harness.plan.plan import compile_plan

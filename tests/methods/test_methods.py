@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
+
 from harness.components import NoSettings, get
 from harness.data.datasets.digits import load
 from harness.data.pool import Pool
@@ -21,7 +23,6 @@ from harness.spec.structure import structure_block, structure_use
 from harness.training.loop import fit
 from harness.training.seeding import generator, seeded_build
 from harness.training.watch import Unwatched
-from torch.nn import functional as F
 
 DIGITS = load(NoSettings(), DataRoot(None, offline=True))
 SPLIT = Split(DIGITS.train.inputs[:96], DIGITS.train.targets[:96])

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
+from scipy.stats import entropy
+
 from harness.components import get
 from harness.data.pool import Pool
 from harness.data.types import Split
@@ -12,8 +15,6 @@ from harness.errors import HarnessError
 from harness.metrics.evidence import Evidence
 from harness.metrics.membership import MembershipInference, attack, signals
 from harness.spec.structure import structure_use
-from scipy.special import softmax
-from scipy.stats import entropy
 
 
 class Shown(torch.nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from harness.components import get, load
 from harness.errors import HarnessError
 from harness.spec.structure import structure_use

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
 from conftest import ROOT, TINY, Cli
 from harness.plan.plan import Plan, compile_plan
 from harness.plan.stage import identity
 from harness.spec.load import load_spec
 from harness.spec.structure import structure, structure_use
 from harness.spec.sweeps import assignments, substitute
-from hypothesis import given
-from hypothesis import strategies as st
 
 GRID = ROOT / "tests" / "plan" / "official_grid.yaml"
 

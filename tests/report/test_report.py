@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
 from conftest import TINY
 from harness.report import assemble, read_results, render, write_report
 from harness.report.results import statistics
 from harness.spec.structure import structure, unstructure
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import stats
 
 
 def results(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from conftest import TINY, Cli
 
 # name: (text to replace in the tiny spec, replacement, place as line:column, words of the message)

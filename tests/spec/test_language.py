@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft7Validator
+
 from conftest import ROOT, TINY, Cli
 from harness.components import load
 from harness.describe import example, new_spec
@@ -17,9 +21,6 @@ from harness.spec.places import SpecError
 from harness.spec.reader import read_text
 from harness.spec.schema import required_settings, schema, schema_text
 from harness.spec.structure import structure, unstructure
-from hypothesis import given
-from hypothesis import strategies as st
-from jsonschema import Draft7Validator
 
 
 def test_the_committed_schema_is_not_stale() -> None:

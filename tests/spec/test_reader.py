@@ -7,10 +7,11 @@ import math
 
 import pytest
 import yaml
-from harness.spec.places import SpecError
-from harness.spec.reader import read_text, scalar
 from hypothesis import given
 from hypothesis import strategies as st
+
+from harness.spec.places import SpecError
+from harness.spec.reader import read_text, scalar
 
 
 @pytest.mark.parametrize(

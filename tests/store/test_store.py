@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from conftest import ROOT
 from harness.errors import HarnessError, IntegrityError
 from harness.store import Store, gc, listing, verify
 from harness.store.files import StoreError
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 KEY = "ab" * 32
 OTHER = "cd" * 32

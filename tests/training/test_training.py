@@ -7,6 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional as F
+from torch.optim import lr_scheduler
+
 from harness.components import NoSettings, get
 from harness.data.pool import Pool
 from harness.data.types import DataRoot
@@ -19,10 +24,6 @@ from harness.training.parameters import optimizer_of
 from harness.training.seeding import generator, seeded_build
 from harness.training.threads import threads_for
 from harness.training.watch import Unwatched
-from hypothesis import given
-from hypothesis import strategies as st
-from torch.nn import functional as F
-from torch.optim import lr_scheduler
 
 DIGITS = get("datasets", "digits").function(NoSettings(), DataRoot(None, offline=True))
 

@@ -1,0 +1,115 @@
+"""Our training loop against a plain hand-written one: python benchmarks/loop.py
+
+Same model, data, batches, optimiser and schedule; time in turns, peak memory in processes apart.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from torch.nn import functional as F
+
+from harness.components import NoSettings, get
+from harness.data.pool import Pool
+from harness.data.types import DataRoot, Split
+from harness.spec.blocks import Train
+from harness.spec.structure import structure_block, structure_use
+from harness.training.loop import fit
+from harness.training.seeding import generator, seeded_build
+from side_by_side import interleaved, middle, write
+
+Case = tuple[Callable[[], torch.nn.Module], Pool, int, int, int]
+
+
+def digits() -> Case:
+    data = get("datasets", "digits").function(NoSettings(), DataRoot(None, offline=True))
+    pool = Pool(data.train, torch.arange(1437), mean=data.mean, std=data.std)
+    return _model("small_cnn", (1, 8, 8)), pool, 460, 64, 1
+
+
+def colour() -> Case:
+    draws = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (2048, 3, 32, 32), generator=draws).to(torch.uint8)
+    split = Split(images, torch.randint(10, (2048,), generator=draws))
+    crops = [structure_use("augmentations", n) for n in ("random_crop", "horizontal_flip")]
+    pool = Pool(split, torch.arange(2048), mean=(0.5,) * 3, std=(0.25,) * 3, augment=crops)
+    return _model("resnet9", (3, 32, 32), width=16), pool, 24, 128, 2
+
+
+CASES = {"small CNN, digits": digits, "ResNet-9 (width 16), 32x32": colour}
+
+
+def _model(name: str, shape: tuple[int, ...], **settings: object) -> Callable[[], torch.nn.Module]:
+    use = structure_use("models", {"name": name, **settings})
+    return lambda: seeded_build(lambda: get("models", name).function(use.settings, shape, 10), "b")
+
+
+def ours(case: Case) -> None:
+    build, pool, steps, batch, _ = case
+    plain = {"steps": steps, "batch_size": batch, "schedule": "cosine",
+             "optimizer": {"name": "sgd", "lr": 0.05, "weight_decay": 5e-4}}  # fmt: skip
+    fit(build(), pool, structure_block(Train, plain), generator=lambda p: generator("b", p))
+
+
+def plain(case: Case) -> None:
+    build, pool, steps, batch_size, _ = case
+    model = build().train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    draws, step = generator("b", "batches"), 0
+    while step < steps:
+        for batch in pool.epoch(batch_size, draws):
+            loss = F.cross_entropy(model(batch.x), batch.y)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            step += 1
+            if step == steps:
+                break
+
+
+LOOPS = {"plain": plain, "ours": ours}
+
+
+def peak_memory(case: str, loop: str) -> float:
+    """Peak resident memory in MiB of a process that runs one loop."""
+    done = subprocess.run(
+        [sys.executable, __file__, case, loop], capture_output=True, text=True, check=True
+    )
+    return float(done.stdout)
+
+
+def main() -> None:
+    rows: list[list[object]] = []
+    for name, make in CASES.items():
+        case = make()
+        torch.set_num_threads(case[-1])
+        runs = {which: (lambda loop=loop, case=case: loop(case)) for which, loop in LOOPS.items()}
+        seconds = interleaved(runs, repeats=7)
+        memory = {which: median(peak_memory(name, which) for _ in range(3)) for which in LOOPS}
+        over = median(o / p for o, p in zip(seconds["ours"], seconds["plain"], strict=True)) - 1
+        rows.append([name, case[2], middle(seconds["plain"]), middle(seconds["ours"]),
+                     f"{100 * over:+.1f} %", f"{memory['plain']:.0f} MiB", f"{memory['ours']:.0f} MiB"])  # fmt: skip
+    write(
+        "loop",
+        "Our training loop against a plain one",
+        ["case", "steps", "plain", "ours", "ours over plain", "memory plain", "memory ours"],
+        rows,
+        "Median of 7 turns each (range), over: median of the ratios; memory: peak of a process.",
+    )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        chosen = CASES[sys.argv[1]]()
+        torch.set_num_threads(chosen[-1])
+        LOOPS[sys.argv[2]](chosen)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    else:
+        main()
