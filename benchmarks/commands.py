@@ -16,7 +16,13 @@ COMMANDS = {
     "harness --help": ["--help"],
     "harness validate": ["validate", QUICKSTART],
     "harness describe ssd": ["describe", "ssd"],
-    "harness plan (FLOPs counted, torch imported)": ["plan", QUICKSTART],
+    "harness plan, everything cached": ["plan", QUICKSTART],
+    "harness plan, nothing cached (imports torch, counts FLOPs)": [
+        "plan",
+        QUICKSTART,
+        "--store",
+        "empty",
+    ],
     "harness run, everything cached": ["run", QUICKSTART],
 }
 

@@ -135,11 +135,8 @@ class _Builder:
         if not node.value.isascii() and any("\ud800" <= c <= "\udfff" for c in node.value):
             self.problem(node, path, "half a surrogate pair; write the character itself")
             return None
-        return (
-            node.value
-            if getattr(node, "style", None) in ("'", '"', "|", ">")
-            else scalar(node.value)
-        )
+        quoted = getattr(node, "style", None) in ("'", '"', "|", ">")
+        return node.value if quoted else scalar(node.value)
 
     def _acceptable(self, node: yaml.Node, path: Path, above: tuple[int, ...]) -> bool:
         if self.full:
