@@ -100,7 +100,7 @@ def negative_gradient(model: nn.Module, task: Task, settings: NegativeGradient) 
         forgotten = F.cross_entropy(model(other.x).float(), other.y)
         return settings.alpha * retained - (1 - settings.alpha) * forgotten
 
-    task.fit(model, task.retain, train, loss)
+    task.fit(model, task.retain, train, loss, resumable=False)
     return model
 
 

@@ -103,14 +103,23 @@ class Task:
         """What the ``prepare`` stage ``name`` computed on ``subset``, on the task's device."""
         return {k: v.to(self.device) for k, v in self._prepared[name, subset].items()}
 
-    def fit(self, model: nn.Module, pool: Pool, train: Train, loss: Loss | None = None) -> Fitted:
-        """Train ``model`` in place. The n-th fit of a stage has the n-th stream and slot.
+    def fit(
+        self,
+        model: nn.Module,
+        pool: Pool,
+        train: Train,
+        loss: Loss | None = None,
+        *,
+        resumable: bool = True,
+    ) -> Fitted:
+        """Train ``model`` in place. The n-th fit of a stage has the n-th stream of batches.
 
-        Only the first fit is resumed from its slot: a stage that fits again starts over, because
-        what happened between its fits is not saved.
+        An interrupted stage goes on in the middle of its first fit. Later fits start over, because
+        what happened between them is not saved; and so does a fit that is not ``resumable``,
+        because its loss keeps a state of its own.
         """
         self._fits += 1
-        slot = self._slot if self._fits == 1 else None
+        slot = self._slot if self._fits == 1 and resumable else None
         return fit(
             model,
             pool,

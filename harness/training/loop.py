@@ -125,6 +125,10 @@ class _Run:
         self.step = 0
         self.losses: list[float] = []
         self.best: _Best | None = None
+        self.factor = get("schedules", train.schedule.name).function
+        kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
+        kind = kinds.get(train.precision)
+        self.autocast = torch.autocast(pool.device.type, dtype=kind, enabled=kind is not None)
         self.show_every = max(1, self.total // SHOWN_LOSSES)
 
     def steps(self) -> Any:
@@ -143,7 +147,7 @@ class _Run:
     def _take(self, batch: Batch) -> torch.Tensor:
         """One optimiser step. Returns the loss on the device."""
         self._set_rate()
-        with self._autocast():
+        with self.autocast:
             loss = self.loss(self.model(batch.x), batch)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
@@ -159,17 +163,10 @@ class _Run:
         return loss.detach()
 
     def _set_rate(self) -> None:
-        use = self.train.schedule
-        factor = get("schedules", use.name).function(
-            use.settings, self.step, self.total, self.epoch
-        )
+        settings = self.train.schedule.settings
+        factor = self.factor(settings, self.step, self.total, self.epoch)
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * factor
-
-    def _autocast(self) -> Any:
-        kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
-        kind = kinds.get(self.train.precision)
-        return torch.autocast(self.pool.device.type, dtype=kind, enabled=kind is not None)
 
     def _show(self, loss: torch.Tensor) -> float | None:
         """The loss on the host, now and then: reading it waits for the device."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,12 +15,13 @@ from harness.components import NoSettings, get
 from harness.data.datasets.digits import load
 from harness.data.pool import Pool
 from harness.data.types import DataRoot, Split
-from harness.errors import HarnessError
+from harness.errors import HarnessError, Interrupted
 from harness.methods.gradient import short_recipe
 from harness.methods.task import Task
 from harness.methods.teachers import divergence
 from harness.spec.blocks import Train
 from harness.spec.structure import structure_block, structure_use
+from harness.store.slots import Slot
 from harness.training.loop import fit
 from harness.training.seeding import generator, seeded_build
 from harness.training.watch import Unwatched
@@ -44,6 +46,8 @@ def build(seed: str, hidden: int = 12) -> torch.nn.Module:
 def make_task(
     prepared: Mapping[tuple[str, ...], Mapping[str, torch.Tensor]] | None = None,
     sees: frozenset[str] = EVERYTHING,
+    watch: Unwatched | None = None,
+    slot: object = None,
 ) -> Task:
     return Task(
         method="test",
@@ -59,7 +63,8 @@ def make_task(
         classes=10,
         device=torch.device("cpu"),
         seed="stage",
-        watch=Unwatched(),
+        watch=watch or Unwatched(),
+        slot=slot,
         prepared=prepared,
     )
 
@@ -270,6 +275,27 @@ def test_the_teacher_is_a_copy_that_learns_nothing() -> None:
     teacher = make_task().original()
     assert not teacher.training
     assert not any(p.requires_grad for p in teacher.parameters())
+
+
+class _Stopper(Unwatched):
+    def step(self, done: int, total: int, loss: float | None) -> None:
+        if self.meter.steps == 4:
+            raise Interrupted("stopped")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["retrain", "finetune", "gradient_ascent", "negative_gradient", "random_labels", "bad_teacher",
+     "scrub"],
+)  # fmt: skip
+def test_a_method_that_was_cut_off_ends_with_the_same_bytes(name: str, tmp_path: Path) -> None:
+    length = {"epochs": 3} if name == "scrub" else {"steps": 9}
+    whole = run(name, make_task(), **length)
+    slot = Slot(tmp_path / "slot", every_seconds=1e9)
+    with pytest.raises(Interrupted):
+        run(name, make_task(watch=_Stopper(), slot=slot), **length)
+    again = make_task(slot=slot)
+    assert torch.equal(weights(run(name, again, **length)), weights(whole))
 
 
 def test_every_method_counts_the_samples_it_processes() -> None:
