@@ -115,7 +115,7 @@ def main() -> None:
     headers = ["case", "steps", "plain", "ours", "ours over plain", "memory plain", "memory ours"]
     note = (
         "Median of 15 turns each (range); over: median of the ratios of a turn; memory: peak of a "
-        f"process. A whole `harness run` of the digits case, with its report, peaks at {run:.0f} MiB."
+        f"process. A whole `harness run` of the digits case peaks at {run:.0f} MiB."
     )
     write("loop", "Our training loop against a plain one", headers, rows, note)
 

@@ -118,8 +118,15 @@ def run(
         return
     out = how.pop("out") or Path("results") / loaded.id / (profile or "default")
     command = _command_text()
+    changes = (*sets, *([f"seeds=[{seeds}]"] if seeds else []))
     request = RunRequest(
-        plan=plan, profile=profile, spec_file=spec, command=command, out=out, **how
+        plan=plan,
+        profile=profile,
+        changes=changes,
+        spec_file=spec,
+        command=command,
+        out=out,
+        **how,
     )
     outcome = run_spec(request)
     click.echo(outcome.text)

@@ -108,6 +108,7 @@ def corrupt(
         eligible = eligible[torch.isin(train.targets[eligible], wanted)]
     if not settings.include_target:
         eligible = eligible[train.targets[eligible] != settings.target_class]
+    corner(train.inputs, settings)
     number = amount(settings.share, settings.count, len(eligible), len(rows))
     chosen = draw(eligible, number, generator).sort().values
     targets = torch.full((number,), settings.target_class, dtype=torch.int64)

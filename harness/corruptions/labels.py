@@ -82,7 +82,8 @@ def class_swap(
     """Swap the labels of as many samples of one class as of the other.
 
     Raises:
-        HarnessError: a class does not exist, both are one, or there are too few samples.
+        HarnessError: a class does not exist, both are one, the count is odd, or there are too few
+            samples.
     """
     first, second = settings.classes
     if first == second or max(settings.classes) >= len(dataset.classes):
@@ -90,6 +91,10 @@ def class_swap(
     members = [rows[train.targets[rows] == label] for label in (first, second)]
     smaller = 2 * min(map(len, members))
     total = amount(settings.share, settings.count, smaller, sum(map(len, members)))
+    if total < 2:
+        raise HarnessError("class_swap: one sample of each class is needed at least")
+    if settings.count is not None and total % 2:
+        raise HarnessError(f"class_swap: half of count is swapped each way; found {total}, odd")
     halves = [draw(rows, total // 2, generator) for rows in members]
     chosen = torch.cat(halves)
     targets = torch.cat([torch.full_like(halves[0], second), torch.full_like(halves[1], first)])

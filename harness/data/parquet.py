@@ -96,11 +96,15 @@ def _to_cache(file: Path, split: Split) -> None:
 
 
 def _decode(files: Sequence[Path], label: str, mode: str, size: int | None) -> Split:
+    import pyarrow
     import pyarrow.parquet as parquet
 
     images, labels = [], []
     for file in files:
-        names = parquet.read_schema(file).names
+        try:
+            names = parquet.read_schema(file).names
+        except pyarrow.ArrowException as problem:
+            raise HarnessError(f"{file}: not a parquet file: {problem}") from None
         column = next((name for name in IMAGE_COLUMNS if name in names), None)
         if column is None or label not in names:
             wanted = f"{' or '.join(IMAGE_COLUMNS)}, and {label}"
@@ -109,18 +113,24 @@ def _decode(files: Sequence[Path], label: str, mode: str, size: int | None) -> S
         for row in table[column].to_pylist():
             images.append(decode(row["bytes"], mode, size))
         labels += table[label].to_pylist()
+    if not images:
+        raise HarnessError(f"{files[0].parent}: the parquet files hold no row")
     if len({image.shape for image in images}) > 1:
         raise HarnessError(f"{files[0].parent}: images differ in size; set 'size' in the spec")
     return Split(torch.from_numpy(np.stack(images)), torch.tensor(labels, dtype=torch.int64))
 
 
 def decode(content: bytes | Path, mode: str, size: int | None) -> Any:
-    """One image as uint8 [C, H, W]."""
+    """One image as uint8 [C, H, W]. Raises HarnessError when it is none."""
     from PIL import Image, ImageOps
 
     source = io.BytesIO(content) if isinstance(content, bytes) else content
-    with Image.open(source) as image:
-        shown = image.convert(mode)
+    try:
+        with Image.open(source) as image:
+            shown = image.convert(mode)
+    except OSError as problem:
+        what = content if isinstance(content, Path) else "an image in a parquet file"
+        raise HarnessError(f"{what} cannot be decoded: {problem}") from None
     if size is not None and shown.size != (size, size):
         shown = ImageOps.fit(shown, (size, size), Image.Resampling.BILINEAR)
     pixels = np.asarray(shown, dtype="uint8")

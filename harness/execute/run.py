@@ -38,6 +38,7 @@ class RunRequest:
     plan: Plan
     spec_file: Path
     profile: str | None
+    changes: tuple[str, ...]
     command: str
     out: Path
     store: Path
@@ -204,6 +205,7 @@ def _context(request: RunRequest, dispatcher: Dispatcher) -> dict[str, Any]:
     return {
         "spec": unstructure(plan.spec),
         "profile": request.profile,
+        "changes": list(request.changes),
         "metrics": _metric_facts(plan),
         "methods": _method_facts(plan),
         "components": _components(plan),

@@ -55,7 +55,9 @@ def torchvision_model(settings: Torchvision, shape: tuple[int, ...], classes: in
         raise HarnessError(
             f"torchvision has no model {settings.arch!r}{nearest(settings.arch, names)}"
         )
-    model: nn.Module = module.get_model(settings.arch, weights=None, num_classes=classes)
+    # These two train with a second head, whose logits the recipe has no weight for.
+    single = {"aux_logits": False} if settings.arch in ("googlenet", "inception_v3") else {}
+    model: nn.Module = module.get_model(settings.arch, weights=None, num_classes=classes, **single)
     if settings.cifar_stem:
         stem = getattr(model, "conv1", None)
         if not isinstance(stem, nn.Conv2d) or not hasattr(model, "maxpool"):

@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from harness.report.pinned import (
+    code_text,
+    components_text,
+    hardware_text,
+    settings_text,
+    software_text,
+)
 from harness.report.tables import Table, as_text
 
 TITLES = {
@@ -23,8 +30,23 @@ TITLES = {
 def checklist(results: Mapping[str, Any]) -> str:
     """``checklist.md``."""
     spec = results["spec"]
-    table = as_text(checklist_table(results), "github")
-    return f"# Reproducibility checklist: {spec['id']} {spec['version']}\n\n{table}\n"
+    parts = [
+        f"# Reproducibility checklist: {spec['id']} {spec['version']}",
+        "The variables are those of Gundersen et al. Each is answered twice: what the paper "
+        "reported, as the spec records it, and what this run pinned.",
+        as_text(checklist_table(results), "github"),
+        "## Every resolved setting",
+        fenced(settings_text(results), "yaml"),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def fenced(text: str, language: str = "") -> str:
+    """A Markdown code block that ``text`` cannot end."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 
 
 def checklist_table(results: Mapping[str, Any]) -> Table:
@@ -37,39 +59,44 @@ def checklist_table(results: Mapping[str, Any]) -> Table:
 def _reported(paper: Mapping[str, Any] | None, variable: str) -> str:
     if paper is None:
         return "no paper: our own demonstration"
-    found = paper["checklist"][variable]
+    found = (paper.get("checklist") or {}).get(variable)
     if found is None:
         return "not recorded in the spec"
-    return f"{found['answer']}" + (f": {found['evidence']}" if found["evidence"] else "")
+    return f"{found['answer']}" + (f": {found['evidence']}" if found.get("evidence") else "")
 
 
 def _pinned(variable: str, results: Mapping[str, Any]) -> str:
-    spec, run, data = results["spec"], results["provenance"], results["data"]
-    git = run.get("git") or {}
+    data, spec = results["data"], results["spec"]
     match variable:
         case "research_type":
             return "experimental"
         case "affiliation":
             return "the author's to state"
         case "pseudocode":
-            names = sorted({m["component"] for m in results["methods"].values()})
-            return f"code of each method, with its source: {', '.join(names)}"
+            sources = [f"{m['component']} ({m['source']})" for m in results["methods"].values()]
+            return f"code of each method, with its source: {'; '.join(sorted(set(sources)))}"
         case "open_source_code":
-            dirty = " with uncommitted changes" if git.get("dirty") else ""
-            return f"revision {git['revision']}{dirty}" if git else "not run from a git checkout"
+            return f"{code_text(results)}; revisions of components: {components_text(results)}"
         case "open_datasets":
-            return f"{data.get('name', '?')}, SHA-256 {data.get('digest', 'unknown')}"
+            found = f", found at {data['origin']}" if data.get("origin") else ""
+            digest = data.get("digest", "not recorded: no data were read")
+            return f"{data.get('name', 'not recorded')}, SHA-256 {digest}{found}"
         case "dataset_splits":
-            parts = [
-                f"{part} {data[part]:,}" for part in ("train", "validation", "test") if part in data
-            ]
-            return "; ".join(parts) + "; drawn from the seed by fixed rules"
+            return _splits(data)
         case "hardware_specification":
-            machine = run["machine"]
-            gpus = ", ".join(machine.get("gpu", ())) or "none"
-            return f"{machine['cpu']}, {machine['cpus']} processors; GPU: {gpus}"
+            return hardware_text(results)
         case "software_dependencies":
-            return ", ".join(f"{name} {v}" for name, v in run["versions"].items())
+            return software_text(results)
         case _:
-            seeds = ", ".join(map(str, spec["seeds"]))
-            return f"all settings below; seeds {seeds}; deterministic: {spec['deterministic']}"
+            return (
+                f"seeds {', '.join(map(str, spec['seeds']))}; {spec['deterministic']} determinism; "
+                f"profile {results['profile'] or 'default'}; every setting is listed below; run by "
+                f"{results['provenance'].get('command', 'a command that was not recorded')}"
+            )
+
+
+def _splits(data: Mapping[str, Any]) -> str:
+    parts = [f"{part} {data[part]:,}" for part in ("train", "validation", "test") if part in data]
+    if not parts:
+        return "not recorded: no data were read"
+    return "; ".join(parts) + " samples; drawn from the seed by fixed rules"

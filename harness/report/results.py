@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from functools import cache
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 from harness.errors import UsageError
 from harness.report.claims import judge
+from harness.report.coverage import missing
+from harness.report.order import canonical, in_order, order_of
+from harness.report.spread import statistics
 
 FORMAT = 1
 Results = dict[str, Any]
+
+__all__ = ["Results", "assemble", "read_results", "statistics", "summarise", "to_json"]
 
 
 def assemble(
@@ -24,89 +27,99 @@ def assemble(
 
     Args:
         rows: one for each candidate, cell and seed: ``cell``, ``seed``, ``method``, ``candidate``,
-            ``selected``, ``metrics``, ``keys``.
+            ``selected``, ``metrics``, ``keys``. Their order does not matter.
         context: the resolved ``spec``, the ``profile``, and facts on ``metrics``, ``methods``,
-            ``components``, ``data``, ``stages`` and what ``failed``.
+            ``components``, ``data``, ``stages`` and what ``failed``. ``changes``, where there is
+            one, lists what the command line changed in the spec.
         provenance: times, machine and versions. All else is the same in every run of the spec.
     """
-    every = [_finite(row) for row in rows]
-    results: Results = {
-        "format": FORMAT,
-        **context,
-        "rows": every,
-        "summary": summarise(every),
-        "provenance": dict(provenance),
-    }
+    every: list[Mapping[str, Any]] = [_finite(row) for row in rows]
+    order = context.get("order")  # there when a stored file is read: its rows are in order
+    if order is None:
+        order = order_of(context, every)
+        every = in_order(every, context["spec"], order)
+    results: Results = {**context, "format": FORMAT, "order": order, "rows": every}
+    results["summary"] = summarise(every, order)
+    results["missing"] = missing(results)
     results["claims"] = [judge(claim, results) for claim in context["spec"]["claims"]]
-    return results
+    results["provenance"] = provenance
+    plain: Results = _plain(results)
+    return plain
 
 
 def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
-    """``row`` with None for a metric that is not a finite number: JSON has no other word."""
-    metrics = {k: v if math.isfinite(v) else None for k, v in row["metrics"].items()}
-    return {**row, "metrics": metrics}
+    """``row`` with None for a metric that is not a finite number, which ``notes`` then names."""
+    notes = dict(row.get("notes", {}))
+    metrics = {}
+    for name, value in row["metrics"].items():
+        lost = value is None or not math.isfinite(value)
+        metrics[name] = None if lost else value
+        if lost:
+            notes.setdefault(name, "missing" if value is None else str(float(value)))
+    return {**row, "metrics": metrics, **({"notes": notes} if notes else {})}
 
 
-def summarise(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The chosen candidates of each cell and method over seeds, in the order of the rows."""
-    cells: dict[str, dict[str, Any]] = {}
+def _plain(value: Any) -> Any:
+    """``value`` in JSON's types, mappings sorted; a number that is not finite becomes its name."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(value[key]) for key in sorted(value, key=str)}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted(_plain(item) for item in value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    return str(value)
+
+
+def summarise(rows: Iterable[Mapping[str, Any]], order: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The chosen candidates of each cell and method over seeds, in the order of the spec."""
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
-        if not row["selected"]:
-            continue
-        name = json.dumps([row["cell"], row["method"]], sort_keys=True)
-        entry = cells.setdefault(
-            name, {"cell": row["cell"], "method": row["method"], "seeds": [], "values": {}}
-        )
-        entry["seeds"].append(row["seed"])
-        for metric, value in row["metrics"].items():
-            if value is not None:
-                entry["values"].setdefault(metric, []).append(value)
+        if row["selected"]:
+            groups.setdefault((canonical(row["cell"]), row["method"]), []).append(row)
     return [
-        {
-            "cell": entry["cell"],
-            "method": entry["method"],
-            "seeds": entry["seeds"],
-            "metrics": {m: statistics(values) for m, values in entry["values"].items()},
-        }
-        for entry in cells.values()
+        _summary(groups[name, method])
+        for name in map(canonical, order["cells"])
+        for method in order["methods"]
+        if (name, method) in groups
     ]
 
 
-def statistics(values: list[float]) -> dict[str, float | int | None]:
-    """Mean, sample standard deviation, n, and the 95 % Student interval of the mean.
-
-    With one value there is no spread: ``std``, ``low`` and ``high`` are None.
-    """
-    mean, n = fmean(values), len(values)
-    if n == 1:
-        return {"mean": mean, "std": None, "n": 1, "low": None, "high": None}
-    spread = stdev(values)
-    half = _student(n - 1) * spread / math.sqrt(n)
-    return {"mean": mean, "std": spread, "n": n, "low": mean - half, "high": mean + half}
-
-
-@cache
-def _student(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t distribution."""
-    from scipy.special import stdtrit  # scipy.stats takes ten times as long to import
-
-    return float(stdtrit(freedom, 0.975))
+def _summary(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
+    names = dict.fromkeys(name for row in rows for name in row["metrics"])
+    values = {
+        name: [v for row in rows if (v := row["metrics"].get(name)) is not None] for name in names
+    }
+    return {
+        "cell": rows[0]["cell"],
+        "method": rows[0]["method"],
+        "seeds": [row["seed"] for row in rows],
+        "metrics": {name: statistics(found) for name, found in values.items()},
+    }
 
 
 def to_json(results: Results) -> str:
     """The text of ``results.json``: equal for equal results."""
-    return json.dumps(results, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    text = json.dumps(results, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    return text + "\n"
 
 
 def read_results(folder: Path) -> Results:
-    """The results in ``folder``. Raises UsageError."""
+    """The results in ``folder``; what follows from their rows is derived again.
+
+    Raises:
+        UsageError: there are none, or they are not of this format.
+    """
     file = folder / "results.json" if folder.is_dir() else folder
     try:
-        results: Results = json.loads(file.read_text(encoding="utf-8"))
+        results = json.loads(file.read_text(encoding="utf-8"))
     except OSError:
         raise UsageError(f"no results in {folder}: {file.name} is missing") from None
     except ValueError as problem:
         raise UsageError(f"{file} is not JSON: {problem}") from None
     if not isinstance(results, dict) or results.get("format") != FORMAT:
         raise UsageError(f"{file} is not a results file of format {FORMAT}")
-    return results
+    return assemble(results["rows"], results, results["provenance"])

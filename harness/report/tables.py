@@ -2,32 +2,59 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from tabulate import tabulate
 
+from harness.report.candidates import candidates
+from harness.report.numbers import NOTHING, interval, number
+from harness.report.spreadsheet import csv_text
+
 FORMATS = {"github": "github", "latex": "latex_booktabs", "html": "html"}
+# What a plain LaTeX document cannot set.
+LATEX = {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "–": "--", "−": "$-$"}
 Table = tuple[list[str], list[list[str]]]
 
 
 def render(results: Mapping[str, Any], form: str) -> str:
-    """The tables of ``results`` as ``github``, ``latex``, ``html`` or ``csv``."""
+    """The tables of ``results`` as ``github``, ``latex``, ``html`` or ``csv``.
+
+    ``csv`` is every row as measured, chosen or not; the others are the means over seeds, and the
+    claims beside ours where there are any.
+    """
     if form == "csv":
-        return _csv(results)
-    parts = [as_text(main_table(results), form)]
+        return csv_text(results)
+    parts = [_captioned(as_text(main_table(results), form), caption(results), form)]
     if results["claims"]:
         parts.append(as_text(claims_table(results), form))
     return "\n\n".join(parts)
 
 
+def _captioned(table: str, text: str, form: str) -> str:
+    if form == "html":
+        return table.replace("<table>", f"<table>\n<caption>{text}</caption>", 1)
+    return f"% {text}\n{table}" if form == "latex" else f"{text}\n\n{table}"
+
+
+def caption(results: Mapping[str, Any]) -> str:
+    """What the numbers of the main table are."""
+    most = max((len(entry["seeds"]) for entry in results["summary"]), default=0)
+    if most < 2:
+        return "One seed: no spread is known. Shares are in [0, 1]; arrows say which way is better."
+    return (
+        f"Mean ± sample standard deviation over n ≤ {most} seeds; shares are in [0, 1]; "
+        "arrows say which way is better."
+    )
+
+
 def fitting(results: Mapping[str, Any], width: int) -> str:
     """The main table with as many of the first metrics as fit a terminal of ``width`` columns."""
-    headers, rows = main_table(results)
-    metrics = len(results["metrics"])
-    for left_out in range(metrics):
+    headers, rows = _summary_table(results, number, sees=False)
+    metrics = len(metrics_of(results))
+    left_out, text = 0, ""
+    for left_out in range(max(metrics, 1)):
         keep = len(headers) - left_out
         text = tabulate([row[:keep] for row in rows], headers=headers[:keep], disable_numparse=True)
         if len(text.split("\n", 1)[0]) <= width:
@@ -36,16 +63,31 @@ def fitting(results: Mapping[str, Any], width: int) -> str:
 
 
 def as_text(table: Table, form: str) -> str:
-    """One table."""
+    """One table; what would be markup in ``form`` is escaped."""
     headers, rows = table
     if form == "github":
-        rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    return str(tabulate(rows, headers=headers, tablefmt=FORMATS[form], disable_numparse=True))
+        headers, rows = list(map(plain, headers)), [list(map(plain, row)) for row in rows]
+    text = str(tabulate(rows, headers=headers, tablefmt=FORMATS[form], disable_numparse=True))
+    if form == "latex":
+        text = "".join(LATEX.get(letter, letter) for letter in text)
+    return text
+
+
+def plain(text: str) -> str:
+    """``text`` on one line, shown by GitHub as it is."""
+    one_line = " ".join(text.split())
+    escaped = re.sub(r"([\\`*\[\]<>|])", r"\\\1", one_line)
+    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", escaped)
 
 
 def axes_of(results: Mapping[str, Any]) -> list[str]:
     """The axes of the cells, in the order of the spec."""
-    return list(dict.fromkeys(axis for row in results["rows"] for axis in row["cell"]))
+    return list(results["order"]["axes"])
+
+
+def metrics_of(results: Mapping[str, Any]) -> list[str]:
+    """The measured names, in the order of the spec."""
+    return list(results["order"]["metrics"])
 
 
 def main_table(results: Mapping[str, Any]) -> Table:
@@ -55,86 +97,88 @@ def main_table(results: Mapping[str, Any]) -> Table:
 
 def interval_table(results: Mapping[str, Any]) -> Table:
     """One row for each method and cell: the 95 % interval of the mean of every metric."""
-    return _summary_table(results, interval)
+    return _summary_table(results, interval, sees=False)
 
 
-def _summary_table(results: Mapping[str, Any], shown: Callable[[Any], str]) -> Table:
-    metrics = list(results["metrics"])
-    axes = axes_of(results)
-    rows = [
-        [
-            *(str(entry["cell"][axis]) for axis in axes),
-            entry["method"],
-            str(len(entry["seeds"])),
-            *(shown(entry["metrics"].get(metric)) for metric in metrics),
-        ]
-        for entry in results["summary"]
-    ]
-    return [*axes, "method", "n", *map(_headed(results), metrics)], rows
+def _summary_table(
+    results: Mapping[str, Any], shown: Callable[[Any], str], sees: bool = True
+) -> Table:
+    axes, metrics = axes_of(results), metrics_of(results)
+    rows = []
+    for entry in results["summary"]:
+        seeds = len(entry["seeds"])
+        row = [*(str(entry["cell"].get(axis, NOTHING)) for axis in axes), entry["method"]]
+        row += [_sees(results, entry["method"])] if sees else []
+        row.append(str(seeds))
+        row += [_with_n(entry["metrics"].get(metric), shown, seeds) for metric in metrics]
+        rows.append(row)
+    headers = [*axes, "method", *(["sees"] if sees else []), "n"]
+    return [*headers, *(_headed(results, metric) for metric in metrics)], rows
 
 
-def _headed(results: Mapping[str, Any]) -> Any:
-    arrows = {"higher": " ↑", "lower": " ↓"}
-
-    def header(metric: str) -> str:
-        return metric + arrows.get(results["metrics"][metric]["better"], "")
-
-    return header
+def _sees(results: Mapping[str, Any], label: str) -> str:
+    return ", ".join(results["methods"].get(label, {}).get("sees", ())) or NOTHING
 
 
-def number(entry: Mapping[str, Any] | None) -> str:
-    """``0.912 ± 0.004``, or the mean alone where there is no spread."""
-    if entry is None:
-        return "–"
-    if entry["std"] is None:
-        return f"{entry['mean']:.3f}"
-    return f"{entry['mean']:.3f} ± {entry['std']:.3f}"
+def _headed(results: Mapping[str, Any], metric: str) -> str:
+    better = results["metrics"].get(metric, {}).get("better", "none")
+    return metric + {"higher": " ↑", "lower": " ↓"}.get(better, "")
 
 
-def interval(entry: Mapping[str, Any] | None) -> str:
-    """``[0.902, 0.921]``, or a dash where there is one seed only."""
-    if entry is None or entry["low"] is None:
-        return "–"
-    return f"[{entry['low']:.3f}, {entry['high']:.3f}]"
+def _with_n(entry: Mapping[str, Any] | None, shown: Callable[[Any], str], seeds: int) -> str:
+    """The number, and over how many seeds where that is not all of the row's."""
+    text = shown(entry)
+    if entry is None or entry["n"] == seeds:
+        return text
+    return f"{text} (n={entry['n']})" if entry["n"] else "not finite"
 
 
 def methods_table(results: Mapping[str, Any]) -> Table:
     """What each method is and may see: methods that see more are not comparable."""
-    rows = [
-        [label, m["component"], ", ".join(m["sees"]), m["source"]]
-        for label, m in results["methods"].items()
-    ]
-    return ["method", "component", "sees", "source"], rows
+    rows = []
+    for label in results["order"]["methods"]:
+        facts = results["methods"].get(label, {})
+        row = [facts.get(name, "") for name in ("component", "summary", "source")]
+        rows.append([label, row[0], _sees(results, label), *row[1:]])
+    return ["method", "component", "sees", "what it does", "source"], rows
+
+
+def metrics_table(results: Mapping[str, Any]) -> Table:
+    """What each measured name means."""
+    rows = []
+    for name in metrics_of(results):
+        facts = results["metrics"].get(name, {})
+        rows.append([name, *(facts.get(fact, "") for fact in ("better", "unit", "doc"))])
+    return ["metric", "better", "unit", "meaning"], rows
 
 
 def claims_table(results: Mapping[str, Any]) -> Table:
     """The paper's numbers beside ours."""
     rows = []
     for claim in results["claims"]:
-        at = ", ".join(f"{axis}={value}" for axis, value in claim["at"].items())
-        what = f"{claim['metric']} of {claim['method']}" + (f" at {at}" if at else "")
+        where = [f"at {axis}={value}" for axis, value in claim["at"].items()]
+        where += [f"over {', '.join(claim['averaged'])}"] if claim["averaged"] else []
+        what = ", ".join([f"{claim['metric']} of {claim['method']}", *where])
         paper = f"{claim['value']:g} {claim['unit']}".strip()
         verdict = claim["verdict"] + (f": {claim['reason']}" if claim["reason"] else "")
-        rows.append([what, claim["where"], paper, number(claim["ours"]), verdict])
-    return ["claim", "where", "paper", "ours", "verdict"], rows
+        apart = NOTHING if claim["difference"] is None else f"{claim['difference']:+.3f}"
+        allowed = f"{claim['tolerance']:g}"
+        rows.append([what, claim["where"], paper, number(claim["ours"]), apart, allowed, verdict])
+    return ["claim", "where", "paper", "ours", "difference", "tolerance", "verdict"], rows
 
 
-def _csv(results: Mapping[str, Any]) -> str:
-    """Every row, chosen or not, with all its values: for spreadsheets and scripts."""
-    axes, metrics = axes_of(results), list(results["metrics"])
-    candidates = list(dict.fromkeys(name for row in results["rows"] for name in row["candidate"]))
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([*axes, "seed", "method", *candidates, "selected", *metrics])
-    for row in results["rows"]:
-        writer.writerow(
-            [
-                *(row["cell"].get(axis, "") for axis in axes),
-                row["seed"],
-                row["method"],
-                *(row["candidate"].get(name, "") for name in candidates),
-                row["selected"],
-                *(row["metrics"].get(metric, "") for metric in metrics),
-            ]
-        )
-    return stream.getvalue().rstrip("\n")
+def candidates_table(results: Mapping[str, Any]) -> Table:
+    """Every candidate of the methods that were swept: its chosen share and its metrics' means."""
+    axes, metrics = axes_of(results), metrics_of(results)
+    rows = [
+        [
+            *(str(entry["cell"].get(axis, NOTHING)) for axis in axes),
+            entry["method"],
+            ", ".join(f"{name}={value}" for name, value in entry["candidate"].items()),
+            f"{entry['selected']} of {entry['seeds']}",
+            *(number(entry["metrics"].get(metric)) for metric in metrics),
+        ]
+        for entry in candidates(results)
+    ]
+    headers = [*axes, "method", "candidate", "chosen"]
+    return [*headers, *(_headed(results, metric) for metric in metrics)], rows

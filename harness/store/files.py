@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,10 +87,8 @@ def write_durably(file: Path, content: bytes) -> None:
 
 
 def replace_file(file: Path, content: bytes) -> None:
-    """Put ``content`` in place of ``file`` in one step."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=".new-")
-    os.close(handle)
-    temporary = Path(name)
+    """Put ``content`` in place of ``file`` in one step, readable as the user's umask says."""
+    temporary = file.parent / f".new-{file.name}-{uuid.uuid4().hex}"
     try:
         write_durably(temporary, content)
         os.replace(temporary, file)

@@ -69,13 +69,16 @@ def fit(
         slot: where the state is kept, so that an interrupted training goes on exactly.
 
     Raises:
-        HarnessError: the pool is empty, or the loss is not finite.
-        Interrupted, OverBudget: from ``watch``, after the state was saved.
+        HarnessError: the pool is empty, the loss is not finite, or ``checkpoint: best_...`` has
+            nothing to evaluate with.
+        Interrupted: from ``watch``, after the state was saved. OverBudget: from ``watch``.
     """
     if not len(pool):
         raise HarnessError("there is no sample to train on")
     run = _Run(model, pool, train, generator("batches"), loss or cross_entropy(train, pool))
     if train.checkpoint != "last":
+        if evaluate is None:
+            raise HarnessError(f"checkpoint {train.checkpoint!r} needs something to evaluate with")
         run.evaluate = evaluate
     watch = watch or Unwatched()
     if slot is not None and (saved := slot.load()) is not None:

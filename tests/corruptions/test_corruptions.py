@@ -79,9 +79,9 @@ def test_an_impossible_poison_is_refused(chosen: dict, words: str) -> None:
 
 
 @settings(max_examples=25)
-@given(st.integers(2, 120), st.integers(2, 120))
+@given(st.integers(1, 60), st.integers(1, 60))
 def test_a_smaller_amount_is_part_of_a_larger_one(a: int, b: int) -> None:
-    small, large = sorted((a, b))
+    small, large = sorted((2 * a, 2 * b))
     for name, more in (("badnet", {}), ("label_noise", {}), ("class_swap", {"classes": [3, 5]})):
         inner, outer = (corrupt(name, count=n, **more) for n in (small, large))
         pairs = [

@@ -7,6 +7,7 @@ from typing import Literal
 from attrs import frozen
 
 from harness.components import NoSettings, component, setting
+from harness.errors import HarnessError
 from harness.lazy import F, torch
 
 
@@ -24,11 +25,17 @@ class RandomCrop:
 def random_crop(
     images: torch.Tensor, settings: RandomCrop, generator: torch.Generator
 ) -> torch.Tensor:
-    """Shift each image by up to ``padding`` pixels both ways. uint8 [B, C, H, W] in and out."""
+    """Shift each image by up to ``padding`` pixels both ways. uint8 [B, C, H, W] in and out.
+
+    Raises:
+        HarnessError: ``reflect`` with as many pixels as the image has.
+    """
     pad = settings.padding
     if pad == 0:
         return images
     count, _, height, width = images.shape
+    if settings.mode == "reflect" and pad >= min(height, width):
+        raise HarnessError(f"random_crop: {pad} pixels cannot be reflected in {height}x{width}")
     offsets = torch.randint(2 * pad + 1, (2, count, 1), generator=generator).to(images.device)
     if settings.mode == "zero":
         padded = F.pad(images, (pad, pad, pad, pad))

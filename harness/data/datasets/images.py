@@ -255,8 +255,12 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(p.name for p in folder.iterdir() if p.is_dir()))
 
 
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+
+
 def _read_classes(folder: Path, names: tuple[str, ...], size: int) -> Split:
-    files = [(f, i) for i, n in enumerate(names) for f in sorted((folder / n).iterdir())]
+    files = [(f, i) for i, n in enumerate(names) for f in _files(folder / n)]
     if not files:
         raise RemoteError(f"no image in {folder}")
     images = np.stack([parquet.decode(file, "RGB", size) for file, _ in files])

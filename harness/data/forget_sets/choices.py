@@ -38,6 +38,8 @@ def corrupted(
     root: DataRoot,
 ) -> torch.Tensor:
     """The discovered part of the corrupted samples, at least one; nested over shares."""
+    if not len(corruption.rows):
+        raise HarnessError("forget set: nothing is corrupted, so nothing can be discovered")
     wanted = max(1, round(settings.discovered * len(corruption.rows)))
     return draw(corruption.rows, wanted, generator).sort().values
 
@@ -114,6 +116,8 @@ def indices(
             or one that is not training data.
     """
     chosen = read_integers(settings.file, root)
+    if not chosen:
+        raise HarnessError(f"{settings.file}: no row is listed")
     if len(set(chosen)) != len(chosen):
         raise HarnessError(f"{settings.file}: a row is listed twice")
     known = set(rows.tolist())
@@ -145,7 +149,10 @@ def group(
     root: DataRoot,
 ) -> torch.Tensor:
     """Every training sample of some groups. Raises HarnessError as ``indices`` does."""
-    groups = torch.tensor(read_integers(settings.file, root))
+    listed = read_integers(settings.file, root)
+    if any(abs(number) >= 2**63 for number in listed):
+        raise HarnessError(f"{settings.file}: a group number does not fit 64 bits")
+    groups = torch.tensor(listed, dtype=torch.int64)
     if len(groups) != len(targets):
         raise HarnessError(
             f"{settings.file}: {len(groups)} groups for {len(targets)} training samples"
@@ -170,9 +177,12 @@ def read_integers(name: str, root: DataRoot) -> list[int]:
 
 
 def _parse(file: Path, name: str) -> list[int]:
-    text = file.read_text(encoding="utf-8")
+    try:
+        text = file.read_text(encoding="utf-8")
+        found = json.loads(text) if file.suffix == ".json" else None
+    except ValueError as problem:
+        raise HarnessError(f"{name}: cannot be read: {problem}") from None
     if file.suffix == ".json":
-        found = json.loads(text)
         if not isinstance(found, list) or any(type(item) is not int for item in found):
             raise HarnessError(f"{name}: a JSON list of whole numbers is needed")
         return found

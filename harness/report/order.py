@@ -1,0 +1,84 @@
+"""The order in which a report shows cells, methods, metrics and rows: that of the spec."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from harness.spec.sweeps import CELL_BLOCKS, assignments, sweeps_in
+
+Row = Mapping[str, Any]
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys: equal text for equal values."""
+    return json.dumps(value, sort_keys=True)
+
+
+def order_of(context: Mapping[str, Any], rows: Iterable[Row]) -> dict[str, Any]:
+    """``axes``, ``cells``, ``methods`` and ``metrics`` in the order of the spec.
+
+    What the rows have beyond the spec comes last. JSON objects are stored with sorted keys, so this
+    is kept in the results.
+    """
+    rows = list(rows)
+    axes, cells = _spanned(context["spec"])
+    found = {canonical(row["cell"]): dict(row["cell"]) for row in rows}
+    known = {canonical(cell) for cell in cells}
+    return {
+        "axes": _together(axes, sorted({axis for row in rows for axis in row["cell"]})),
+        "cells": cells + [found[text] for text in sorted(found.keys() - known)],
+        "methods": _together(context["methods"], sorted({row["method"] for row in rows})),
+        "metrics": _together(
+            context["metrics"], sorted({m for row in rows for m in row["metrics"]})
+        ),
+    }
+
+
+def _together(first: Iterable[str], more: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys([*first, *more]))
+
+
+def _spanned(spec: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
+    """The axes of the spec and every cell that they span, named as the plan names them."""
+    blocks = {block: spec[block] for block in CELL_BLOCKS if block in spec}
+    paths = [path for path, _ in sweeps_in(blocks)]
+    last = [str(path[-1]) for path in paths]
+    names = [
+        name if last.count(name) == 1 else ".".join(map(str, path))
+        for name, path in zip(last, paths, strict=True)
+    ]
+    cells = [
+        {name: point[path] for name, path in zip(names, paths, strict=True)}
+        for point in assignments(blocks)
+    ]
+    return names, cells
+
+
+def in_order(rows: Iterable[Row], spec: Mapping[str, Any], order: Mapping[str, Any]) -> list[Row]:
+    """``rows`` by cell, seed, method and candidate, each in the order of the spec."""
+    cells = {canonical(cell): i for i, cell in enumerate(order["cells"])}
+    seeds = {seed: i for i, seed in enumerate(spec["seeds"])}
+    methods = {label: i for i, label in enumerate(order["methods"])}
+    candidates = {
+        method["label"]: _candidates(method) for method in spec["methods"] if "label" in method
+    }
+
+    def place(row: Row) -> tuple[Any, ...]:
+        known = candidates.get(row["method"], {})
+        candidate = canonical(row["candidate"])
+        return (
+            cells[canonical(row["cell"])],
+            (seeds.get(row["seed"], len(seeds)), row["seed"]),
+            methods[row["method"]],
+            (known.get(candidate, len(known)), candidate),
+        )
+
+    return sorted(rows, key=place)
+
+
+def _candidates(method: Mapping[str, Any]) -> dict[str, int]:
+    points = assignments({k: v for k, v in method.items() if k != "select"})
+    named = [{".".join(map(str, path)): v for path, v in point.items()} for point in points]
+    return {canonical(values): i for i, values in enumerate(named)}

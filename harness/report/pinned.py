@@ -1,0 +1,94 @@
+"""What a run pinned: settings, components, machine, versions, revision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from harness.report.tables import Table
+from harness.spec.blocks import Spec
+
+FIRST = ("name", "set", "label", "title")
+
+
+def settings_text(results: Mapping[str, Any]) -> str:
+    """Every resolved setting as YAML, in the order in which a spec is written."""
+    spec = results["spec"]
+    written = [name for name in Spec.__annotations__ if name in spec]
+    ordered = {name: _ordered(spec[name]) for name in dict.fromkeys([*written, *sorted(spec)])}
+    return str(yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True))
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        names = [*(name for name in FIRST if name in value), *sorted(value)]
+        return {name: _ordered(value[name]) for name in dict.fromkeys(names)}
+    return [_ordered(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def components_text(results: Mapping[str, Any]) -> str:
+    """``badnet 1, ssd 2``: the components with the revision of their code."""
+    parts = [f"{c['name']} {c['revision']}" for c in results["components"]]
+    return ", ".join(parts) or "not recorded"
+
+
+def code_text(results: Mapping[str, Any]) -> str:
+    """The revision of the checkout that ran."""
+    git = results["provenance"].get("git")
+    if not git:
+        return "not run from a git checkout"
+    dirty = " with uncommitted changes" if git.get("dirty") else ""
+    return f"revision {git.get('revision', 'unknown')}{dirty}"
+
+
+def hardware_text(results: Mapping[str, Any]) -> str:
+    """Processor, accelerators, devices and threads, as far as they were recorded."""
+    run = results["provenance"]
+    machine = run.get("machine") or {}
+    devices = machine.get("devices") or [run.get("device")]
+    facts = {
+        "processor": machine.get("cpu"),
+        "processors": machine.get("cpus"),
+        "GPU": ", ".join(machine.get("gpu") or ()) or ("none" if machine else None),
+        "CUDA": machine.get("cuda"),
+        "computed on": ", ".join(filter(None, devices)),
+        "threads": run.get("threads"),
+        "system": machine.get("system"),
+    }
+    return "; ".join(f"{name}: {value}" for name, value in facts.items() if value) or "not recorded"
+
+
+def software_text(results: Mapping[str, Any]) -> str:
+    """Versions of Python, of the packages that numbers depend on, and of plug-ins."""
+    run = results["provenance"]
+    versions = {**run.get("versions", {}), **run.get("plugins", {})}
+    return ", ".join(f"{name} {version}" for name, version in versions.items()) or "not recorded"
+
+
+def cost_table(results: Mapping[str, Any]) -> Table:
+    """How many stages of each kind the plan has."""
+    stages = results["stages"]
+    plain = {k: v if isinstance(v, Mapping) else {"total": v} for k, v in stages.items()}
+    columns = list(dict.fromkeys(["total", *(name for v in plain.values() for name in v)]))
+    order = ("corrupt", "train", "prepare", "unlearn", "evaluate")
+    kinds = [*(kind for kind in order if kind in plain), *(k for k in plain if k not in order)]
+    rows = [[kind, *(str(plain[kind].get(column, "")) for column in columns)] for kind in kinds]
+    return ["stage", *columns], rows
+
+
+def provenance_table(results: Mapping[str, Any]) -> Table:
+    """When, where and with what the run was made."""
+    run = results["provenance"]
+    facts = {
+        "started": run.get("started"),
+        "finished": run.get("finished"),
+        "wall time": f"{run['seconds']:,} s" if run.get("seconds") is not None else None,
+        "machine": hardware_text(results),
+        "software": software_text(results),
+        "code": code_text(results),
+        "components (revision)": components_text(results),
+        "repeats": results["spec"]["deterministic"],
+    }
+    return ["what", "value"], [[name, str(value)] for name, value in facts.items() if value]

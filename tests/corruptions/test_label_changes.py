@@ -1,0 +1,117 @@
+"""Label noise and swapped classes, as properties over many draws."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.components import get
+from harness.corruptions.types import Corruption, amount, draw
+from harness.data.types import Dataset, Split, dataset
+from harness.errors import HarnessError
+from harness.spec.structure import structure_use
+
+
+def labelled(labels: list[int], classes: int) -> Dataset:
+    inputs = torch.zeros(len(labels), 1, 2, 2, dtype=torch.uint8)
+    split = Split(inputs, torch.tensor(labels))
+    names = tuple(map(str, range(classes)))
+    return dataset("labelled", split, split, names, ((0.5,), (0.5,)), "here")
+
+
+def corrupt(name: str, data: Dataset, seed: int = 0, **chosen: object) -> Corruption:
+    use = structure_use("corruptions", {"name": name, **chosen})
+    rows, draws = torch.arange(len(data.train.targets)), torch.Generator().manual_seed(seed)
+    return get("corruptions", name).function(data.train, rows, use.settings, draws, data)
+
+
+def pairs(found: Corruption) -> dict[int, int]:
+    return dict(zip(found.rows.tolist(), found.targets.tolist(), strict=True))
+
+
+@settings(max_examples=60)
+@given(st.integers(2, 12), st.integers(1, 40), st.integers(0, 99))
+def test_label_noise_never_gives_the_true_label_nor_an_unknown_one(
+    classes: int, count: int, seed: int
+) -> None:
+    data = labelled([i % classes for i in range(40)], classes)
+    found = pairs(corrupt("label_noise", data, seed, count=count))
+    assert len(found) == count
+    for row, label in found.items():
+        assert label != row % classes
+        assert 0 <= label < classes
+
+
+def test_label_noise_with_two_classes_turns_every_label() -> None:
+    data = labelled([0, 1, 1, 0], 2)
+    assert pairs(corrupt("label_noise", data, share=1.0)) == {0: 1, 1: 0, 2: 0, 3: 1}
+
+
+def test_every_wrong_label_is_as_likely() -> None:
+    data = labelled([2] * 6000, 5)
+    counts = torch.bincount(corrupt("label_noise", data, share=1.0).targets, minlength=5)
+    assert counts[2] == 0
+    # Binomial(6000, 1/4): 1500 with a standard deviation of 34.
+    assert all(abs(int(counts[c]) - 1500) < 150 for c in (0, 1, 3, 4))
+
+
+@settings(max_examples=60)
+@given(st.lists(st.integers(0, 3), min_size=4, max_size=40), st.integers(0, 99), st.data())
+def test_swapping_moves_as_many_labels_each_way(
+    labels: list[int], seed: int, data: st.DataObject
+) -> None:
+    smaller = min(labels.count(1), labels.count(3))
+    whole = labelled(labels, 4)
+    if smaller == 0:
+        with pytest.raises(HarnessError, match="only 0 can be"):
+            corrupt("class_swap", whole, seed, classes=[1, 3], count=2)
+        return
+    half = data.draw(st.integers(1, smaller))
+    found = pairs(corrupt("class_swap", whole, seed, classes=[1, 3], count=2 * half))
+    changes = [(labels[row], label) for row, label in found.items()]
+    assert sorted(changes) == [(1, 3)] * half + [(3, 1)] * half
+
+
+def test_swapping_more_than_the_smaller_class_has_is_refused() -> None:
+    data = labelled([0] * 10 + [1] * 3, 2)
+    assert len(pairs(corrupt("class_swap", data, classes=[0, 1], count=6))) == 6
+    with pytest.raises(HarnessError, match="7 samples are to be corrupted; only 6 can be"):
+        corrupt("class_swap", data, classes=[0, 1], count=7)
+    with pytest.raises(HarnessError, match="13 samples are to be corrupted; only 6 can be"):
+        corrupt("class_swap", data, classes=[0, 1], share=1.0)
+
+
+@pytest.mark.parametrize("classes", [[0, 0], [0, 2], [7, 1]])
+def test_swapping_needs_two_classes_that_exist(classes: list[int]) -> None:
+    with pytest.raises(HarnessError, match="two different classes are needed"):
+        corrupt("class_swap", labelled([0, 1, 0, 1], 2), classes=classes, count=2)
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 99))
+def test_a_smaller_amount_changes_the_same_rows_to_the_same_labels(
+    a: int, b: int, seed: int
+) -> None:
+    data = labelled([i % 3 for i in range(60)], 3)
+    for name, more, unit in (("label_noise", {}, 1), ("class_swap", {"classes": [0, 2]}, 2)):
+        inner, outer = (
+            pairs(corrupt(name, data, seed, count=unit * n, **more)) for n in sorted((a, b))
+        )
+        assert inner.items() <= outer.items()
+
+
+@given(st.integers(1, 30), st.integers(0, 99))
+def test_a_draw_is_the_start_of_one_permutation(count: int, seed: int) -> None:
+    rows = torch.arange(100, 130)
+    found = draw(rows, count, torch.Generator().manual_seed(seed)).tolist()
+    order = torch.randperm(30, generator=torch.Generator().manual_seed(seed)).tolist()
+    assert found == [100 + place for place in order[:count]]
+
+
+@pytest.mark.parametrize(
+    ("share", "count", "expected"), [(0.5, None, 5), (None, 7, 7), (0.26, None, 3), (1.0, None, 10)]
+)
+def test_amounts_are_worked_by_hand(share: float | None, count: int | None, expected: int) -> None:
+    assert amount(share, count, eligible=10, total=10) == expected
