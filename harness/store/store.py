@@ -56,7 +56,9 @@ class Store:
         if folder.exists() and not folder.is_dir():
             raise HarnessError(f"the store {folder} is a file; a folder is needed")
         if folder.is_dir() and not (folder / _MARKER).exists():
-            foreign = {p.name for p in folder.iterdir()} - _FOREIGN_ALLOWED
+            # Another process may be writing the marker at this moment.
+            names = {p.name for p in folder.iterdir() if not p.name.startswith(".new-")}
+            foreign = names - _FOREIGN_ALLOWED
             if foreign:
                 raise HarnessError(
                     f"{folder} is not a store: it holds {sorted(foreign)[0]!r}; "

@@ -121,6 +121,15 @@ def test_an_address_that_escapes_is_refused(store: Store) -> None:
             store.has(kind, key)
 
 
+def test_a_store_that_another_process_is_just_creating_is_a_store(tmp_path: Path) -> None:
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / ".new-store.json-0").touch()
+    assert not Store(tmp_path).has("train", KEY)
+    (tmp_path / "other").touch()
+    with pytest.raises(HarnessError, match="is not a store: it holds 'other'"):
+        Store(tmp_path)
+
+
 def test_looking_does_not_create_a_store(tmp_path: Path) -> None:
     store = Store(tmp_path / "none")
     assert not store.has("train", KEY)
