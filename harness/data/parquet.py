@@ -111,6 +111,8 @@ def _decode(files: Sequence[Path], label: str, mode: str, size: int | None) -> S
             raise HarnessError(f"{file}: the columns {wanted} are needed; found {names}")
         table = parquet.read_table(file, columns=[column, label])
         for row in table[column].to_pylist():
+            if row is None or row["bytes"] is None:
+                raise HarnessError(f"{file}: an image has no bytes; paths are not followed")
             images.append(decode(row["bytes"], mode, size))
         labels += table[label].to_pylist()
     if not images:

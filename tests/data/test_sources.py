@@ -203,3 +203,28 @@ def test_digits_are_scikit_learns_with_every_fifth_held_out() -> None:
         ratio = split.inputs[:, 0].double().numpy() * 16 / 255
         assert np.abs(ratio - raw.images[rows]).max() < 0.04
     assert len(found.train.targets) == 1437
+
+
+def test_what_the_datasets_library_loads_is_what_the_parquet_files_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets", reason="the optional extra 'hub' is not installed")
+    from harness.data.datasets import images
+
+    shades = {"train": [10, 20, 30], "test": [40]}
+    parts = {}
+    for part, values in shades.items():
+        rows = []
+        for shade in values:
+            file = tmp_path / f"{shade}.png"
+            Image.fromarray(np.full((28, 28), shade, dtype="uint8")).save(file)
+            rows.append({"image": str(file), "label": shade // 10})
+        loaded = datasets.Dataset.from_list(rows)
+        parts[part] = loaded.cast_column("image", datasets.Image())
+    asked = []
+    monkeypatch.setattr(datasets, "load_dataset", lambda *names: asked.append(names) or parts)
+    source = images._Source("mnist", "ylecun/mnist", "MNIST", mode="L")
+    train, test = images._download(source, None)
+    assert asked == [("ylecun/mnist", None)]
+    assert train.inputs[:, 0, 0, 0].tolist() == shades["train"]
+    assert (train.targets.tolist(), test.targets.tolist()) == ([1, 2, 3], [4])

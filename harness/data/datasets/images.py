@@ -115,7 +115,8 @@ def _download(source: _Source, size: int | None) -> tuple[Split, Split]:
         part = loaded[name]
         column = next(c for c in parquet.IMAGE_COLUMNS if c in part.column_names)
         part = part.cast_column(column, datasets.Image(decode=False))
-        images = [parquet.decode(row["bytes"], source.mode, size) for row in part[column]]
+        found = [row["bytes"] or Path(row["path"]) for row in part[column]]
+        images = [parquet.decode(image, source.mode, size) for image in found]
         labels = torch.tensor(list(part[source.label]), dtype=torch.int64)
         splits.append(Split(torch.from_numpy(np.stack(images)), labels))
     return splits[0], splits[1]
