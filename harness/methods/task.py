@@ -69,6 +69,8 @@ class Task:
 
     def _pool(self, name: str) -> Pool:
         self._may_see(name)
+        if not len(self._pools[name]) and name != "validation":
+            raise HarnessError(f"the {name} set is empty, but the method {self.method!r} reads it")
         return self._pools[name]
 
     @property
@@ -100,7 +102,15 @@ class Task:
         return generator(self.seed, purpose)
 
     def prepared(self, name: str, subset: str) -> dict[str, torch.Tensor]:
-        """What the ``prepare`` stage ``name`` computed on ``subset``, on the task's device."""
+        """What the ``prepare`` stage ``name`` computed on ``subset``, on the task's device.
+
+        Raises:
+            HarnessError: the method does not see the subset, or asked for no such preparation.
+        """
+        for part in ("retain", "forget") if subset == "train" else (subset,):
+            self._may_see(part)
+        if (name, subset) not in self._prepared:
+            raise HarnessError(f"{self.method!r} did not ask for {name!r} of the {subset} set")
         return {k: v.to(self.device) for k, v in self._prepared[name, subset].items()}
 
     def fit(

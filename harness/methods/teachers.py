@@ -48,8 +48,8 @@ class Scrub:
     source="Kurmanji et al. NeurIPS 2023 (arXiv 2302.09880), eq. 3 and algorithm 1",
     sees=frozenset({"retain", "forget", "original weights"}),
     work=lambda s, sizes: (
-        2 * (s.epochs * sizes.retain + s.max_epochs * sizes.forget),
-        s.epochs * sizes.retain + s.max_epochs * sizes.forget,
+        2 * (s.epochs * sizes.retain + min(s.max_epochs, s.epochs) * sizes.forget),
+        s.epochs * sizes.retain + min(s.max_epochs, s.epochs) * sizes.forget,
     ),
 )
 def scrub(model: nn.Module, task: Task, settings: Scrub) -> nn.Module:
@@ -88,7 +88,7 @@ def scrub(model: nn.Module, task: Task, settings: Scrub) -> nn.Module:
             size = settings.forget_batch_size or train.batch_size
             sweep(task.forget, size, forget_draws, ascend=True)
         sweep(task.retain, train.batch_size, retain_draws, ascend=False)
-    return model
+    return model.eval()
 
 
 @frozen

@@ -54,12 +54,20 @@ class Evidence:
         return pool
 
     def logits(self, split: str, which: Which = "unlearned") -> torch.Tensor:
-        """Outputs float32 [n, classes] on the CPU, without augmentation."""
+        """Outputs float32 [n, classes] on the CPU, without augmentation.
+
+        Raises:
+            HarnessError: an output is not finite. The largest of NaNs is at class 0, so accuracies
+                and attack success would be numbers that look right.
+        """
         if (split, which) not in self._logits:
             model = self.model(which)
             with torch.inference_mode():
                 parts = [model(batch.x).float() for batch in self._pool(split).ordered(BATCH)]
-            self._logits[split, which] = torch.cat(parts).cpu()
+            logits = torch.cat(parts).cpu()
+            if not logits.isfinite().all():
+                raise HarnessError(f"the {which} model diverged: outputs on {split} are not finite")
+            self._logits[split, which] = logits
         return self._logits[split, which]
 
     def targets(self, split: str) -> torch.Tensor:

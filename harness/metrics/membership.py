@@ -51,6 +51,11 @@ def membership_inference(evidence: Evidence, settings: MembershipInference) -> d
     Members and non-members are made equally many, the larger set cut to random samples. Logistic
     regression on one signal, mean accuracy over stratified shuffle splits.
 
+    Chance is the mark of good unlearning only where the forget set is distributed as the test set.
+    Forget samples keep their trained labels and triggers: with poison, an exactly retrained model
+    has a high loss on them and the attack nears 1 because they are poison, not because they are
+    members. Compare with the value of ``retrain`` there, not with 0.5.
+
     Raises:
         HarnessError: a side has fewer than 4 samples.
     """

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from harness.components import component, setting
 from harness.data.pool import Pool
+from harness.errors import HarnessError
 from harness.lazy import F, nn, torch
 from harness.methods.task import Task
 
@@ -33,7 +34,12 @@ def fisher(model: nn.Module, task: Task, settings: Fisher, pool: Pool) -> dict[s
     """Mean over batches (or samples) of the squared gradient of the mean cross-entropy.
 
     fp32, eval-mode BatchNorm, batches in order. Returns one tensor a parameter, of its shape.
+
+    Raises:
+        HarnessError: the pool is empty.
     """
+    if not len(pool):
+        raise HarnessError("fisher: there is no sample to take gradients of")
     model.eval().requires_grad_(True)
     names, weights = zip(*model.named_parameters(), strict=True)
     totals = [torch.zeros_like(weight) for weight in weights]
