@@ -44,7 +44,8 @@ def torchvision_model(settings: Torchvision, shape: tuple[int, ...], classes: in
     float32 [B, C, H, W] to logits [B, classes]; C must be 3, except with ``cifar_stem``.
 
     Raises:
-        HarnessError: no such model, or a stem is asked for that the model does not have.
+        HarnessError: no such model, other than three channels, or a stem is asked for that the
+            model does not have.
     """
     load_torchvision()
     import torchvision.models
@@ -54,6 +55,10 @@ def torchvision_model(settings: Torchvision, shape: tuple[int, ...], classes: in
     if settings.arch not in names:
         raise HarnessError(
             f"torchvision has no model {settings.arch!r}{nearest(settings.arch, names)}"
+        )
+    if shape[0] != 3 and not settings.cifar_stem:
+        raise HarnessError(
+            f"torchvision's {settings.arch} takes images of 3 channels; found {shape[0]}"
         )
     # These two train with a second head, whose logits the recipe has no weight for.
     single = {"aux_logits": False} if settings.arch in ("googlenet", "inception_v3") else {}

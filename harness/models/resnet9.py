@@ -27,8 +27,8 @@ class ResNet9:
 def resnet9(settings: ResNet9, shape: tuple[int, ...], classes: int) -> nn.Module:
     """Units of convolution (bias), BatchNorm and CELU(0.075), two of them residual pairs.
 
-    float32 [B, C, H, W] with H, W >= 12 to logits [B, classes]; linear layer without bias; biases
-    start at zero.
+    float32 [B, C, H, W] with the H, W >= 12 of ``shape`` to logits [B, classes]; linear layer
+    without bias; biases start at zero.
     """
     from harness.models._layers import Residual, zero_biases
 
@@ -44,6 +44,9 @@ def resnet9(settings: ResNet9, shape: tuple[int, ...], classes: int) -> nn.Modul
             nn.CELU(0.075),
         )
 
+    # The last features: halved by the stride, halved by the pool, less the border. A window of
+    # their size is the global maximum; AdaptiveMaxPool2d has no deterministic backward on CUDA.
+    window = tuple((side + 1) // 4 - 2 for side in shape[1:])
     w = settings.width
     model = nn.Sequential(
         unit(shape[0], w),
@@ -53,7 +56,7 @@ def resnet9(settings: ResNet9, shape: tuple[int, ...], classes: int) -> nn.Modul
         nn.MaxPool2d(2),
         Residual(nn.Sequential(unit(4 * w, 4 * w), unit(4 * w, 4 * w))),
         unit(4 * w, 2 * w, padding=0),
-        nn.AdaptiveMaxPool2d(1),
+        nn.MaxPool2d(window),
         nn.Flatten(),
         nn.Linear(2 * w, classes, bias=False),
     )

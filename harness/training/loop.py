@@ -14,7 +14,9 @@ from harness.errors import HarnessError, Interrupted
 from harness.lazy import nn, torch
 from harness.spec.blocks import Train
 from harness.training.losses import Loss, cross_entropy
+from harness.training.optimizer_state import optimizer_tensors, restore_optimizer
 from harness.training.parameters import optimizer_of
+from harness.training.seeding import layer_draws, restore_layer_draws, seeded_layers
 from harness.training.watch import Unwatched, Watch
 
 SHOWN_LOSSES = 50  # how many losses of a training are read from the device and kept
@@ -63,7 +65,8 @@ def fit(
     """Train ``model`` in place on ``pool`` by the recipe ``train``; it ends in eval mode.
 
     Args:
-        generator: gives the CPU generator of a purpose; batches use ``"batches"``.
+        generator: gives the CPU generator of a purpose; batches use ``"batches"``, layers that
+            draw (dropout) are seeded from ``"layers"``.
         loss: (logits, batch) to a scalar; the recipe's cross-entropy when left out.
         evaluate: the score that ``checkpoint: best_...`` maximises.
         slot: where the state is kept, so that an interrupted training goes on exactly.
@@ -80,7 +83,13 @@ def fit(
         if evaluate is None:
             raise HarnessError(f"checkpoint {train.checkpoint!r} needs something to evaluate with")
         run.evaluate = evaluate
-    watch = watch or Unwatched()
+    with seeded_layers(generator("layers").initial_seed(), pool.device):
+        _carry_out(run, watch or Unwatched(), slot)
+    return run.finish()
+
+
+def _carry_out(run: _Run, watch: Watch, slot: Slot | None) -> None:
+    """Take the steps that are left, saving on the way."""
     if slot is not None and (saved := slot.load()) is not None:
         run.restore(*saved, watch)
     try:
@@ -95,7 +104,6 @@ def fit(
         if slot is not None:
             slot.save(*run.state(watch))
         raise
-    return run.finish()
 
 
 @frozen
@@ -209,17 +217,13 @@ class _Run:
     def state(self, watch: Watch) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Everything that goes on from here, as tensors and JSON."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        for index, slots in self.optimizer.state_dict()["state"].items():
-            tensors |= {
-                f"optimizer.{index}.{k}": torch.as_tensor(v)
-                for k, v in slots.items()
-                if v is not None
-            }
+        tensors |= {f"optimizer.{k}": v for k, v in optimizer_tensors(self.optimizer).items()}
         if self.average is not None:
             tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         if self.best is not None:
             tensors |= {f"best.{k}": v for k, v in self.best.weights.items()}
         tensors["draws"] = self.draws_state
+        tensors |= {f"layers.{k}": v for k, v in layer_draws(self.pool.device).items()}
         best = None if self.best is None else {"score": self.best.score, "step": self.best.step}
         state = {
             "step": self.step,
@@ -228,7 +232,11 @@ class _Run:
             "scaler": self.scaler.state_dict(),
             "meter": watch.meter.as_dict(),
         }
-        copies = {name: value.detach().cpu().clone() for name, value in tensors.items()}
+        # safetensors takes contiguous tensors only; convolutions on CUDA are channels-last.
+        copies = {
+            name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, value in tensors.items()
+        }
         return copies, state
 
     def restore(
@@ -238,7 +246,7 @@ class _Run:
         self.step = state["step"]
         self.losses = list(state["losses"])
         self.model.load_state_dict(_below("model.", tensors))
-        self._restore_optimizer(_below("optimizer.", tensors))
+        restore_optimizer(self.optimizer, _below("optimizer.", tensors))
         if self.average is not None:
             self.average.load_state_dict(_below("average.", tensors))
         if state["best"] is not None:
@@ -247,18 +255,12 @@ class _Run:
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
         self.draws.set_state(tensors["draws"])
+        restore_layer_draws(_below("layers.", tensors), self.pool.device)
         if self.step and self.step % self.epoch == 0:
             # The epoch is over: consume its draws, and the next one begins.
             for _ in self.pool.epoch(self.train.batch_size, self.draws, skip=self.epoch):
                 pass
         watch.meter.restore(state["meter"])
-
-    def _restore_optimizer(self, tensors: dict[str, torch.Tensor]) -> None:
-        saved = self.optimizer.state_dict()
-        for name, value in tensors.items():
-            index, slot = name.split(".", 1)
-            saved["state"].setdefault(int(index), {})[slot] = value
-        self.optimizer.load_state_dict(saved)
 
 
 def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -113,6 +113,23 @@ def test_resnet9_ends_in_a_linear_layer_without_bias_and_uses_celu() -> None:
     assert alphas == {0.075}
 
 
+@pytest.mark.parametrize(("height", "width"), [(12, 12), (13, 20), (32, 32), (31, 48)])
+def test_resnet9_takes_the_maximum_of_all_features(height: int, width: int) -> None:
+    # AdaptiveMaxPool2d, which the published code calls, has no deterministic backward on CUDA.
+    def gradients(published: bool) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        model = build("resnet9", (3, height, width), 5, width=2)
+        assert not any(isinstance(m, nn.AdaptiveMaxPool2d) for m in model.modules())
+        if published:
+            model[7] = nn.AdaptiveMaxPool2d(1)
+        logits = model(torch.randn(3, 3, height, width))
+        nn.functional.cross_entropy(logits, torch.tensor([0, 1, 4])).backward()
+        return [logits.detach(), *(p.grad for p in model.parameters())]
+
+    for found, expected in zip(gradients(False), gradients(True), strict=True):
+        assert torch.equal(found, expected)
+
+
 def test_wide_resnet_starts_with_biases_of_zero() -> None:
     model = build("wide_resnet", (3, 32, 32), 10, depth=10, widen=1)
     layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
@@ -125,6 +142,7 @@ def test_wide_resnet_starts_with_biases_of_zero() -> None:
         ("resnet9", (3, 11, 32), {}, "at least 12 pixels"),
         ("lenet5", (1, 28, 32), {}, "28 or 32 pixels"),
         ("wide_resnet", (3, 32, 32), {"depth": 11}, "depth must be 6n"),
+        ("torchvision", (1, 32, 32), {"arch": "mobilenet_v2"}, "3 channels; found 1"),
         ("torchvision", (3, 32, 32), {"arch": "nothing_like_it"}, "no model 'nothing_like_it'$"),
         ("torchvision", (3, 32, 32), {"arch": "resnet_18"}, "did you mean 'resnet18'"),
     ],
