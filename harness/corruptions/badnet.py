@@ -35,6 +35,11 @@ class BadNet:
     include_target: bool = setting(
         True, doc="whether samples of the target class are drawn too; their label stays right"
     )
+    numpy_seed: int | None = setting(
+        None,
+        doc="draw with numpy's legacy generator of this seed, as published code, in every repeat",
+        ge=0,
+    )
     when: Literal["before_augmentation", "after_normalisation"] = setting(
         "before_augmentation",
         doc="before: crops and flips move the patch; after: it keeps its place in the batch",
@@ -110,7 +115,7 @@ def corrupt(
         eligible = eligible[train.targets[eligible] != settings.target_class]
     corner(train.inputs, settings)
     number = amount(settings.share, settings.count, len(eligible), len(rows))
-    chosen = draw(eligible, number, generator).sort().values
+    chosen = draw(eligible, number, generator, settings.numpy_seed).sort().values
     targets = torch.full((number,), settings.target_class, dtype=torch.int64)
     if settings.when == "after_normalisation":
         return Corruption(chosen, targets)

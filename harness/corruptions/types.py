@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from harness.errors import HarnessError
-from harness.lazy import torch
+from harness.lazy import np, torch
 
 
 @frozen(eq=False)
@@ -34,6 +34,16 @@ def amount(share: float | None, count: int | None, eligible: int, total: int) ->
     return wanted
 
 
-def draw(rows: torch.Tensor, wanted: int, generator: torch.Generator) -> torch.Tensor:
-    """The first ``wanted`` of one permutation of ``rows``: smaller draws are part of larger."""
-    return rows[torch.randperm(len(rows), generator=generator)[:wanted]]
+def draw(
+    rows: torch.Tensor, wanted: int, generator: torch.Generator, numpy_seed: int | None = None
+) -> torch.Tensor:
+    """The first ``wanted`` of one permutation of ``rows``: smaller draws are part of larger.
+
+    With ``numpy_seed`` it is the permutation of numpy's legacy generator of that seed, which
+    published code draws from; ``generator`` is not read.
+    """
+    if numpy_seed is not None:
+        order = torch.from_numpy(np.random.RandomState(numpy_seed).permutation(len(rows)))
+    else:
+        order = torch.randperm(len(rows), generator=generator)
+    return rows[order[:wanted]]

@@ -19,7 +19,12 @@ class Corrupted:
     """Settings of ``corrupted``."""
 
     discovered: float = setting(
-        1.0, doc="share of the corrupted samples that were discovered", gt=0, le=1
+        1.0, doc="share of the corrupted samples that were discovered; 0: one sample", ge=0, le=1
+    )
+    numpy_seed: int | None = setting(
+        None,
+        doc="draw with numpy's legacy generator of this seed, as published code, in every repeat",
+        ge=0,
     )
 
 
@@ -41,7 +46,7 @@ def corrupted(
     if not len(corruption.rows):
         raise HarnessError("forget set: nothing is corrupted, so nothing can be discovered")
     wanted = max(1, round(settings.discovered * len(corruption.rows)))
-    return draw(corruption.rows, wanted, generator).sort().values
+    return draw(corruption.rows, wanted, generator, settings.numpy_seed).sort().values
 
 
 @frozen
