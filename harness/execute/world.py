@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from harness.spec.blocks import Data
 from harness.store import Artifact, Store
 from harness.training.seeding import generator, seeded_build
 
-MEMORY = 24  # artifacts that a process remembers
+MEMORY = 40  # artifacts that a process remembers
 
 
 class DamagedInput(IntegrityError):
@@ -66,7 +66,8 @@ class World:
         self.root = DataRoot(folder=options.data_root, offline=options.offline, cache=cache)
         self._memory: OrderedDict[Any, Any] = OrderedDict()
 
-    def _remember(self, key: Any, make: Callable[[], Any]) -> Any:
+    def remember(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What ``make`` gives, made once while it is among the last that were asked for."""
         if key not in self._memory:
             self._memory[key] = make()
             while len(self._memory) > MEMORY:
@@ -76,7 +77,7 @@ class World:
 
     def artifact(self, kind: str, key: str) -> Artifact:
         """The artifact of another stage. Raises DamagedInput after setting a damaged one aside."""
-        return self._remember((kind, key), lambda: self._checked(self.store.read, kind, key))
+        return self.remember((kind, key), lambda: self._checked(self.store.read, kind, key))
 
     def tensors(self, kind: str, key: str) -> dict[str, torch.Tensor]:
         """The tensors of another stage. Raises DamagedInput also when they were dropped."""
@@ -99,7 +100,7 @@ class World:
 
     def dataset(self, data: Data) -> Dataset:
         """The data set of a spec, cut to the samples that it asks for."""
-        return self._remember(identity(attrs.evolve(data, augment=())), lambda: self._load(data))
+        return self.remember(identity(attrs.evolve(data, augment=())), lambda: self._load(data))
 
     def _load(self, data: Data) -> Dataset:
         component = get("datasets", data.dataset.name)
@@ -116,7 +117,7 @@ class World:
         setting = stage.setting
         corrupt = dict(stage.inputs)["corrupt"]
         key = ("material", corrupt, identity(setting.forget))
-        return self._remember(key, partial(self._material, setting, corrupt))
+        return self.remember(key, partial(self._material, setting, corrupt))
 
     def _material(self, setting: Setting, corrupt: str) -> Material:
         dataset = self.dataset(setting.data)
@@ -130,7 +131,7 @@ class World:
         tensors = self.tensors("corrupt", corrupt)
         corruption = Corruption(tensors["rows"], tensors["targets"], tensors.get("inputs"))
         # Cells that differ only in what was discovered share one copy.
-        train = self._remember(("corrupted", corrupt), lambda: corrupted(dataset.train, corruption))
+        train = self.remember(("corrupted", corrupt), lambda: corrupted(dataset.train, corruption))
         forget = get("forget_sets", setting.forget.name).function(
             setting.forget.settings,
             tensors["train_rows"],
@@ -213,6 +214,25 @@ class World:
         model = self.build(setting, dataset, key)
         load_weights(model, self.tensors(kind, key))
         return model.eval()
+
+
+class Lazily(Mapping[str, Any]):
+    """A mapping whose values are made when they are first asked for."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Any]]) -> None:
+        self._makers = makers
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
 
 
 def load_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:

@@ -157,6 +157,9 @@ class Train:
     checkpoint: Literal["last", "best_validation", "best_test"] = setting(
         "last", doc="which weights are kept: the last, or those of the best evaluation"
     )
+    extra_step: bool = setting(
+        False, doc="one more step than the schedule counts, as Potion's published code takes"
+    )
     evaluate_every: int | None = setting(
         None, doc="steps between evaluations; an epoch when left out", unit="steps", gt=0
     )
@@ -168,6 +171,9 @@ class Select:
 
     maximize: str | None = setting(None, doc="expression over metrics, as mean(a, -b)")
     minimize: str | None = setting(None, doc="expression over metrics")
+    at: Mapping[str, Any] | None = setting(
+        None, doc="the candidate with these values of swept settings, fixed in advance"
+    )
 
 
 @frozen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from harness.components import get
@@ -32,6 +32,13 @@ def measured(metrics: Iterable[Use]) -> dict[str, Use]:
         for use in metrics
         for name in get("metrics", use.name).traits["outputs"](use.settings)
     }
+
+
+def needs_of(metric: Use) -> frozenset[str]:
+    """What ``metric`` needs of a spec: corruption, validation, reference."""
+    needs = get("metrics", metric.name).traits.get("needs", frozenset())
+    found: frozenset[str] = needs(metric.settings) if callable(needs) else needs
+    return found
 
 
 def _check_sweeps(spec: Spec, document: Document) -> Iterator[Problem]:
@@ -73,7 +80,7 @@ def _check_blocks(spec: Spec, document: Document) -> Iterator[Problem]:
         yield document.problem(("forget", "set"), what)
     triggered = "trigger" in get("corruptions", spec.corruption.name).traits
     for i, use in enumerate(spec.metrics):
-        needs = get("metrics", use.name).traits.get("needs", frozenset())
+        needs = needs_of(use)
         if "corruption" in needs and not triggered:
             what = f"{use.name!r} needs a corruption with a trigger; found {spec.corruption.name!r}"
             yield document.problem(("metrics", i), what)
@@ -108,8 +115,11 @@ def _check_select(
             what = f"{method.label!r} has {count} candidates; say with 'select' which one counts"
             yield document.problem(path[:-1], what)
         return
-    if (select.maximize is None) == (select.minimize is None):
-        yield document.problem(path, "exactly one of maximize, minimize is needed")
+    if sum(rule is not None for rule in (select.maximize, select.minimize, select.at)) != 1:
+        yield document.problem(path, "exactly one of maximize, minimize, at is needed")
+        return
+    if select.at is not None:
+        yield from _check_at(method, select.at, (*path, "at"), document)
         return
     key = "maximize" if select.maximize is not None else "minimize"
     here = (*path, key)
@@ -121,6 +131,31 @@ def _check_select(
     for name in sorted(used - set(names)):
         what = f"the metric {name!r} is not measured{nearest(name, names)}"
         yield document.problem(here, f"{what} (measured: {', '.join(sorted(names))})")
+
+
+def _check_at(
+    method: MethodUse, at: Mapping[str, Any], path: Path, document: Document
+) -> Iterator[Problem]:
+    plain = sweeps_of(method)
+    left = [
+        {".".join(map(str, where)): value for where, value in point.items()}
+        for point in assignments(plain)
+    ]
+    for name, value in at.items():
+        here = (*path, name)
+        if name not in plain:
+            what = f"{method.use.name!r} has no setting {name!r}{nearest(name, plain)}"
+            yield document.problem(here, f"{what} (settings: {', '.join(sorted(plain))})")
+            return
+        kept = [point for point in left if point.get(name, value) == value]
+        if not kept:
+            known = ", ".join(dict.fromkeys(str(point[name]) for point in left))
+            yield document.problem(here, f"{value!r} is not among the candidates ({known})")
+            return
+        left = kept
+    if len(left) > 1:
+        what = f"{len(left)} candidates fit; give a value for every swept setting"
+        yield document.problem(path, what)
 
 
 def sweeps_of(method: MethodUse) -> Any:

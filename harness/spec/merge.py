@@ -90,9 +90,12 @@ def override(document: Document, path: str, value: Any, places: Document, at: Pa
     """``document`` with the value at the dotted ``path`` replaced.
 
     ``places`` and ``at`` say where the new value stands. A part of the path is a key, a position in
-    a list, or the label or name of a component in a list. Raises SpecError.
+    a list, or the label or name of a component in a list. None takes the item of a list away.
+    Raises SpecError.
     """
     full = _locate(document.data, path, places, at)
+    if value is None and isinstance(full[-1], int):
+        return _without(document, full[:-1], full[-1])
     keys = {}
     values = {
         full + p[len(at) :]: place for p, place in places.values.items() if p[: len(at)] == at
@@ -105,6 +108,28 @@ def override(document: Document, path: str, value: Any, places: Document, at: Pa
         full + p[len(at) :]: v for p, v in places.keys.items() if p[: len(at)] == at and p != at
     }
     return Document(data, {**kept_keys, **keys, **inner}, {**kept_values, **values})
+
+
+def _without(document: Document, holder: Path, position: int) -> Document:
+    """``document`` without one item of the list at ``holder``; the places of later ones follow."""
+
+    def moved(places: Mapping[Path, Place]) -> dict[Path, Place]:
+        depth = len(holder)
+        found: dict[Path, Place] = {}
+        for path, place in places.items():
+            item = path[depth] if len(path) > depth and path[:depth] == holder else None
+            if not isinstance(item, int) or item < position:
+                found[path] = place
+            elif item > position:
+                found[(*holder, item - 1, *path[depth + 1 :])] = place
+        return found
+
+    items = document.data
+    for part in holder:
+        items = items[part]
+    kept = [item for i, item in enumerate(items) if i != position]
+    data = _replace(document.data, holder, kept)
+    return Document(data, moved(document.keys), moved(document.values))
 
 
 def _locate(data: Any, path: str, places: Document, at: Path) -> Path:
