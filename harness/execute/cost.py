@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import attrs
 from attrs import frozen
 from tabulate import tabulate
 
@@ -20,13 +21,21 @@ from harness.spec.blocks import Use
 from harness.store import Store
 
 
+def architecture(model: Use) -> Use:
+    """``model`` without weights from elsewhere, for what only needs its shape."""
+    if not getattr(model.settings, "pretrained", False):
+        return model
+    return Use(model.kind, model.name, attrs.evolve(model.settings, pretrained=False))
+
+
 @lru_cache(maxsize=256)
 def flops_per_sample(model: Use, shape: tuple[int, ...], classes: int) -> int:
     """Floating-point operations of one forward pass of one sample, multiply and add apart."""
     from torch.utils.flop_counter import FlopCounterMode
 
+    settings = architecture(model).settings
     with torch.device("meta"):
-        built = get("models", model.name).function(model.settings, shape, classes).eval()
+        built = get("models", model.name).function(settings, shape, classes).eval()
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             built(torch.empty(1, *shape))
     return int(counter.get_total_flops())

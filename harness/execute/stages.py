@@ -265,6 +265,10 @@ def _evidence_pools(stage: Stage, world: World, material: Material) -> Mapping[s
         ),
         "retain": lambda: world.pool(material, setting.data, material.retain),
         "forget": lambda: world.pool(material, setting.data, material.forget),
+        "corrupted_clean": shared(
+            "corrupted_clean",
+            lambda: world.clean_pool(material, dataset.train, material.corruption.rows),
+        ),
     }
     if material.trigger is not None:
         triggered, rows = world.triggered_pool, material.corruption.rows
@@ -283,9 +287,6 @@ def _evidence_pools(stage: Stage, world: World, material: Material) -> Mapping[s
             ),
             "corrupted_triggered": shared(
                 "corrupted_triggered", lambda: triggered(material, dataset.train, rows)
-            ),
-            "corrupted_clean": shared(
-                "corrupted_clean", lambda: world.clean_pool(material, dataset.train, rows)
             ),
             "shuffled_triggered": shared(
                 "shuffled_triggered", lambda: triggered(material, dataset.train, anyones)

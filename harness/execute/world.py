@@ -16,10 +16,11 @@ from harness.data.pool import Pool
 from harness.data.subset import subset
 from harness.data.types import DataRoot, Dataset, Split
 from harness.errors import HarnessError, IntegrityError
+from harness.execute.cost import architecture
 from harness.execute.options import Options
 from harness.lazy import nn, torch
 from harness.plan.stage import Setting, Stage, digest, identity
-from harness.spec.blocks import Data
+from harness.spec.blocks import Data, Use
 from harness.store import Artifact, Store
 from harness.training.seeding import generator, seeded_build
 
@@ -198,9 +199,12 @@ class World:
 
     def build(self, setting: Setting, dataset: Dataset, seed: str) -> nn.Module:
         """A newly initialised model of the spec on this process's device."""
-        component = get("models", setting.model.name)
+        return self._built(setting.model, dataset, seed)
+
+    def _built(self, model: Use, dataset: Dataset, seed: str) -> nn.Module:
         shape = tuple(dataset.train.inputs.shape[1:])
-        make = partial(component.function, setting.model.settings, shape, len(dataset.classes))
+        function = get("models", model.name).function
+        make = partial(function, model.settings, shape, len(dataset.classes))
         return self.on_device(seeded_build(make, seed))
 
     def on_device(self, model: nn.Module) -> nn.Module:
@@ -211,7 +215,7 @@ class World:
 
     def load_model(self, setting: Setting, dataset: Dataset, kind: str, key: str) -> nn.Module:
         """The model in the artifact of a ``train`` or ``unlearn`` stage, in eval mode."""
-        model = self.build(setting, dataset, key)
+        model = self._built(architecture(setting.model), dataset, key)
         load_weights(model, self.tensors(kind, key))
         return model.eval()
 

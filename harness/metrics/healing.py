@@ -9,6 +9,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from harness.components import NoSettings, component, setting
+from harness.lazy import torch
 from harness.metrics.accuracy import accuracy
 from harness.metrics.evidence import Evidence, Which
 
@@ -88,6 +89,29 @@ def healed_normalised(evidence: Evidence, settings: NoSettings) -> dict[str, flo
         normalised(evidence, "corrupted_triggered", "corrupted_clean"),
     )
     return {name: v for name, v in zip(NORMALISED, found, strict=True) if v is not None}
+
+
+@component(
+    "metrics",
+    "corrected",
+    source="Goel et al., arXiv 2402.14015, section 4: accuracy on the affected domain",
+    outputs=lambda s: ("corrected_accuracy", "affected_accuracy"),
+    reads=lambda s: ("corrupted_clean", "test"),
+    better="higher",
+    unit="share",
+)
+def corrected(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
+    """Accuracy where labels were wrong, by the right ones.
+
+    ``corrected_accuracy``: on the corrupted training samples, as they look without a trigger.
+    ``affected_accuracy``: on the test samples of the classes that corrupted samples belong to.
+    """
+    affected = torch.isin(evidence.targets("test"), evidence.targets("corrupted_clean"))
+    right = evidence.logits("test").argmax(1) == evidence.targets("test")
+    return {
+        "corrected_accuracy": accuracy(evidence, "corrupted_clean"),
+        "affected_accuracy": int(right[affected].sum()) / int(affected.sum()),
+    }
 
 
 @component(

@@ -68,7 +68,7 @@ def test_backdoor_metrics_leave_out_the_target_class_as_worked_by_hand() -> None
     assert measure("healed", found)["healed"] == 2 / 4
     assert measure("unlearned_gain", found)["unlearned_gain"] == 3 / 4 - 1 / 4
     with_target = measure("attack_success_rate", found, include_target=True)
-    assert with_target["attack_success_rate"] == 2 / 6
+    assert with_target["attack_success_rate_all"] == 2 / 6
 
 
 def test_accuracies_and_their_drop_as_worked_by_hand() -> None:
@@ -132,5 +132,10 @@ def test_every_metric_says_which_way_is_better() -> None:
     from harness.components import load
 
     for component in load("metrics").values():
-        names = component.traits["outputs"](component.settings())
-        assert set(component.traits["better"]) == set(names), component.name
+        names, better = (
+            component.traits["outputs"](component.settings()),
+            component.traits["better"],
+        )
+        found = dict.fromkeys(names, better) if isinstance(better, str) else better
+        assert set(found) == set(names), component.name
+        assert set(found.values()) <= {"higher", "lower", "none"}, component.name
