@@ -14,7 +14,7 @@ from harness.errors import HarnessError
 from harness.lazy import torch
 
 Trigger = Callable[["torch.Tensor"], "torch.Tensor"]
-AT_ONCE = 512  # images that are float32 at a time
+AT_ONCE = 256  # images that are float32 at a time
 
 
 @frozen
