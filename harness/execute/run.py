@@ -26,9 +26,12 @@ from harness.plan.plan import Plan
 from harness.report import write_report
 from harness.report.results import assemble
 from harness.report.tables import as_text, claims_table, fitting
+from harness.spec.blocks import Use
 from harness.spec.check import measured
 from harness.spec.structure import unstructure, unstructure_settings
 from harness.store import Store
+
+TRIGGERS = 6  # of which the report shows pictures
 
 
 @frozen
@@ -210,6 +213,7 @@ def _context(request: RunRequest, dispatcher: Dispatcher) -> dict[str, Any]:
         "methods": _method_facts(plan),
         "components": _components(plan),
         "data": _data_facts(plan, dispatcher),
+        "pictures": _pictures(plan, dispatcher.store),
         "failed": _failures(dispatcher),
         "stages": dict(Counter(stage.kind for stage in plan.stages.values())),
     }
@@ -261,6 +265,33 @@ def _data_facts(plan: Plan, dispatcher: Dispatcher) -> dict[str, Any]:
             data: dict[str, Any] = dict(dispatcher.store.record("corrupt", stage.key)["data"])
             return data
     return {}
+
+
+def _pictures(plan: Plan, store: Store) -> list[dict[str, Any]]:
+    """What each trigger of the plan does to some samples, whatever amount is poisoned."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for stage in plan.stages.values():
+        if len(found) == TRIGGERS:
+            break
+        if stage.kind != "corrupt":
+            continue
+        title = _trigger_title(stage.setting.corruption)
+        if title not in found and store.has("corrupt", stage.key):
+            images = store.record("corrupt", stage.key).get("pictures")
+            if images:
+                found[title] = images
+    return [{"title": title, "images": images} for title, images in found.items()]
+
+
+def _trigger_title(use: Use) -> str:
+    """``badnet: patch=3, place=top_left``: every setting but the amount and those left out."""
+    settings = unstructure_settings(use.settings)
+    shown = [
+        f"{name}={value}"
+        for name, value in settings.items()
+        if name not in ("share", "count") and value is not None
+    ]
+    return f"{use.name}: {', '.join(shown)}" if shown else use.name
 
 
 def _failures(dispatcher: Dispatcher) -> list[dict[str, Any]]:

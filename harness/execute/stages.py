@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from harness.components import get
+from harness.corruptions.pictures import pictures
+from harness.data.types import Dataset
 from harness.errors import HarnessError
 from harness.execute.clock import StageClock
 from harness.execute.cost import flops_per_sample
@@ -15,7 +17,7 @@ from harness.execute.world import Lazily, Material, World, data_seed
 from harness.lazy import nn, torch
 from harness.methods.task import Task
 from harness.metrics.evidence import Evidence
-from harness.plan.stage import Stage, identity
+from harness.plan.stage import Setting, Stage, identity
 from harness.store import Store
 from harness.training.loop import fit, steps_of
 from harness.training.seeding import generator
@@ -23,6 +25,7 @@ from harness.training.threads import set_determinism, threads_for
 
 Computed = tuple[dict[str, Any], Mapping[str, torch.Tensor] | None]
 SAVE_SECONDS = 20.0
+PICTURES = 3  # of corrupted samples, for the report
 
 
 def compute(
@@ -76,7 +79,23 @@ def _corrupt(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Comput
     sizes = {"train": len(rows), "validation": held_out, "test": len(dataset.test.targets)}
     facts = {"name": setting.data.dataset.name, "digest": dataset.digest, **sizes}
     shape = {"shape": list(dataset.train.inputs.shape[1:]), "classes": len(dataset.classes)}
-    return {"data": {**facts, **shape}, "corrupted": len(corruption.rows)}, tensors
+    record: dict[str, Any] = {"data": {**facts, **shape}, "corrupted": len(corruption.rows)}
+    if "trigger" in component.traits:
+        record["pictures"] = _pictures(setting, dataset, corruption.rows[:PICTURES])
+    return record, tensors
+
+
+def _pictures(setting: Setting, dataset: Dataset, rows: torch.Tensor) -> list[dict[str, str]]:
+    """Training samples without and with the trigger, unaugmented."""
+    traits = get("corruptions", setting.corruption.name).traits
+    settings = setting.corruption.settings
+    trigger = traits["trigger"](settings, dataset)
+    clean = dataset.train.inputs[rows]
+    if traits["when"](settings) == "before":
+        return pictures(clean, trigger(clean))
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (dataset.mean, dataset.std))
+    shown = 255 * (trigger((clean / 255 - mean) / std) * std + mean)
+    return pictures(clean, shown.round().clamp(0, 255).byte())
 
 
 def _threads(stage: Stage, world: World, material: Material) -> None:
