@@ -15,9 +15,9 @@ from harness.errors import HarnessError
 from harness.lazy import torch
 
 
-@frozen(slots=False)  # so that BadNet can have two bases
-class Patch:
-    """The settings of ``badnet`` that come before those it shares: sweeps follow their order."""
+@frozen
+class BadNet(Poison):
+    """Settings of ``badnet``."""
 
     patch: int = setting(3, doc="side of the square patch", unit="pixels", gt=0)
     place: Literal["top_left", "top_right", "bottom_left", "bottom_right"] = setting(
@@ -26,12 +26,6 @@ class Patch:
     value: float = setting(
         1.0, doc="intensity of the patch in all channels; 1 is white", ge=0, le=1
     )
-
-
-@frozen
-class BadNet(Poison, Patch):
-    """Settings of ``badnet``."""
-
     when: Literal["before_augmentation", "after_normalisation"] = setting(
         "before_augmentation",
         doc="before: crops and flips move the patch; after: it keeps its place in the batch",
@@ -42,7 +36,7 @@ class BadNet(Poison, Patch):
     )
 
 
-def corner(images: torch.Tensor, settings: Patch) -> torch.Tensor:
+def corner(images: torch.Tensor, settings: BadNet) -> torch.Tensor:
     """The view of ``images`` [..., H, W] that the patch covers. Raises HarnessError."""
     size = settings.patch
     if size > min(images.shape[-2:]):

@@ -24,7 +24,7 @@ MISTAKES: dict[str, tuple[str, str, str, list[str]]] = {
     "zip of different lengths": (
         "share: 0.1}",
         "share: {sweep: [0.1, 0.2], zip: a}, value: {sweep: [1, 0.5, 0.2], zip: a}}",
-        "6:62",
+        "6:98",
         ["zip", "2 values", "3 values of corruption.value"],
     ),
     "select over an unmeasured metric": ("-accuracy_drop)", "-acuracy_drop)", "18:24", ["acuracy_drop", "did you mean 'accuracy_drop'"]),
