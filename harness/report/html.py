@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from harness.report.checklist import checklist_table
+from harness.report.chosen import EXPLAINED, any_chosen, dagger
 from harness.report.markdown import NOT_COMPARABLE
 from harness.report.notices import origin, warnings
 from harness.report.pinned import cost_table, provenance_table, settings_text
@@ -63,6 +64,7 @@ def _numbers(results: Mapping[str, Any], plot: str | None) -> list[str]:
     parts += ["<h2>Results</h2>", f"<p>{escape(caption(results))}</p>", _table(main_table(results))]
     if plot is not None:
         note = "One point for each method and cell: mean, with its standard deviation over seeds."
+        note = " ".join(filter(None, (note, dagger(results))))
         parts.append(f"<figure>{plot}<figcaption>{note}</figcaption></figure>")
     parts += [_folded("95 % intervals of the mean", _table(interval_table(results)))]
     tried = candidates_table(results)
@@ -73,6 +75,7 @@ def _details(results: Mapping[str, Any]) -> list[str]:
     return [
         "<h2>Methods</h2>",
         f"<p>{NOT_COMPARABLE}</p>",
+        *([f"<p>{EXPLAINED}</p>"] if any_chosen(results) else []),
         _table(methods_table(results), "wrap"),
         "<h2>Metrics</h2>",
         _table(metrics_table(results), "wrap"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.report.checklist import fenced
+from harness.report.chosen import EXPLAINED, any_chosen, dagger
 from harness.report.notices import origin, warnings
 from harness.report.pinned import cost_table, provenance_table
 from harness.report.tables import (
@@ -33,7 +34,7 @@ def markdown(results: Mapping[str, Any], plot: bool) -> str:
         parts += ["## Claims beside ours", as_text(claims_table(results), "github")]
     parts += ["## Results", caption(results), as_text(main_table(results), "github")]
     if plot:
-        parts.append(f"![trade-off between the methods]({PLOT_FILE})")
+        parts += [f"![trade-off between the methods]({PLOT_FILE})", dagger(results)]
     parts += [
         "### 95 % intervals of the mean",
         "Student's t over the seeds; wide where seeds are few.",
@@ -45,6 +46,7 @@ def markdown(results: Mapping[str, Any], plot: bool) -> str:
     parts += [
         "## Methods",
         NOT_COMPARABLE,
+        EXPLAINED if any_chosen(results) else "",
         as_text(methods_table(results), "github"),
         "## Metrics",
         as_text(metrics_table(results), "github"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from conftest import TINY
 from harness.spec.blocks import Figure
@@ -70,7 +71,6 @@ def test_one_name_is_a_list_of_one() -> None:
 
 
 def figure_fields(y: object) -> tuple[str, ...]:
-    import yaml
 
     plain = yaml.safe_load(TINY)
     plain["figures"] = [{"title": "A", "show": "curves", "x": "discovered", "y": y}]
