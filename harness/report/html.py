@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -11,6 +11,7 @@ from harness.report.chosen import EXPLAINED, any_chosen, dagger
 from harness.report.markdown import NOT_COMPARABLE
 from harness.report.notices import origin, warnings
 from harness.report.pinned import cost_table, provenance_table, settings_text
+from harness.report.section import Section
 from harness.report.style import STYLE
 from harness.report.tables import (
     Table,
@@ -28,7 +29,7 @@ from harness.report.tables import (
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def page(results: Mapping[str, Any], plot: str | None) -> str:
+def page(results: Mapping[str, Any], plot: str | None, figures: Sequence[Section]) -> str:
     """The whole report; ``plot`` is SVG of our own. All text from specs is escaped."""
     spec = results["spec"]
     title = escape(f"{spec['id']} {spec['version']}")
@@ -38,7 +39,12 @@ def page(results: Mapping[str, Any], plot: str | None) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f"<title>{title}</title><style>{STYLE}</style></head><body><main>\n"
     )
-    parts = [f"<h1>{title}</h1>", *_top(results), *_numbers(results, plot), *_details(results)]
+    parts = [f"<h1>{title}</h1>", *_top(results), *_numbers(results, plot)]
+    if figures:
+        parts.append("<h2>Figures</h2>")
+    for figure in figures:
+        parts += _section(figure)
+    parts += _details(results)
     return head + "\n".join(parts) + "\n</main></body></html>\n"
 
 
@@ -88,6 +94,19 @@ def _details(results: Mapping[str, Any]) -> list[str]:
         _folded("Every resolved setting", f"<pre>{escape(settings_text(results))}</pre>"),
         "<h2>How to run it again</h2>",
         f"<pre>{escape(results['provenance'].get('command', ''))}</pre>",
+    ]
+
+
+def _section(section: Section) -> list[str]:
+    title, notes = escape(section.title), escape(" ".join(section.notes))
+    parts = [f"<h3>{title}</h3>"]
+    if section.drawing is None:
+        parts.append(f"<p>{notes}</p>")
+    else:
+        parts.append(f"<figure>{section.drawing}<figcaption>{notes}</figcaption></figure>")
+    return parts + [
+        _folded(escape(f"Table: {name}" if name else "Table"), _table(table))
+        for name, table in section.tables
     ]
 
 

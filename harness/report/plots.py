@@ -86,8 +86,8 @@ def _draw(shown: _Shown, title: str) -> str:
                 continue
             _panel(panel, shown, shown.values[i])
             panel.tick_params(labelbottom=i + columns >= count)
-        figure.supxlabel(metric_label(shown.results, shown.x), fontsize=9)
-        figure.supylabel(metric_label(shown.results, shown.y), fontsize=9)
+        figure.supxlabel(literal(metric_label(shown.results, shown.x)), fontsize=9)
+        figure.supylabel(literal(metric_label(shown.results, shown.y)), fontsize=9)
         _legend(figure, shown)
 
     size = (3.1 * columns + 0.5 + 1.6 * _legend_columns(shown), 2.9 * rows + 0.5)

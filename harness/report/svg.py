@@ -66,4 +66,4 @@ def metric_label(results: Mapping[str, Any], metric: str) -> str:
     """The name of a metric for an axis, with the direction that is better."""
     better = results["metrics"].get(metric, {}).get("better", "none")
     hint = f" ({better} is better)" if better != "none" else ""
-    return literal(metric.replace("_", " ") + hint)
+    return metric.replace("_", " ") + hint
