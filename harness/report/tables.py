@@ -176,18 +176,25 @@ def claims_table(results: Mapping[str, Any]) -> Table:
     return ["claim", "where", "paper", "ours", "difference", "tolerance", "verdict"], rows
 
 
-def candidates_table(results: Mapping[str, Any]) -> Table:
-    """Every candidate of the methods that were swept: its chosen share and its metrics' means."""
-    axes, metrics = axes_of(results), metrics_of(results)
+def candidates_table(results: Mapping[str, Any], by_cell: bool = True) -> Table:
+    """Every candidate of the methods that were swept: its chosen share and its metrics' means.
+
+    Without ``by_cell`` the means run over all cells and seeds, and no spread is shown.
+    """
+    axes, metrics = axes_of(results) if by_cell else [], metrics_of(results)
     rows = [
         [
             *(str(entry["cell"].get(axis, NOTHING)) for axis in axes),
             entry["method"],
             ", ".join(f"{name}={value}" for name, value in entry["candidate"].items()),
             f"{entry['selected']} of {entry['seeds']}",
-            *(number(entry["metrics"].get(metric)) for metric in metrics),
+            *(
+                number(found if by_cell else {**found, "std": None})
+                for metric in metrics
+                for found in [entry["metrics"][metric]]
+            ),
         ]
-        for entry in candidates(results)
+        for entry in candidates(results, by_cell)
     ]
     headers = [*axes, "method", "candidate", "chosen"]
     return [*headers, *(_headed(results, metric) for metric in metrics)], rows
