@@ -203,6 +203,29 @@ class Claim:
     tolerance: float = setting(doc="largest deviation that still counts, in ``unit``", ge=0)
 
 
+Names = str | tuple[str, ...]
+
+
+@frozen
+class Figure:
+    """A figure in the paper's own shape, with its numbers as a table.
+
+    ``curves`` draws metrics against an axis of the cells, one line for each method. ``sweep`` draws
+    them against a setting of one method, over all of its candidates. ``trajectory`` draws a series
+    that one method records while it works, with the point at which it stopped.
+    """
+
+    title: str = setting(doc="caption")
+    show: Literal["curves", "sweep", "trajectory"] = setting(doc="shape of the figure")
+    x: str = setting(
+        doc="curves: an axis of the cells; sweep: a setting of the method; trajectory: a series"
+    )
+    y: Names = setting(doc="one or more metrics; trajectory: series")
+    panels: str | None = setting(None, doc="axis with a panel for each of its values")
+    methods: tuple[str, ...] = setting((), doc="curves: labels of methods; all when left out")
+    method: str | None = setting(None, doc="sweep and trajectory: label of the method")
+
+
 @frozen
 class Spec:
     """A paper's protocol at one scale of data and model."""
@@ -225,6 +248,7 @@ class Spec:
     methods: tuple[MethodUse, ...] = setting(doc="unlearning methods to compare")
     metrics: tuple[Use, ...] = use("metrics", doc="what is measured", many=True)
     claims: tuple[Claim, ...] = setting((), doc="what the paper states")
+    figures: tuple[Figure, ...] = setting((), doc="what the report shows beside its tables")
     profiles: Mapping[str, Mapping[str, Any]] = setting(
         attrs.Factory(dict), doc="named overrides, path to value"
     )
