@@ -18,6 +18,7 @@ from attrs import frozen
 from harness.components import get
 from harness.errors import OverBudget, UsageError
 from harness.execute import environment
+from harness.execute.clock import times_of
 from harness.execute.dispatch import Dispatcher
 from harness.execute.options import Options
 from harness.execute.progress import Watcher, watcher
@@ -32,6 +33,9 @@ from harness.spec.structure import unstructure, unstructure_settings
 from harness.store import Store
 
 TRIGGERS = 6  # of which the report shows pictures
+
+
+MOST_POINTS = 60  # of a series in the results
 
 
 @frozen
@@ -86,7 +90,9 @@ def run_spec(request: RunRequest) -> Outcome:
         "git": environment.git_state(request.spec_file.resolve().parent),
         "deterministic": request.plan.spec.deterministic,
     }
-    results = assemble(_rows(request.plan, dispatcher), _context(request, dispatcher), provenance)
+    rows = _rows(request.plan, dispatcher)
+    provenance["times"] = times_of(rows, store)
+    results = assemble(rows, _context(request, dispatcher), provenance)
     files = write_report(results, request.out)
     return _outcome(results, dispatcher, files, request.out)
 
@@ -199,8 +205,16 @@ def _rows(plan: Plan, dispatcher: Dispatcher) -> list[dict[str, Any]]:
                 "metrics": dict(dispatcher.metrics_of(candidate.evaluate)),
                 "keys": {"unlearn": candidate.unlearn, "evaluate": candidate.evaluate},
             }
+            if row["selected"] and (series := _series(candidate.unlearn, dispatcher.store)):
+                row["series"] = series
             rows.append(row)
     return rows
+
+
+def _series(key: str, store: Store) -> dict[str, list[float]]:
+    """The lists that a method left, thinned to what a figure can show."""
+    series: Mapping[str, list[float]] = store.record("unlearn", key)["series"]
+    return {name: values[:: -(-len(values) // MOST_POINTS)] for name, values in series.items()}
 
 
 def _context(request: RunRequest, dispatcher: Dispatcher) -> dict[str, Any]:

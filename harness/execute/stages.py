@@ -9,7 +9,7 @@ from harness.components import get
 from harness.corruptions.pictures import pictures
 from harness.data.types import Dataset
 from harness.errors import HarnessError
-from harness.execute.clock import StageClock
+from harness.execute.clock import StageClock, prepared_for
 from harness.execute.cost import flops_per_sample
 from harness.execute.watch import StageWatch
 from harness.execute.workers import Event, StopFlag
@@ -322,20 +322,6 @@ def _costs(inputs: Mapping[str, str], world: World) -> dict[str, dict[str, float
         for name, count in prepared["meter"].items():
             method[name] = method.get(name, 0) + count
     return {"base": world.record("train", inputs["base"])["meter"], "method": method}
-
-
-def prepared_for(
-    record: Mapping[str, Any], read: Callable[[str], Mapping[str, Any]]
-) -> dict[str, Mapping[str, Any]]:
-    """The records by key of every stage that prepared something for ``record``, each once."""
-    found: dict[str, Mapping[str, Any]] = {}
-    todo = list(record.get("prepared", ()))
-    while todo:
-        key = todo.pop()
-        if key not in found:
-            found[key] = read(key)
-            todo += found[key].get("prepared", ())
-    return found
 
 
 _RUN: Mapping[str, Callable[[Stage, World, StageWatch, Any], Computed]] = {
