@@ -227,6 +227,22 @@ class Figure:
 
 
 @frozen
+class Origin:
+    """Where some values of a spec come from; the longest path that covers a value counts."""
+
+    from_: Literal["paper", "code", "secondary", "ours"] = setting(
+        doc="paper, its official code, another source on it, or our own choice"
+    )
+    of: tuple[str, ...] = setting(
+        doc="paths as in --set, each with all below it: train, methods.ssd.alpha"
+    )
+    where: str = setting("", doc="place in the paper or code: section, table, file and line")
+    profile: str | None = setting(
+        None, doc="profile whose values these are; without it the entry does not count"
+    )
+
+
+@frozen
 class Spec:
     """A paper's protocol at one scale of data and model."""
 
@@ -249,6 +265,9 @@ class Spec:
     metrics: tuple[Use, ...] = use("metrics", doc="what is measured", many=True)
     claims: tuple[Claim, ...] = setting((), doc="what the paper states")
     figures: tuple[Figure, ...] = setting((), doc="what the report shows beside its tables")
+    provenance: tuple[Origin, ...] = setting(
+        (), doc="where every value comes from; with a first entry, all values need one"
+    )
     profiles: Mapping[str, Mapping[str, Any]] = setting(
         attrs.Factory(dict), doc="named overrides, path to value"
     )

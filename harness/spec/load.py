@@ -9,6 +9,16 @@ from harness.errors import UsageError, nearest
 from harness.spec.blocks import Spec
 from harness.spec.check import check
 from harness.spec.merge import apply_profile, apply_set, read_extended
+from harness.spec.origins import (
+    COMMAND_LINE,
+    Row,
+    Trail,
+    begin,
+    follow,
+    origins,
+    uncovered,
+    wrong_entries,
+)
 from harness.spec.places import Document, Problem, SpecError
 from harness.spec.structure import structure
 from harness.spec.validate import problems
@@ -17,26 +27,44 @@ LANGUAGE_VERSIONS = (1,)
 
 
 def load_spec(file: FilePath, profile: str | None = None, sets: Iterable[str] = ()) -> Spec:
-    """Read, merge, override and check the spec in ``file``.
+    """Read, merge, override and check the spec in ``file``; ``profile`` may name several, ``a,b``.
 
     Raises:
         SpecError: with every problem of the spec and of each of its profiles.
         UsageError: the file cannot be read, or there is no such profile.
     """
+    return load_with_origins(file, profile, sets)[0]
+
+
+def load_with_origins(
+    file: FilePath, profile: str | None = None, sets: Iterable[str] = ()
+) -> tuple[Spec, list[Row]]:
+    """As ``load_spec``, with path, value, origin and place of every value."""
     document = read_extended(file)
     spec = _checked(document)
-    _check_profiles(document)
-    if profile is not None:
-        known = list(spec.profiles)
-        if profile not in known:
+    trail = begin(spec)
+    _refuse([*wrong_entries(spec, document, None), *uncovered(spec, document, trail)])
+    _check_profiles(spec, document, trail)
+    for name in profile_names(profile):
+        if name not in spec.profiles:
             raise UsageError(
-                f"{file}: no profile {profile!r}{nearest(profile, known)} "
-                f"(profiles: {', '.join(known) or 'none'})"
+                f"{file}: no profile {name!r}{nearest(name, spec.profiles)} "
+                f"(profiles: {', '.join(spec.profiles) or 'none'})"
             )
-        document = apply_profile(document, profile)
+        document = apply_profile(document, name)
+        spec, before = _checked(document), spec
+        trail = follow(trail, before, spec, name)
     for assignment in sets:
         document = apply_set(document, assignment)
-    return _checked(document)
+    spec, before = _checked(document), spec
+    trail = follow(trail, before, spec, COMMAND_LINE)
+    _refuse(uncovered(spec, document, trail))
+    return spec, origins(spec, trail)
+
+
+def profile_names(profile: str | None) -> tuple[str, ...]:
+    """The profiles that ``cpu,official`` asks for, in the order in which they apply."""
+    return () if profile is None else tuple(name.strip() for name in profile.split(","))
 
 
 def _checked(document: Document) -> Spec:
@@ -45,23 +73,27 @@ def _checked(document: Document) -> Spec:
         known = ", ".join(map(str, LANGUAGE_VERSIONS))
         what = f"unknown language version {version!r}; this harness knows {known}"
         raise SpecError([document.problem(("harness",), what)])
-    found = problems(document)
-    if found:
-        raise SpecError(found)
+    _refuse(problems(document))
     spec = structure(document.data)
-    if found := check(spec, document):
-        raise SpecError(found)
+    _refuse(check(spec, document))
     return spec
 
 
-def _check_profiles(document: Document) -> None:
+def _refuse(found: Iterable[Problem]) -> None:
+    if found := list(found):
+        raise SpecError(found)
+
+
+def _check_profiles(spec: Spec, document: Document, trail: Trail) -> None:
     found: list[Problem] = []
-    for name in document.data.get("profiles") or {}:
+    for name in spec.profiles:
         try:
-            _checked(apply_profile(document, name))
+            applied = apply_profile(document, name)
+            changed = _checked(applied)
+            _refuse(wrong_entries(changed, applied, name))
+            _refuse(uncovered(changed, applied, follow(trail, spec, changed, name)))
         except SpecError as error:
             for problem in error.problems:
                 in_profile = f"in profile {name!r}: {problem.message}"
                 found.append(Problem(problem.place, problem.path, in_profile))
-    if found:
-        raise SpecError(found)
+    _refuse(found)

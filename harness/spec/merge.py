@@ -68,7 +68,7 @@ def _merge(
     keys: dict[Path, Place],
     values: dict[Path, Place],
 ) -> Any:
-    if not (isinstance(base, dict) and isinstance(over, dict)) or _names_another(base, over):
+    if not (isinstance(base, dict) and isinstance(over, dict)) or names_another(base, over):
         _forget(path, keys, values)
         keys.update({p: at for p, at in source.keys.items() if p[: len(path)] == path})
         values.update({p: at for p, at in source.values.items() if p[: len(path)] == path})
@@ -93,7 +93,7 @@ def _forget(path: Path, *several: dict[Path, Place]) -> None:
             del places[old]
 
 
-def _names_another(base: Mapping[str, Any], over: Mapping[str, Any]) -> bool:
+def names_another(base: Mapping[str, Any], over: Mapping[str, Any]) -> bool:
     """Whether ``over`` names another component, whose settings are its own."""
     return any(key in over and key in base and over[key] != base[key] for key in ("name", "set"))
 
@@ -152,9 +152,9 @@ def _locate(data: Any, path: str, places: Document, at: Path) -> Path:
     full: Path = ()
     for part in path.split("."):
         if isinstance(data, list):
-            position = _position(data, part)
+            position = position_of(data, part)
             if position is None:
-                known = ", ".join(filter(None, map(_name, data))) or "nothing"
+                known = ", ".join(filter(None, map(entry_name, data))) or "nothing"
                 what = f"{path!r} does not exist: the list holds {known}, not {part!r}"
                 raise SpecError([Problem(places.key_place(at), at, what)])
             full, data = (*full, position), data[position]
@@ -163,14 +163,16 @@ def _locate(data: Any, path: str, places: Document, at: Path) -> Path:
     return full
 
 
-def _position(items: list[Any], part: str) -> int | None:
+def position_of(items: list[Any], part: str) -> int | None:
+    """Where in a list the entry stands that a path calls ``part``: by name or by position."""
     for position, item in enumerate(items):
-        if _name(item) == part or str(position) == part:
+        if entry_name(item) == part or str(position) == part:
             return position
     return None
 
 
-def _name(item: Any) -> str | None:
+def entry_name(item: Any) -> str | None:
+    """The label or name of the component that ``item`` is, as paths call it."""
     if isinstance(item, dict):
         item = item.get("label") or item.get("name")
     return item if isinstance(item, str) else None

@@ -16,7 +16,7 @@ import attrs
 
 from harness.components import Component, load
 from harness.spec.blocks import MethodUse, Select, Spec
-from harness.spec.structure import name_key
+from harness.spec.structure import name_key, spelled
 
 Schema = dict[str, Any]
 
@@ -95,7 +95,7 @@ def _branch(component: Component, key: str) -> Schema:
 
 def required_settings(cls: type) -> list[str]:
     """The fields of a settings class or block that have no default."""
-    return [f.name for f in attrs.fields(cls) if f.default is attrs.NOTHING]
+    return [spelled(f) for f in attrs.fields(cls) if f.default is attrs.NOTHING]
 
 
 def _block(cls: type) -> Schema:
@@ -104,7 +104,7 @@ def _block(cls: type) -> Schema:
     return {
         "type": "object",
         "additionalProperties": False,
-        "properties": {f.name: _field(f, hints[f.name]) for f in attrs.fields(cls)},
+        "properties": {spelled(f): _field(f, hints[f.name]) for f in attrs.fields(cls)},
         **({"required": required} if required else {}),
     }
 

@@ -23,6 +23,11 @@ def name_key(kind: str) -> str:
     return NAME_KEYS.get(kind, "name")
 
 
+def spelled(field: attrs.Attribute[Any]) -> str:
+    """The key of ``field`` in a spec: its name, without the underscore of a reserved word."""
+    return field.name.removesuffix("_")
+
+
 def structure(data: Mapping[str, Any]) -> Spec:
     """The typed spec of resolved, schema-checked data."""
     return _converter().structure(data, Spec)
@@ -132,13 +137,17 @@ def _use_hook(field: attrs.Attribute[Any]) -> Any:
 
 def _block_hook(converter: Converter) -> Callable[[type], Callable[..., Any]]:
     def factory(cls: type) -> Callable[..., Any]:
-        uses = {f.name: _use_hook(f) for f in attrs.fields(cls) if "use" in f.metadata}
+        fields = attrs.fields(cls)
+        special: dict[str, Any] = {
+            f.name: override(rename=spelled(f)) for f in fields if spelled(f) != f.name
+        }
+        special |= {f.name: _use_hook(f) for f in fields if "use" in f.metadata}
         return make_dict_structure_fn(
             cls,
             converter,
             _cattrs_forbid_extra_keys=True,
             _cattrs_detailed_validation=False,
-            **uses,
+            **special,
         )
 
     return factory
@@ -168,7 +177,7 @@ def _converter() -> Converter:
 
 
 def _unstructure_fields(block: Any) -> dict[str, Any]:
-    return {f.name: _plain(getattr(block, f.name)) for f in attrs.fields(type(block))}
+    return {spelled(f): _plain(getattr(block, f.name)) for f in attrs.fields(type(block))}
 
 
 def _plain(value: Any) -> Any:
