@@ -6,10 +6,16 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from harness.report.checklist import checklist_table
+from harness.report.checklist import ORIGINS, checklist_table
 from harness.report.markdown import NOT_COMPARABLE
 from harness.report.notices import origin, warnings
-from harness.report.pinned import cost_table, provenance_table, settings_text
+from harness.report.pinned import (
+    cost_table,
+    origins_table,
+    origins_text,
+    provenance_table,
+    settings_text,
+)
 from harness.report.style import STYLE
 from harness.report.tables import (
     Table,
@@ -80,12 +86,21 @@ def _details(results: Mapping[str, Any]) -> list[str]:
         _table(cost_table(results)),
         "<h2>Reproducibility checklist</h2>",
         _table(checklist_table(results), "wrap"),
+        *_origins(results),
         "<h2>Provenance</h2>",
         _table(provenance_table(results), "wrap"),
         _folded("Every resolved setting", f"<pre>{escape(settings_text(results))}</pre>"),
         "<h2>How to run it again</h2>",
         f"<pre>{escape(results['provenance'].get('command', ''))}</pre>",
     ]
+
+
+def _origins(results: Mapping[str, Any]) -> list[str]:
+    counted = origins_text(results)
+    if not counted:
+        return []
+    text = f"<p>{escape(f'{ORIGINS} The {counted}.')}</p>"
+    return [_folded("Where the values come from", text + _table(origins_table(results), "wrap"))]
 
 
 def _table(table: Table, kind: str = "exact") -> str:
