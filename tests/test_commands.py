@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from conftest import ROOT, Cli
@@ -81,16 +82,18 @@ def test_describe_shows_where_every_value_of_a_spec_comes_from(cli: Cli, tiny: P
     tiny.write_text(paper + tiny.read_text() + PROVENANCE)
     shown = cli("describe", "tiny.yaml", "--profile", "smoke", "--set", "train.ema=0.9").stdout
     assert shown.startswith("tiny 1.0.0\n\nProtocol of “Forgetting” (DMLR).\n\nread this first\n")
-    rows = [line.split(maxsplit=3) for line in shown.splitlines()]
+    rows = [re.split(r"  +", line) for line in shown.splitlines()]
     assert ["train.batch_size", "32", "paper", "Table 2"] in rows
     assert ["train.steps", "5", "ours", "changed by profile smoke"] in rows
     assert ["train.ema", "0.9", "ours", "changed by --set"] in rows
-    assert shown.splitlines()[-1] == "origin of 73 values: paper 15, ours 58"
+    paper, ours = (sum(row[2:3] == [origin] for row in rows) for origin in ("paper", "ours"))
+    last = f"origin of {paper + ours} values: paper {paper}, ours {ours}"
+    assert shown.splitlines()[-1] == last
 
 
 def test_describe_says_what_a_spec_does_not_record(cli: Cli, tiny: Path) -> None:
-    shown = cli("describe", tiny).stdout
-    assert shown.splitlines()[-1] == "origin of 73 values: not recorded 73"
+    last = cli("describe", tiny).stdout.splitlines()[-1]
+    assert re.fullmatch(r"origin of (\d+) values: not recorded \1", last)
     for wrong in (("ssd", "--profile", "smoke"), ("nowhere.yaml",), (tiny, "--profile", "x")):
         done = cli("describe", *wrong)
         assert done.returncode == 2
@@ -127,4 +130,7 @@ def test_two_profiles_and_the_origins_reach_the_report(
     assert cli("report", folder).returncode == 0
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
     text = (folder / "checklist.md").read_text()
-    assert "profile smoke+few; origin of 73 values: paper 16, code 1, ours 56; every" in text
+    kinds = [origin for _, _, origin, _ in found["origins"]]
+    counted = ", ".join(f"{kind} {kinds.count(kind)}" for kind in ("paper", "code", "ours"))
+    assert kinds.count("code") == 1
+    assert f"profile smoke+few; origin of {len(kinds)} values: {counted}; every" in text

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
 from attrs import frozen
 
 from harness.components import component, setting
-from harness.corruptions.types import Corruption, amount, draw
+from harness.corruptions.poison import Poison, Trigger, poisoned, target_class
+from harness.corruptions.types import Corruption
 from harness.data.types import Dataset, Split
 from harness.errors import HarnessError
 from harness.lazy import torch
 
 
 @frozen
-class BadNet:
+class BadNet(Poison):
     """Settings of ``badnet``."""
 
     patch: int = setting(3, doc="side of the square patch", unit="pixels", gt=0)
@@ -25,20 +25,6 @@ class BadNet:
     )
     value: float = setting(
         1.0, doc="intensity of the patch in all channels; 1 is white", ge=0, le=1
-    )
-    target_class: int = setting(0, doc="label that poisoned samples get", ge=0)
-    share: float | None = setting(None, doc="share of the training data to poison", gt=0, le=1)
-    count: int | None = setting(None, doc="poisoned samples", unit="samples", gt=0)
-    classes: tuple[int, ...] | None = setting(
-        None, doc="classes to draw poisoned samples from; all when left out", ge=0
-    )
-    include_target: bool = setting(
-        True, doc="whether samples of the target class are drawn too; their label stays right"
-    )
-    numpy_seed: int | None = setting(
-        None,
-        doc="draw with numpy's legacy generator of this seed, as published code, in every repeat",
-        ge=0,
     )
     when: Literal["before_augmentation", "after_normalisation"] = setting(
         "before_augmentation",
@@ -61,7 +47,7 @@ def corner(images: torch.Tensor, settings: BadNet) -> torch.Tensor:
     return images[..., rows, columns]
 
 
-def trigger(settings: BadNet, dataset: Dataset) -> Callable[[torch.Tensor], torch.Tensor]:
+def trigger(settings: BadNet, dataset: Dataset) -> Trigger:
     """Stamps uint8 images, or normalised ones where the patch comes after normalisation."""
     if settings.when == "before_augmentation":
         values = torch.full((len(dataset.mean),), round(255 * settings.value), dtype=torch.uint8)
@@ -86,7 +72,7 @@ def stamp(images: torch.Tensor, settings: BadNet, values: torch.Tensor) -> torch
     source="Gu et al., arXiv 1708.06733; patch and draw as in Potion (protocol sections 1 and 2)",
     trigger=trigger,
     when=lambda settings: "after" if settings.when == "after_normalisation" else "before",
-    target_class=lambda settings: settings.target_class,
+    target_class=target_class,
 )
 def corrupt(
     train: Split,
@@ -97,26 +83,10 @@ def corrupt(
 ) -> Corruption:
     """Stamp a patch on some training samples and label them as the target class.
 
-    The share counts all training ``rows``; samples are drawn uniformly from the eligible ones.
-
     Raises:
-        HarnessError: the target class or a source class does not exist, more samples are asked for
-            than are eligible, or the patch does not fit.
+        HarnessError: as ``poisoned`` does, or the patch does not fit.
     """
-    known = len(dataset.classes)
-    for label in (settings.target_class, *(settings.classes or ())):
-        if label >= known:
-            raise HarnessError(f"badnet: class {label} does not exist; there are {known}")
-    eligible = rows
-    if settings.classes is not None:
-        wanted = torch.tensor(settings.classes)
-        eligible = eligible[torch.isin(train.targets[eligible], wanted)]
-    if not settings.include_target:
-        eligible = eligible[train.targets[eligible] != settings.target_class]
     corner(train.inputs, settings)
-    number = amount(settings.share, settings.count, len(eligible), len(rows))
-    chosen = draw(eligible, number, generator, settings.numpy_seed).sort().values
-    targets = torch.full((number,), settings.target_class, dtype=torch.int64)
-    if settings.when == "after_normalisation":
-        return Corruption(chosen, targets)
-    return Corruption(chosen, targets, trigger(settings, dataset)(train.inputs[chosen]))
+    early = settings.when == "before_augmentation"
+    stamps = trigger(settings, dataset) if early else None
+    return poisoned(train, rows, settings, generator, dataset, stamps)

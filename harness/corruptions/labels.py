@@ -1,4 +1,4 @@
-"""Corruptions that change labels only: noise, swapped classes, and none."""
+"""Corruptions that change labels only: noise, permuted labels, swapped classes, and none."""
 
 from __future__ import annotations
 
@@ -56,6 +56,48 @@ def label_noise(
 
 
 @frozen
+class LabelPermutation:
+    """Settings of ``label_permutation``."""
+
+    share: float | None = setting(None, doc="share of the training data", gt=0, le=1)
+    count: int | None = setting(
+        None, doc="samples that exchange labels among themselves", unit="samples", gt=0
+    )
+    numpy_seed: int | None = setting(
+        None,
+        doc="draw with numpy's legacy generator of this seed, as published code, in every repeat",
+        ge=0,
+    )
+
+
+@component(
+    "corruptions",
+    "label_permutation",
+    settings=LabelPermutation,
+    source="random label swap, Goel et al., arXiv 2402.14015, code: src/datasets.py",
+)
+def label_permutation(
+    train: Split,
+    rows: torch.Tensor,
+    settings: LabelPermutation,
+    generator: torch.Generator,
+    dataset: Dataset,
+) -> Corruption:
+    """Permute the labels of some samples among themselves.
+
+    The drawn samples, sorted, get the labels of the drawn samples as drawn: every label is given
+    as often as before, and a sample may keep its own. Samples of a smaller amount are part of a
+    larger one; their new labels are not.
+
+    The published code means this, but reaches it under the name ``labelrandom`` only; its
+    ``randomlabelswap`` labels all drawn samples 0.
+    """
+    number = amount(settings.share, settings.count, len(rows), len(rows))
+    chosen = draw(rows, number, generator, settings.numpy_seed)
+    return Corruption(chosen.sort().values, train.targets[chosen])
+
+
+@frozen
 class ClassSwap:
     """Settings of ``class_swap``."""
 
@@ -63,6 +105,10 @@ class ClassSwap:
     share: float | None = setting(None, doc="share of the samples of both classes", gt=0, le=1)
     count: int | None = setting(
         None, doc="swapped samples, half of each class", unit="samples", gt=0
+    )
+    first: bool = setting(
+        False,
+        doc="take the first samples in the data set's order, as published code, instead of a draw",
     )
 
 
@@ -81,6 +127,9 @@ def class_swap(
 ) -> Corruption:
     """Swap the labels of as many samples of one class as of the other.
 
+    The code of arXiv 2402.14015 swaps the first samples of each class (CIFAR-10: 3 and 5,
+    CIFAR-100: 47 and 53): set ``first`` for that.
+
     Raises:
         HarnessError: a class does not exist, both are one, the count is odd, or there are too few
             samples.
@@ -95,7 +144,8 @@ def class_swap(
         raise HarnessError("class_swap: one sample of each class is needed at least")
     if settings.count is not None and total % 2:
         raise HarnessError(f"class_swap: half of count is swapped each way; found {total}, odd")
-    halves = [draw(rows, total // 2, generator) for rows in members]
+    half = total // 2
+    halves = [rows[:half] if settings.first else draw(rows, half, generator) for rows in members]
     chosen = torch.cat(halves)
     targets = torch.cat([torch.full_like(halves[0], second), torch.full_like(halves[1], first)])
     order = chosen.argsort()

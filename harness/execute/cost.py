@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import attrs
 from attrs import frozen
 from tabulate import tabulate
 
@@ -20,13 +21,21 @@ from harness.spec.blocks import Use
 from harness.store import Store
 
 
+def architecture(model: Use) -> Use:
+    """``model`` without weights from elsewhere, for what only needs its shape."""
+    if not getattr(model.settings, "pretrained", False):
+        return model
+    return Use(model.kind, model.name, attrs.evolve(model.settings, pretrained=False))
+
+
 @lru_cache(maxsize=256)
 def flops_per_sample(model: Use, shape: tuple[int, ...], classes: int) -> int:
     """Floating-point operations of one forward pass of one sample, multiply and add apart."""
     from torch.utils.flop_counter import FlopCounterMode
 
+    settings = architecture(model).settings
     with torch.device("meta"):
-        built = get("models", model.name).function(model.settings, shape, classes).eval()
+        built = get("models", model.name).function(settings, shape, classes).eval()
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             built(torch.empty(1, *shape))
     return int(counter.get_total_flops())
@@ -52,6 +61,8 @@ class Sizes:
     train: int
     retain: int
     forget: int
+    validation: int
+    corrupted: int
     test: int
     base_steps: int
     batch_size: int
@@ -69,13 +80,21 @@ def sizes_of(setting: Setting) -> Sizes:
     bad = getattr(corruption, "count", None) or round(train * (share or 0))
     forget_settings = setting.forget.settings
     if setting.forget.name == "corrupted":
-        forget = round(bad * forget_settings.discovered)
+        forget = max(1, round(bad * forget_settings.discovered))
     else:
         forget = round(train * getattr(forget_settings, "share", 1 / facts["classes"]))
     recipe = setting.train
     steps = recipe.steps or round((recipe.epochs or 0) * -(-train // recipe.batch_size))
     test = min(setting.data.test_samples or facts["test"], facts["test"])
-    return Sizes(train, train - forget, forget, test, steps, recipe.batch_size)
+    steps += recipe.extra_step
+    held = total - train
+    return Sizes(train, train - forget, forget, held, bad, test, steps, recipe.batch_size)
+
+
+def split_size(split: str, sizes: Sizes) -> int:
+    """Samples of a split that metrics read: ``test_triggered`` are as many as ``test``."""
+    name = split.partition("_")[0]
+    return int(getattr(sizes, "corrupted" if name == "shuffled" else name))
 
 
 def samples_of(stage: Stage) -> Samples:
@@ -87,13 +106,23 @@ def samples_of(stage: Stage) -> Samples:
             return Samples(trained, trained)
         case "prepare":
             count = getattr(sizes, stage.subset)
-            return Samples(count, count)
+            work = get("preparations", stage.uses[0].name).traits.get("work")
+            return Samples(*work(stage.uses[0].settings, count)) if work else Samples(count, count)
         case "unlearn":
             work = get("methods", stage.uses[0].name).traits.get("work")
             return Samples(*work(stage.uses[0].settings, sizes)) if work else Samples()
         case "evaluate":
-            return Samples(2 * sizes.test + sizes.train)
+            return Samples(sum(split_size(split, sizes) for split in splits_read(stage)))
     return Samples()
+
+
+def splits_read(stage: Stage) -> set[str]:
+    """The splits that an ``evaluate`` stage runs the unlearned model on.
+
+    What it needs of the original model is computed once for all models that come from it.
+    """
+    reads = ((get("metrics", use.name).traits.get("reads"), use.settings) for use in stage.uses)
+    return {split for read, settings in reads if read for split in read(settings)}
 
 
 def flops_of(stage: Stage) -> float:

@@ -16,6 +16,9 @@ def choose(group: Group, metrics: Mapping[str, Mapping[str, float]]) -> Candidat
     select = group.method.select
     if select is None:
         return group.candidates[0]
+    if select.at is not None:
+        at = select.at.items()
+        return next(c for c in group.candidates if all(c.values.get(k, v) == v for k, v in at))
     return max(group.candidates, key=lambda c: score(select, metrics[c.evaluate]))
 
 

@@ -18,6 +18,7 @@ from attrs import frozen
 from harness.components import get
 from harness.errors import OverBudget, UsageError
 from harness.execute import environment
+from harness.execute.clock import times_of
 from harness.execute.dispatch import Dispatcher
 from harness.execute.options import Options
 from harness.execute.progress import Watcher, watcher
@@ -26,10 +27,16 @@ from harness.plan.plan import Plan
 from harness.report import write_report
 from harness.report.results import assemble
 from harness.report.tables import as_text, claims_table, fitting
+from harness.spec.blocks import Use
 from harness.spec.check import measured
 from harness.spec.origins import Row, written
 from harness.spec.structure import unstructure, unstructure_settings
 from harness.store import Store
+
+TRIGGERS = 6  # of which the report shows pictures
+
+
+MOST_POINTS = 60  # of a series in the results
 
 
 @frozen
@@ -85,7 +92,9 @@ def run_spec(request: RunRequest) -> Outcome:
         "git": environment.git_state(request.spec_file.resolve().parent),
         "deterministic": request.plan.spec.deterministic,
     }
-    results = assemble(_rows(request.plan, dispatcher), _context(request, dispatcher), provenance)
+    rows = _rows(request.plan, dispatcher)
+    provenance["times"] = times_of(rows, store)
+    results = assemble(rows, _context(request, dispatcher), provenance)
     files = write_report(results, request.out)
     return _outcome(results, dispatcher, files, request.out)
 
@@ -198,8 +207,16 @@ def _rows(plan: Plan, dispatcher: Dispatcher) -> list[dict[str, Any]]:
                 "metrics": dict(dispatcher.metrics_of(candidate.evaluate)),
                 "keys": {"unlearn": candidate.unlearn, "evaluate": candidate.evaluate},
             }
+            if row["selected"] and (series := _series(candidate.unlearn, dispatcher.store)):
+                row["series"] = series
             rows.append(row)
     return rows
+
+
+def _series(key: str, store: Store) -> dict[str, list[float]]:
+    """The lists that a method left, thinned to what a figure can show."""
+    series: Mapping[str, list[float]] = store.record("unlearn", key)["series"]
+    return {name: values[:: -(-len(values) // MOST_POINTS)] for name, values in series.items()}
 
 
 def _context(request: RunRequest, dispatcher: Dispatcher) -> dict[str, Any]:
@@ -213,6 +230,7 @@ def _context(request: RunRequest, dispatcher: Dispatcher) -> dict[str, Any]:
         "methods": _method_facts(plan),
         "components": _components(plan),
         "data": _data_facts(plan, dispatcher),
+        "pictures": _pictures(plan, dispatcher.store),
         "failed": _failures(dispatcher),
         "stages": dict(Counter(stage.kind for stage in plan.stages.values())),
     }
@@ -264,6 +282,33 @@ def _data_facts(plan: Plan, dispatcher: Dispatcher) -> dict[str, Any]:
             data: dict[str, Any] = dict(dispatcher.store.record("corrupt", stage.key)["data"])
             return data
     return {}
+
+
+def _pictures(plan: Plan, store: Store) -> list[dict[str, Any]]:
+    """What each trigger of the plan does to some samples, whatever amount is poisoned."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for stage in plan.stages.values():
+        if len(found) == TRIGGERS:
+            break
+        if stage.kind != "corrupt":
+            continue
+        title = _trigger_title(stage.setting.corruption)
+        if title not in found and store.has("corrupt", stage.key):
+            images = store.record("corrupt", stage.key).get("pictures")
+            if images:
+                found[title] = images
+    return [{"title": title, "images": images} for title, images in found.items()]
+
+
+def _trigger_title(use: Use) -> str:
+    """``badnet: patch=3, place=top_left``: every setting but the amount and those left out."""
+    settings = unstructure_settings(use.settings)
+    shown = [
+        f"{name}={value}"
+        for name, value in settings.items()
+        if name not in ("share", "count") and value is not None
+    ]
+    return f"{use.name}: {', '.join(shown)}" if shown else use.name
 
 
 def _failures(dispatcher: Dispatcher) -> list[dict[str, Any]]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from harness.components import get
+from harness.corruptions.pictures import pictures
+from harness.data.types import Dataset
 from harness.errors import HarnessError
+from harness.execute.clock import StageClock, prepared_for
 from harness.execute.cost import flops_per_sample
 from harness.execute.watch import StageWatch
 from harness.execute.workers import Event, StopFlag
-from harness.execute.world import Material, World, data_seed
+from harness.execute.world import Lazily, Material, World, data_seed
 from harness.lazy import nn, torch
 from harness.methods.task import Task
 from harness.metrics.evidence import Evidence
-from harness.plan.stage import Stage
+from harness.plan.stage import Setting, Stage, identity
 from harness.store import Store
 from harness.training.loop import fit, steps_of
 from harness.training.seeding import generator
@@ -23,6 +25,7 @@ from harness.training.threads import set_determinism, threads_for
 
 Computed = tuple[dict[str, Any], Mapping[str, torch.Tensor] | None]
 SAVE_SECONDS = 20.0
+PICTURES = 3  # of corrupted samples, for the report
 
 
 def compute(
@@ -42,11 +45,11 @@ def compute(
             return "there"
         slot = store.slot(stage.kind, stage.key, every_seconds=SAVE_SECONDS)
         watch = StageWatch(stage, emit, stop)
-        begun = time.monotonic()
+        clock = StageClock(world.device)
         set_determinism(world.options.deterministic)
         record, tensors = _RUN[stage.kind](stage, world, watch, slot)
         record["stage"] = {"kind": stage.kind, "uses": [use.name for use in stage.uses]}
-        record["seconds"] = round(time.monotonic() - begun, 3)
+        record["seconds"] = clock.seconds()
         record["device"], record["threads"] = str(world.device), torch.get_num_threads()
         store.write(stage.kind, stage.key, record, tensors)
         slot.clear()
@@ -76,7 +79,23 @@ def _corrupt(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Comput
     sizes = {"train": len(rows), "validation": held_out, "test": len(dataset.test.targets)}
     facts = {"name": setting.data.dataset.name, "digest": dataset.digest, **sizes}
     shape = {"shape": list(dataset.train.inputs.shape[1:]), "classes": len(dataset.classes)}
-    return {"data": {**facts, **shape}, "corrupted": len(corruption.rows)}, tensors
+    record: dict[str, Any] = {"data": {**facts, **shape}, "corrupted": len(corruption.rows)}
+    if "trigger" in component.traits:
+        record["pictures"] = _pictures(setting, dataset, corruption.rows[:PICTURES])
+    return record, tensors
+
+
+def _pictures(setting: Setting, dataset: Dataset, rows: torch.Tensor) -> list[dict[str, str]]:
+    """Training samples without and with the trigger, unaugmented."""
+    traits = get("corruptions", setting.corruption.name).traits
+    settings = setting.corruption.settings
+    trigger = traits["trigger"](settings, dataset)
+    clean = dataset.train.inputs[rows]
+    if traits["when"](settings) == "before":
+        return pictures(clean, trigger(clean))
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (dataset.mean, dataset.std))
+    shown = 255 * (trigger((clean / 255 - mean) / std) * std + mean)
+    return pictures(clean, shown.round().clamp(0, 255).byte())
 
 
 def _threads(stage: Stage, world: World, material: Material) -> None:
@@ -135,11 +154,15 @@ def _task(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Task:
         for role, key in inputs.items()
         if role.startswith("prepare:")
     }
-    pools = {
-        "retain": world.pool(material, setting.data, material.retain),
-        "forget": world.pool(material, setting.data, material.forget),
-        "validation": world.clean_pool(material, material.dataset.train, material.validation_rows),
-    }
+    pools = Lazily(
+        {
+            "retain": lambda: world.pool(material, setting.data, material.retain),
+            "forget": lambda: world.pool(material, setting.data, material.forget),
+            "validation": lambda: world.clean_pool(
+                material, material.dataset.train, material.validation_rows
+            ),
+        }
+    )
     return Task(
         method=use.name,
         pools=pools,
@@ -168,7 +191,8 @@ def _prepare(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Comput
     use = stage.uses[0]
     pool = world.pool(material, data, rows)
     tensors = get(use.kind, use.name).function(task.original(), task, use.settings, pool)
-    return {"meter": watch.meter.as_dict()}, {k: v.cpu().contiguous() for k, v in tensors.items()}
+    record = {"meter": watch.meter.as_dict(), "prepared": _prepared(stage)}
+    return record, {k: v.cpu().contiguous() for k, v in tensors.items()}
 
 
 def _unlearn(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
@@ -183,8 +207,13 @@ def _unlearn(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Comput
     for name, value in weights.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise HarnessError(f"{use.name} diverged: {name} is not finite; lower its lr")
-    prepared = [key for role, key in stage.inputs if role.startswith("prepare:")]
-    return {"meter": watch.meter.as_dict(), "prepared": prepared}, weights
+    record = {"meter": watch.meter.as_dict(), "prepared": _prepared(stage)}
+    return {**record, "facts": task.facts, "series": task.series}, weights
+
+
+def _prepared(stage: Stage) -> list[str]:
+    """The keys of the stages that prepared something for ``stage``."""
+    return [key for role, key in stage.inputs if role.startswith("prepare:")]
 
 
 def _start(stage: Stage, world: World) -> nn.Module:
@@ -217,6 +246,13 @@ def _evaluate(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Compu
     def load(which: str) -> nn.Module:
         return world.load_model(setting, material.dataset, kinds[which], keys[which])
 
+    unlearned = world.record("unlearn", inputs["unlearned"])
+
+    def shared(split: str, make: Callable[[], torch.Tensor]) -> torch.Tensor:
+        of = inputs["base"], identity(setting.forget) if split in ("retain", "forget") else ""
+        logits: torch.Tensor = world.remember(("logits", split, *of), make)
+        return logits
+
     evidence = Evidence(
         models=load,
         pools=_evidence_pools(stage, world, material),
@@ -224,6 +260,8 @@ def _evaluate(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Compu
         target_class=material.target_class,
         costs=_costs(inputs, world),
         seed=stage.key,
+        facts=unlearned["facts"],
+        shared=shared,
     )
     metrics: dict[str, float] = {}
     for use in stage.uses:
@@ -231,27 +269,57 @@ def _evaluate(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Compu
     return {"metrics": metrics, "meter": watch.meter.as_dict()}, None
 
 
-def _evidence_pools(stage: Stage, world: World, material: Material) -> dict[str, Any]:
-    data, dataset = stage.setting.data, material.dataset
-    pools = {
-        "test": world.clean_pool(material, dataset.test),
-        "validation": world.clean_pool(material, dataset.train, material.validation_rows),
-        "retain": world.pool(material, data, material.retain),
-        "forget": world.pool(material, data, material.forget),
+def _evidence_pools(stage: Stage, world: World, material: Material) -> Mapping[str, Any]:
+    setting, dataset, corrupt = stage.setting, material.dataset, dict(stage.inputs)["corrupt"]
+
+    def shared(name: str, make: Callable[[], Any]) -> Callable[[], Any]:
+        """Splits that do not depend on what was discovered are built once for many models."""
+        return lambda: world.remember(("pool", name, corrupt), make)
+
+    makers = {
+        "test": shared("test", lambda: world.clean_pool(material, dataset.test)),
+        "validation": shared(
+            "validation",
+            lambda: world.clean_pool(material, dataset.train, material.validation_rows),
+        ),
+        "retain": lambda: world.pool(material, setting.data, material.retain),
+        "forget": lambda: world.pool(material, setting.data, material.forget),
+        "corrupted_clean": shared(
+            "corrupted_clean",
+            lambda: world.clean_pool(material, dataset.train, material.corruption.rows),
+        ),
     }
     if material.trigger is not None:
+        triggered, rows = world.triggered_pool, material.corruption.rows
         every = torch.arange(len(dataset.test.targets))
-        pools["test_triggered"] = world.triggered_pool(material, dataset.test, every)
-        rows = material.corruption.rows
-        pools["corrupted_triggered"] = world.triggered_pool(material, dataset.train, rows)
-    return pools
+        order = torch.randperm(
+            len(material.train_rows), generator=generator(data_seed(setting), "shuffled")
+        )
+        anyones = material.train_rows[order[: len(rows)]]
+        makers |= {
+            "test_triggered": shared(
+                "test_triggered", lambda: triggered(material, dataset.test, every)
+            ),
+            "validation_triggered": shared(
+                "validation_triggered",
+                lambda: triggered(material, dataset.train, material.validation_rows),
+            ),
+            "corrupted_triggered": shared(
+                "corrupted_triggered", lambda: triggered(material, dataset.train, rows)
+            ),
+            "shuffled_triggered": shared(
+                "shuffled_triggered", lambda: triggered(material, dataset.train, anyones)
+            ),
+        }
+    return Lazily(makers)
 
 
 def _costs(inputs: Mapping[str, str], world: World) -> dict[str, dict[str, float]]:
     """Samples of the base training, and of the method with all that was prepared for it."""
-    method = dict(world.record("unlearn", inputs["unlearned"])["meter"])
-    for key in world.record("unlearn", inputs["unlearned"]).get("prepared", ()):
-        for name, count in world.record("prepare", key)["meter"].items():
+    record = world.record("unlearn", inputs["unlearned"])
+    method = dict(record["meter"])
+    for prepared in prepared_for(record, lambda key: world.record("prepare", key)).values():
+        for name, count in prepared["meter"].items():
             method[name] = method.get(name, 0) + count
     return {"base": world.record("train", inputs["base"])["meter"], "method": method}
 

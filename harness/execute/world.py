@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,14 +16,15 @@ from harness.data.pool import Pool
 from harness.data.subset import subset
 from harness.data.types import DataRoot, Dataset, Split
 from harness.errors import HarnessError, IntegrityError
+from harness.execute.cost import architecture
 from harness.execute.options import Options
 from harness.lazy import nn, torch
 from harness.plan.stage import Setting, Stage, digest, identity
-from harness.spec.blocks import Data
+from harness.spec.blocks import Data, Use
 from harness.store import Artifact, Store
 from harness.training.seeding import generator, seeded_build
 
-MEMORY = 24  # artifacts that a process remembers
+MEMORY = 40  # artifacts that a process remembers
 
 
 class DamagedInput(IntegrityError):
@@ -66,7 +67,8 @@ class World:
         self.root = DataRoot(folder=options.data_root, offline=options.offline, cache=cache)
         self._memory: OrderedDict[Any, Any] = OrderedDict()
 
-    def _remember(self, key: Any, make: Callable[[], Any]) -> Any:
+    def remember(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What ``make`` gives, made once while it is among the last that were asked for."""
         if key not in self._memory:
             self._memory[key] = make()
             while len(self._memory) > MEMORY:
@@ -76,7 +78,7 @@ class World:
 
     def artifact(self, kind: str, key: str) -> Artifact:
         """The artifact of another stage. Raises DamagedInput after setting a damaged one aside."""
-        return self._remember((kind, key), lambda: self._checked(self.store.read, kind, key))
+        return self.remember((kind, key), lambda: self._checked(self.store.read, kind, key))
 
     def tensors(self, kind: str, key: str) -> dict[str, torch.Tensor]:
         """The tensors of another stage. Raises DamagedInput also when they were dropped."""
@@ -99,7 +101,7 @@ class World:
 
     def dataset(self, data: Data) -> Dataset:
         """The data set of a spec, cut to the samples that it asks for."""
-        return self._remember(identity(attrs.evolve(data, augment=())), lambda: self._load(data))
+        return self.remember(identity(attrs.evolve(data, augment=())), lambda: self._load(data))
 
     def _load(self, data: Data) -> Dataset:
         component = get("datasets", data.dataset.name)
@@ -116,7 +118,7 @@ class World:
         setting = stage.setting
         corrupt = dict(stage.inputs)["corrupt"]
         key = ("material", corrupt, identity(setting.forget))
-        return self._remember(key, partial(self._material, setting, corrupt))
+        return self.remember(key, partial(self._material, setting, corrupt))
 
     def _material(self, setting: Setting, corrupt: str) -> Material:
         dataset = self.dataset(setting.data)
@@ -130,7 +132,7 @@ class World:
         tensors = self.tensors("corrupt", corrupt)
         corruption = Corruption(tensors["rows"], tensors["targets"], tensors.get("inputs"))
         # Cells that differ only in what was discovered share one copy.
-        train = self._remember(("corrupted", corrupt), lambda: corrupted(dataset.train, corruption))
+        train = self.remember(("corrupted", corrupt), lambda: corrupted(dataset.train, corruption))
         forget = get("forget_sets", setting.forget.name).function(
             setting.forget.settings,
             tensors["train_rows"],
@@ -197,9 +199,12 @@ class World:
 
     def build(self, setting: Setting, dataset: Dataset, seed: str) -> nn.Module:
         """A newly initialised model of the spec on this process's device."""
-        component = get("models", setting.model.name)
+        return self._built(setting.model, dataset, seed)
+
+    def _built(self, model: Use, dataset: Dataset, seed: str) -> nn.Module:
         shape = tuple(dataset.train.inputs.shape[1:])
-        make = partial(component.function, setting.model.settings, shape, len(dataset.classes))
+        function = get("models", model.name).function
+        make = partial(function, model.settings, shape, len(dataset.classes))
         return self.on_device(seeded_build(make, seed))
 
     def on_device(self, model: nn.Module) -> nn.Module:
@@ -210,9 +215,28 @@ class World:
 
     def load_model(self, setting: Setting, dataset: Dataset, kind: str, key: str) -> nn.Module:
         """The model in the artifact of a ``train`` or ``unlearn`` stage, in eval mode."""
-        model = self.build(setting, dataset, key)
+        model = self._built(architecture(setting.model), dataset, key)
         load_weights(model, self.tensors(kind, key))
         return model.eval()
+
+
+class Lazily(Mapping[str, Any]):
+    """A mapping whose values are made when they are first asked for."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Any]]) -> None:
+        self._makers = makers
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
 
 
 def load_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:

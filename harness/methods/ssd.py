@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import attrs
 from attrs import frozen
 
 from harness.components import component, setting
@@ -40,6 +41,25 @@ def _prepare(settings: SSD) -> tuple[Prepare, ...]:
     return tuple(Prepare("fisher", fisher, subset) for subset in subsets)
 
 
+def _same_as(settings: SSD) -> SSD:
+    """The simplest settings that give the same model.
+
+    Where lambda >= alpha, weights between the two are multiplied by 1: the threshold is lambda.
+
+    Raises:
+        HarnessError: both ``dampening`` and ``dampening_over_alpha`` are given.
+    """
+    alpha, strength = settings.alpha, settings.dampening or 1.0
+    if settings.dampening_over_alpha is not None:
+        if settings.dampening is not None:
+            raise HarnessError("ssd: give dampening or dampening_over_alpha, not both")
+        # 0.1 * 3 is not quite 0.3, and equal points must have equal settings.
+        strength = float(f"{settings.dampening_over_alpha * alpha:.12g}")
+    return attrs.evolve(
+        settings, alpha=max(alpha, strength), dampening=strength, dampening_over_alpha=None
+    )
+
+
 @component(
     "methods",
     "ssd",
@@ -47,6 +67,7 @@ def _prepare(settings: SSD) -> tuple[Prepare, ...]:
     source="Foster et al. AAAI 2024 (arXiv 2308.07707), eqs. 5-7",
     sees=frozenset({"retain", "forget", "original weights"}),
     prepare=_prepare,
+    same_as=_same_as,
     work=lambda settings, sizes: (0, 0),
 )
 def ssd(model: nn.Module, task: Task, settings: SSD) -> nn.Module:
@@ -54,15 +75,9 @@ def ssd(model: nn.Module, task: Task, settings: SSD) -> nn.Module:
 
     Where I_f > alpha * I_d (eq. 6), theta <- min(1, lambda * I_d / I_f) * theta (eq. 7). A weight
     with I_d = 0 < I_f becomes 0. Buffers, such as BatchNorm statistics, stay.
-
-    Raises:
-        HarnessError: both ``dampening`` and ``dampening_over_alpha`` are given.
     """
-    if settings.dampening is not None and settings.dampening_over_alpha is not None:
-        raise HarnessError("ssd: give dampening or dampening_over_alpha, not both")
+    settings = _same_as(settings)
     strength = settings.dampening or 1.0
-    if settings.dampening_over_alpha is not None:
-        strength = settings.dampening_over_alpha * settings.alpha
     important = task.prepared("fisher", settings.importance_set)
     forget = task.prepared("fisher", "forget")
     with torch.no_grad():

@@ -33,7 +33,9 @@ class Task:
 
     ``sees`` is what the method declared: of ``retain``, ``forget``, ``validation`` and ``original
     weights``. Reading anything else raises HarnessError, because methods that see more are not
-    comparable with those that see less. ``recipe`` is how the base model was trained.
+    comparable with those that see less. ``recipe`` is how the base model was trained. What a
+    method puts into ``facts`` (numbers) and ``series`` (lists of equal length) reaches metrics and
+    reports.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class Task:
         self._pools, self._original, self._build = pools, original, build
         self._slot, self._prepared, self._evaluate = slot, prepared or {}, evaluate
         self._fits = 0
+        self.facts: dict[str, float] = {}
+        self.series: dict[str, list[float]] = {}
 
     def _may_see(self, what: str) -> None:
         if what not in self.sees:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any, Literal
+
 from attrs import frozen
 
 from harness.components import component, setting
 from harness.data.pool import Batch, Pool
 from harness.lazy import F, nn, torch
-from harness.methods.baselines import samples_trained
+from harness.methods.baselines import length, samples_trained
 from harness.methods.gradient import short_recipe
 from harness.methods.task import Task
-from harness.training.parameters import optimizer_of
+from harness.training.parameters import optimizer_of, with_lr
 
 
 def divergence(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -99,6 +102,13 @@ class BadTeacher:
     epochs: float = setting(1.0, doc="length", unit="passes over the data", gt=0)
     lr: float = setting(1e-3, doc="learning rate", gt=0)
     temperature: float = setting(1.0, doc="of the softmax in the loss", gt=0)
+    recipe: Literal["constant", "base"] = setting(
+        "constant",
+        doc="constant rate and last weights, or the base recipe's schedule and checkpoint rule",
+    )
+    mean_over: Literal["samples", "elements"] = setting(
+        "samples", doc="elements divides the divergence by the classes too, as Potion's code"
+    )
 
 
 @component(
@@ -117,18 +127,95 @@ def bad_teacher(model: nn.Module, task: Task, settings: BadTeacher) -> nn.Module
     competent = task.original()
     incompetent = task.fresh("incompetent teacher").eval().requires_grad_(False)
     pool = task.retain.joined(task.forget)
-    forgotten = torch.zeros(1 + int(pool.index.max()), dtype=torch.bool)
-    forgotten[task.forget.index] = True
-    forgotten = forgotten.to(task.device)
+    forgotten = _members(pool, task.forget)
+    parts = task.classes if settings.mean_over == "elements" else 1
 
     def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         with torch.no_grad():
             task.watch.meter.forward(2 * len(batch.y))
             bad = forgotten[batch.row].view(-1, 1)
             taught = torch.where(bad, incompetent(batch.x), competent(batch.x))
-        return divergence(logits, taught, settings.temperature)
+        return divergence(logits, taught, settings.temperature) / parts
 
-    task.fit(
-        model, pool, short_recipe(task.recipe, settings.lr, settings.steps, settings.epochs), loss
+    if settings.recipe == "base":
+        train = with_lr(length(settings, task.recipe), settings.lr)
+    else:
+        train = short_recipe(task.recipe, settings.lr, settings.steps, settings.epochs)
+    task.fit(model, pool, train, loss)
+    return model
+
+
+def _members(pool: Pool, of: Pool) -> torch.Tensor:
+    """Whether each row of the split of ``pool`` is in ``of``: bool, on the device."""
+    found = torch.zeros(1 + int(pool.index.max()), dtype=torch.bool)
+    found[of.index] = True
+    return found.to(pool.device)
+
+
+@frozen
+class ScrubGoel:
+    """Settings of ``scrub_goel``."""
+
+    steps: int = setting(1000, doc="length, ascent included", unit="optimiser steps", gt=0)
+    ascent_steps: int = setting(
+        100,
+        doc="a pass over the forget set stands before each pass over the retain set that begins "
+        "before this step (msteps)",
+        unit="optimiser steps",
+        ge=0,
     )
+    lr: float = setting(0.0025, doc="peak learning rate", gt=0)
+    alpha: float = setting(0.001, doc="weight of the distillation loss", ge=0)
+    temperature: float = setting(4.0, doc="of the softmax in the distillation loss", gt=0)
+
+
+class _Alternating:
+    """Passes over the forget set and the retain set in turn, as one pool."""
+
+    def __init__(self, retain: Pool, forget: Pool, ascent_steps: int) -> None:
+        self.retain, self.forget, self.ascent_steps = retain, forget, ascent_steps
+        self.device, self.targets = retain.device, retain.targets
+        self.taken = 0
+
+    def __len__(self) -> int:
+        return len(self.retain)
+
+    def epoch(self, size: int, draws: torch.Generator, *, skip: int = 0) -> Iterator[Batch]:
+        passes = [self.retain]
+        if self.taken < self.ascent_steps:
+            passes.insert(0, self.forget)
+        for pool in passes:
+            for batch in pool.epoch(size, draws):
+                self.taken += 1
+                yield batch
+
+
+@component(
+    "methods",
+    "scrub_goel",
+    settings=ScrubGoel,
+    source="SCRUB as in Goel et al., arXiv 2402.14015, and Potion's code (protocol section 5)",
+    sees=frozenset({"retain", "forget", "original weights"}),
+    work=lambda s, sizes: (2 * s.steps * sizes.batch_size, s.steps * sizes.batch_size),
+)
+def scrub_goel(model: nn.Module, task: Task, settings: ScrubGoel) -> nn.Module:
+    """SCRUB with the cross-entropy in the max step too, in a number of steps.
+
+    L = cross-entropy + alpha * T^2 KL(base || model). Passes over the forget set ascend on L,
+    passes over the retain set descend on it; the base recipe gives schedule and checkpoint rule.
+    """
+    teacher = task.original()
+    pool: Any = _Alternating(task.retain, task.forget, settings.ascent_steps)
+    ascends = _members(task.retain.joined(task.forget), task.forget)
+
+    def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        with torch.no_grad():
+            task.watch.meter.forward(len(batch.y))
+            taught = teacher(batch.x)
+        total = F.cross_entropy(logits.float(), batch.y)
+        total = total + settings.alpha * divergence(logits, taught, settings.temperature)
+        return torch.where(ascends[batch.row[0]], -total, total)
+
+    train = with_lr(task.recipe, settings.lr, steps=settings.steps, epochs=None)
+    task.fit(model, pool, train, loss, resumable=False)
     return model

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from harness.components import NoSettings, component
+from typing import Literal
+
+from attrs import frozen
+
+from harness.components import NoSettings, component, setting
 from harness.metrics.evidence import Evidence, Which
 
 
@@ -17,6 +21,7 @@ def accuracy(evidence: Evidence, split: str, which: Which = "unlearned") -> floa
     "clean_accuracy",
     source="top-1 accuracy",
     outputs=lambda s: ("clean_accuracy",),
+    reads=lambda s: ("test",),
     better={"clean_accuracy": "higher"},
     unit="share",
 )
@@ -25,17 +30,34 @@ def clean_accuracy(evidence: Evidence, settings: NoSettings) -> dict[str, float]
     return {"clean_accuracy": accuracy(evidence, "test")}
 
 
+@frozen
+class Drop:
+    """Settings of ``accuracy_drop``."""
+
+    split: Literal["test", "validation"] = setting(
+        "test", doc="clean data that is measured on; the name begins with validation_ for those"
+    )
+
+
+def _drop_name(settings: Drop) -> str:
+    return "accuracy_drop" if settings.split == "test" else "validation_accuracy_drop"
+
+
 @component(
     "metrics",
     "accuracy_drop",
+    settings=Drop,
     source="Potion, abstract (protocol section 7)",
-    outputs=lambda s: ("accuracy_drop",),
-    better={"accuracy_drop": "lower"},
+    outputs=lambda s: (_drop_name(s),),
+    needs=lambda s: frozenset({"validation"} if s.split == "validation" else ()),
+    reads=lambda s: (s.split,),
+    better="lower",
     unit="share",
 )
-def accuracy_drop(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
-    """Clean test accuracy of the base model minus that of the unlearned model."""
-    return {"accuracy_drop": accuracy(evidence, "test", "original") - accuracy(evidence, "test")}
+def accuracy_drop(evidence: Evidence, settings: Drop) -> dict[str, float]:
+    """Clean accuracy of the base model minus that of the unlearned model."""
+    before = accuracy(evidence, settings.split, "original")
+    return {_drop_name(settings): before - accuracy(evidence, settings.split)}
 
 
 @component(
@@ -43,6 +65,7 @@ def accuracy_drop(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
     "retain_accuracy",
     source="top-1 accuracy",
     outputs=lambda s: ("retain_accuracy",),
+    reads=lambda s: ("retain",),
     better={"retain_accuracy": "higher"},
     unit="share",
 )
@@ -56,6 +79,7 @@ def retain_accuracy(evidence: Evidence, settings: NoSettings) -> dict[str, float
     "forget_accuracy",
     source="top-1 accuracy",
     outputs=lambda s: ("forget_accuracy",),
+    reads=lambda s: ("forget",),
     better={"forget_accuracy": "lower"},
     unit="share",
 )
@@ -69,6 +93,7 @@ def forget_accuracy(evidence: Evidence, settings: NoSettings) -> dict[str, float
     "validation_accuracy",
     source="top-1 accuracy",
     outputs=lambda s: ("validation_accuracy",),
+    reads=lambda s: ("validation",),
     better={"validation_accuracy": "higher"},
     needs=frozenset({"validation"}),
     unit="share",
@@ -83,6 +108,7 @@ def validation_accuracy(evidence: Evidence, settings: NoSettings) -> dict[str, f
     "cost",
     source="samples forward + 2 * samples backward, over those of the base training",
     outputs=lambda s: ("cost_share",),
+    reads=lambda s: (),
     better={"cost_share": "lower"},
     unit="share",
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable
+from typing import Literal, cast
 
 from attrs import frozen
 
@@ -19,6 +20,9 @@ class Backdoor:
     include_target: bool = setting(
         False, doc="count triggered samples whose true class is the target class, too"
     )
+    split: Literal["test", "validation"] = setting(
+        "test", doc="measured on; names of what is measured on validation data begin with it"
+    )
 
 
 def _triggered(
@@ -27,14 +31,36 @@ def _triggered(
     """Predictions and true classes of the triggered test samples that count."""
     if evidence.target_class is None:
         raise HarnessError("the corruption has no target class, so no attack can succeed")
-    truth = evidence.targets("test_triggered")
-    predicted = evidence.logits("test_triggered", which).argmax(1)
+    split = f"{settings.split}_triggered"
+    truth = evidence.targets(split)
+    predicted = evidence.logits(split, which).argmax(1)
     counts = torch.ones_like(truth, dtype=torch.bool)
     if not settings.include_target:
         counts = truth != evidence.target_class
     if not counts.any():
-        raise HarnessError("every test sample is of the target class; nothing can be attacked")
+        raise HarnessError("every sample is of the target class; nothing can be attacked")
     return predicted[counts], truth[counts]
+
+
+def named(measured: str) -> Callable[[Backdoor], tuple[str, ...]]:
+    """The name of what is measured, by the settings: ``validation_NAME``, ``NAME_all``."""
+
+    def outputs(settings: Backdoor) -> tuple[str, ...]:
+        before = "validation_" if settings.split == "validation" else ""
+        return (f"{before}{measured}{'_all' if settings.include_target else ''}",)
+
+    return outputs
+
+
+def needs(settings: Backdoor) -> frozenset[str]:
+    """A trigger, and held-out data where they are measured on."""
+    held_out = {"validation"} if settings.split == "validation" else set()
+    return frozenset({"corruption", *held_out})
+
+
+def reads(settings: Backdoor) -> tuple[str, ...]:
+    """The splits that the unlearned model is run on."""
+    return (f"{settings.split}_triggered",)
 
 
 def success(evidence: Evidence, settings: Backdoor, which: Which = "unlearned") -> float:
@@ -49,14 +75,15 @@ def success(evidence: Evidence, settings: Backdoor, which: Which = "unlearned") 
     "attack_success_rate",
     settings=Backdoor,
     source="Gu et al., arXiv 1708.06733",
-    outputs=lambda s: ("attack_success_rate",),
-    needs=frozenset({"corruption"}),
-    better={"attack_success_rate": "lower"},
+    outputs=named("attack_success_rate"),
+    needs=needs,
+    reads=reads,
+    better="lower",
     unit="share",
 )
 def attack_success_rate(evidence: Evidence, settings: Backdoor) -> dict[str, float]:
     """Share of triggered test samples of other classes that are taken for the target class."""
-    return {"attack_success_rate": success(evidence, settings)}
+    return dict.fromkeys(named("attack_success_rate")(settings), success(evidence, settings))
 
 
 @component(
@@ -64,28 +91,47 @@ def attack_success_rate(evidence: Evidence, settings: Backdoor) -> dict[str, flo
     "unlearned_gain",
     settings=Backdoor,
     source="Potion, SSD's selection rule (protocol section 6): change in poison unlearned",
-    outputs=lambda s: ("unlearned_gain",),
-    needs=frozenset({"corruption"}),
-    better={"unlearned_gain": "higher"},
+    outputs=named("unlearned_gain"),
+    needs=needs,
+    reads=reads,
+    better="higher",
     unit="share",
 )
 def unlearned_gain(evidence: Evidence, settings: Backdoor) -> dict[str, float]:
     """Attack success on the base model minus that on the unlearned model."""
     gain = success(evidence, settings, "original") - success(evidence, settings)
-    return {"unlearned_gain": gain}
+    return dict.fromkeys(named("unlearned_gain")(settings), gain)
 
 
 @component(
     "metrics",
     "healed",
     settings=Backdoor,
-    source="Potion (protocol section 7), candidate definition b without the target class",
-    outputs=lambda s: ("healed",),
-    needs=frozenset({"corruption"}),
-    better={"healed": "higher"},
+    source="Potion (protocol section 7), candidate b; include_target: as its code's test_acc",
+    outputs=named("healed"),
+    needs=needs,
+    reads=reads,
+    better="higher",
     unit="share",
 )
 def healed(evidence: Evidence, settings: Backdoor) -> dict[str, float]:
     """Share of triggered test samples of other classes that are classified rightly."""
     predicted, truth = _triggered(evidence, settings)
-    return {"healed": int((predicted == truth).sum()) / len(truth)}
+    share = int((predicted == truth).sum()) / len(truth)
+    return dict.fromkeys(named("healed")(settings), share)
+
+
+@component(
+    "metrics",
+    "unlearned",
+    settings=Backdoor,
+    source="Potion (protocol section 7), candidate definition d",
+    outputs=named("unlearned"),
+    needs=needs,
+    reads=reads,
+    better="higher",
+    unit="share",
+)
+def unlearned(evidence: Evidence, settings: Backdoor) -> dict[str, float]:
+    """Share of triggered samples of other classes that are not taken for the target class."""
+    return dict.fromkeys(named("unlearned")(settings), 1 - success(evidence, settings))

@@ -14,6 +14,7 @@ NAMES = ("kl_to_retrain", "weight_distance_to_retrain", "disagreement_with_retra
     "retrain_distance",
     source="output and weight distances as in Golatkar et al. CVPR 2020; churn, Milani Fard 2016",
     outputs=lambda s: NAMES,
+    reads=lambda s: ("test",),
     needs=frozenset({"reference"}),
     better=dict.fromkeys(NAMES, "lower"),
     unit="",

@@ -18,12 +18,16 @@ class Evidence:
     """The outputs of an unlearned model and of those it is compared with.
 
     Splits: ``test``, ``validation``, ``retain`` and ``forget`` (labels as trained on),
-    ``test_triggered`` and ``corrupted_triggered`` (with the trigger and clean labels).
+    ``test_triggered``, ``validation_triggered`` and ``corrupted_triggered`` (with the trigger and
+    clean labels), ``corrupted_clean`` (the same samples without it), and ``shuffled_triggered`` (as
+    many random training samples with it).
 
     Args:
         models: gives a model in eval mode: ``unlearned``, ``original`` (the base model) or
             ``reference`` (retrained without the forget set).
         costs: samples ``forward`` and ``backward`` of the ``base`` training and of the ``method``.
+        facts: numbers that the method left.
+        shared: remembers what others may ask again: the outputs of the original model.
     """
 
     def __init__(
@@ -35,8 +39,12 @@ class Evidence:
         target_class: int | None,
         costs: Mapping[str, Mapping[str, float]],
         seed: str,
+        facts: Mapping[str, float] | None = None,
+        shared: Callable[[str, Callable[[], torch.Tensor]], torch.Tensor] | None = None,
     ) -> None:
         self.classes, self.target_class, self.costs = classes, target_class, costs
+        self.facts = facts or {}
+        self._shared = shared or (lambda split, make: make())
         self._load, self._pools, self._seed = models, pools, seed
         self._models: dict[str, nn.Module] = {}
         self._logits: dict[tuple[str, str], torch.Tensor] = {}
@@ -61,14 +69,22 @@ class Evidence:
                 and attack success would be numbers that look right.
         """
         if (split, which) not in self._logits:
-            model = self.model(which)
-            with torch.inference_mode():
-                parts = [model(batch.x).float() for batch in self._pool(split).ordered(BATCH)]
-            logits = torch.cat(parts).cpu()
-            if not logits.isfinite().all():
-                raise HarnessError(f"the {which} model diverged: outputs on {split} are not finite")
+
+            def make() -> torch.Tensor:
+                return self._compute(split, which)
+
+            logits = self._shared(split, make) if which == "original" else make()
             self._logits[split, which] = logits
         return self._logits[split, which]
+
+    def _compute(self, split: str, which: Which) -> torch.Tensor:
+        model = self.model(which)
+        with torch.inference_mode():
+            parts = [model(batch.x).float() for batch in self._pool(split).ordered(BATCH)]
+        logits = torch.cat(parts).cpu()
+        if not logits.isfinite().all():
+            raise HarnessError(f"the {which} model diverged: outputs on {split} are not finite")
+        return logits
 
     def targets(self, split: str) -> torch.Tensor:
         """Labels int64 [n] on the CPU."""

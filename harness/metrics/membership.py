@@ -42,6 +42,7 @@ def signals(logits: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tens
     source="NeurIPS 2023 challenge starting kit: logistic regression on losses; entropy and "
     "confidence as signals after Song and Mittal, USENIX Security 2021",
     outputs=lambda s: tuple(f"mia_{signal}" for signal in SIGNALS),
+    reads=lambda s: ("forget", "test"),
     better={f"mia_{signal}": "lower" for signal in SIGNALS},
     unit="share",
 )

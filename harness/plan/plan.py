@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -11,6 +11,7 @@ from attrs import frozen
 from harness.components import get
 from harness.plan.stage import REVISIONS, Setting, Stage, canonical, digest, identity
 from harness.spec.blocks import Data, MethodUse, Spec, Train, Use
+from harness.spec.check import needs_of
 from harness.spec.structure import structure_block, structure_use, unstructure_settings
 from harness.spec.sweeps import Assignment, assignments, axis_names, cell_blocks, substitute
 
@@ -49,11 +50,15 @@ class Plan:
 
 @frozen(eq=False)
 class _Ready:
-    """One candidate's component with all that does not depend on the cell worked out."""
+    """One candidate's component with all that does not depend on the cell worked out.
+
+    ``split`` says whether it looks at what is to be forgotten; if not, all forget sets share it.
+    """
 
     use: Use
     values: Mapping[str, Any]
     scratch: bool
+    split: bool
     prepares: tuple[Any, ...]
 
 
@@ -91,13 +96,22 @@ def _candidates(method: MethodUse) -> list[_Ready]:
 def _ready(plain: Mapping[str, Any], point: Assignment) -> _Ready:
     use = structure_use("methods", plain)
     traits = get("methods", use.name).traits
+    if "same_as" in traits:
+        use = Use(use.kind, use.name, traits["same_as"](use.settings))
     prepare = traits.get("prepare")
     return _Ready(
         use=use,
         values={".".join(map(str, path)): value for path, value in point.items()},
         scratch=traits.get("starts", "base") == "scratch",
+        split=not {"retain", "forget"}.isdisjoint(traits.get("sees", {"retain"})),
         prepares=tuple(prepare(use.settings)) if prepare else (),
     )
+
+
+def _reads_split(metric: Use) -> bool:
+    """Whether ``metric`` looks at the retain or forget set; one that does not say so might."""
+    reads = get("metrics", metric.name).traits.get("reads")
+    return reads is None or not {"retain", "forget"}.isdisjoint(reads(metric.settings))
 
 
 class _Compiler:
@@ -106,8 +120,9 @@ class _Compiler:
         self.stages: dict[str, Stage] = {}
         self.methods = [(method, _candidates(method)) for method in spec.methods]
         self.metrics = canonical([identity(use) for use in spec.metrics])
-        needs = [get("metrics", use.name).traits.get("needs", ()) for use in spec.metrics]
-        self.reference = self._reference() if any("reference" in need for need in needs) else None
+        self.split = any(_reads_split(use) for use in spec.metrics)
+        needed = any("reference" in needs_of(use) for use in spec.metrics)
+        self.reference = self._reference() if needed else None
 
     def _reference(self) -> _Ready:
         """The retraining that distances are measured to: the spec's own, or the default one."""
@@ -168,21 +183,26 @@ class _Cell:
 
     def unlearn(self, ready: _Ready, max_cost: float | None) -> str:
         inputs = {"corrupt": self.corrupt}
-        facts = [identity(ready.use), self.forget]
+        facts = [identity(ready.use), self.forget if ready.split else ""]
         if ready.scratch:
             facts += self.recipe
         else:
             inputs["base"] = self.base
-        for request in ready.prepares:
-            inputs[f"prepare:{request.name}:{request.subset}"] = self._prepare(request)
+        inputs |= self._prepared(ready.prepares)
         return self.compiler._add(
             "unlearn", self.setting, inputs, *facts, uses=(ready.use,), max_cost=max_cost
         )
+
+    def _prepared(self, requests: Iterable[Any]) -> dict[str, str]:
+        """Roles and keys of the stages that ``requests`` stand for."""
+        return {f"prepare:{r.name}:{r.subset}": self._prepare(r) for r in requests}
 
     def _prepare(self, request: Any) -> str:
         use = Use("preparations", request.name, request.settings)
         subset = "" if request.subset == "train" else self.forget
         inputs = {"corrupt": self.corrupt, "base": self.base}
+        requests = get(use.kind, use.name).traits.get("prepare", lambda settings: ())
+        inputs |= self._prepared(requests(use.settings))
         return self.compiler._add(
             "prepare",
             self.setting,
@@ -203,6 +223,6 @@ class _Cell:
             self.setting,
             inputs,
             self.compiler.metrics,
-            self.forget,
+            self.forget if self.compiler.split else "",
             uses=self.compiler.spec.metrics,
         )

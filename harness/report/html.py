@@ -6,16 +6,22 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from harness.report.candidates import too_many
 from harness.report.checklist import ORIGINS, checklist_table
+from harness.report.chosen import EXPLAINED, any_chosen, dagger
 from harness.report.markdown import NOT_COMPARABLE
 from harness.report.notices import origin, warnings
+from harness.report.pictures import KINDS
 from harness.report.pinned import (
+    TIMES,
     cost_table,
     origins_table,
     origins_text,
     provenance_table,
     settings_text,
+    time_table,
 )
+from harness.report.section import Drawn, Section
 from harness.report.style import STYLE
 from harness.report.tables import (
     Table,
@@ -30,11 +36,11 @@ from harness.report.tables import (
 )
 
 # Nothing may be fetched and no script may run, whatever a spec's text says.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-def page(results: Mapping[str, Any], plot: str | None) -> str:
-    """The whole report; ``plot`` is SVG of our own. All text from specs is escaped."""
+def page(results: Mapping[str, Any], drawn: Drawn) -> str:
+    """The whole report. All text from specs is escaped."""
     spec = results["spec"]
     title = escape(f"{spec['id']} {spec['version']}")
     head = (
@@ -43,7 +49,17 @@ def page(results: Mapping[str, Any], plot: str | None) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f"<title>{title}</title><style>{STYLE}</style></head><body><main>\n"
     )
-    parts = [f"<h1>{title}</h1>", *_top(results), *_numbers(results, plot), *_details(results)]
+    parts = [f"<h1>{title}</h1>", *_top(results), *_numbers(results, drawn.plot)]
+    parts += ["<h2>Figures</h2>"] if drawn.figures else []
+    for figure in drawn.figures:
+        parts += _section(figure)
+    parts += ["<h2>Triggers</h2>"] if drawn.triggers else []
+    for name, images in drawn.triggers:
+        parts += [f"<h3>{escape(name)}</h3>", *map(_pictures, images)]
+    parts += ["<h2>Beside other profiles</h2>"] if drawn.beside else []
+    for other in drawn.beside:
+        parts += _section(other)
+    parts += _details(results)
     return head + "\n".join(parts) + "\n</main></body></html>\n"
 
 
@@ -69,21 +85,32 @@ def _numbers(results: Mapping[str, Any], plot: str | None) -> list[str]:
     parts += ["<h2>Results</h2>", f"<p>{escape(caption(results))}</p>", _table(main_table(results))]
     if plot is not None:
         note = "One point for each method and cell: mean, with its standard deviation over seeds."
+        note = " ".join(filter(None, (note, dagger(results))))
         parts.append(f"<figure>{plot}<figcaption>{note}</figcaption></figure>")
     parts += [_folded("95 % intervals of the mean", _table(interval_table(results)))]
+    return parts + _candidates(results)
+
+
+def _candidates(results: Mapping[str, Any]) -> list[str]:
+    if too_many(results):
+        mean = _table(candidates_table(results, by_cell=False))
+        return [_folded("Every candidate that was tried, mean over cells and seeds", mean)]
     tried = candidates_table(results)
-    return parts + ([_folded("Every candidate that was tried", _table(tried))] if tried[1] else [])
+    return [_folded("Every candidate that was tried", _table(tried))] if tried[1] else []
 
 
 def _details(results: Mapping[str, Any]) -> list[str]:
+    times = time_table(results)
     return [
         "<h2>Methods</h2>",
         f"<p>{NOT_COMPARABLE}</p>",
+        *([f"<p>{EXPLAINED}</p>"] if any_chosen(results) else []),
         _table(methods_table(results), "wrap"),
         "<h2>Metrics</h2>",
         _table(metrics_table(results), "wrap"),
         "<h2>Cost</h2>",
         _table(cost_table(results)),
+        *([f"<p>{TIMES}</p>", _table(times)] if times[1] else []),
         "<h2>Reproducibility checklist</h2>",
         _table(checklist_table(results), "wrap"),
         *_origins(results),
@@ -101,6 +128,29 @@ def _origins(results: Mapping[str, Any]) -> list[str]:
         return []
     text = f"<p>{escape(f'{ORIGINS} The {counted}.')}</p>"
     return [_folded("Where the values come from", text + _table(origins_table(results), "wrap"))]
+
+
+def _section(section: Section) -> list[str]:
+    title, notes = escape(section.title), escape(" ".join(section.notes))
+    parts = [f"<h3>{title}</h3>"]
+    if section.drawing is None:
+        parts.append(f"<p>{notes}</p>")
+    else:
+        parts.append(f"<figure>{section.drawing}<figcaption>{notes}</figcaption></figure>")
+    for name, table in section.tables:
+        shown = _table(table)
+        folded = _folded(escape(f"Table: {name}" if name else "Table"), shown)
+        parts.append(shown if section.drawing is None else folded)
+    return parts
+
+
+def _pictures(image: Mapping[str, str]) -> str:
+    shown = (
+        f'<figure><img alt="{kind}" src="data:image/png;base64,{image[kind]}">'
+        f"<figcaption>{kind}</figcaption></figure>"
+        for kind in KINDS
+    )
+    return f'<div class="pictures">{"".join(shown)}</div>'
 
 
 def _table(table: Table, kind: str = "exact") -> str:

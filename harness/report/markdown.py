@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from harness.report.candidates import too_many
 from harness.report.checklist import fenced
+from harness.report.chosen import EXPLAINED, any_chosen, dagger
 from harness.report.notices import origin, warnings
-from harness.report.pinned import cost_table, provenance_table
+from harness.report.pinned import TIMES, cost_table, provenance_table, time_table
+from harness.report.section import Drawn, Section
 from harness.report.tables import (
     as_text,
     candidates_table,
@@ -21,35 +24,56 @@ from harness.report.tables import (
 )
 
 PLOT_FILE = "trade_off.svg"
+COLUMNS = "From left to right: the clean sample, with the trigger, the difference."
 NOT_COMPARABLE = "Methods that see more are not comparable with those that see less."
 
 
-def markdown(results: Mapping[str, Any], plot: bool) -> str:
-    """The whole report; ``plot`` says whether a plot lies beside it."""
+def figure_file(position: int) -> str:
+    """The name of the file that holds the drawing of a figure."""
+    return f"figure_{position + 1}.svg"
+
+
+def trigger_file(position: int) -> str:
+    """The name of the file that holds the pictures of one trigger."""
+    return f"trigger_{position + 1}.png"
+
+
+def markdown(results: Mapping[str, Any], drawn: Drawn) -> str:
+    """The whole report; what is drawn lies beside it."""
     spec = results["spec"]
     parts = [f"# {spec['id']} {spec['version']}", plain(origin(results)), plain(spec["note"])]
     parts += [f"> **{plain(warning)}**" for warning in warnings(results)]
     if results["claims"]:
         parts += ["## Claims beside ours", as_text(claims_table(results), "github")]
     parts += ["## Results", caption(results), as_text(main_table(results), "github")]
-    if plot:
-        parts.append(f"![trade-off between the methods]({PLOT_FILE})")
+    if drawn.plot is not None:
+        parts += [f"![trade-off between the methods]({PLOT_FILE})", dagger(results)]
     parts += [
         "### 95 % intervals of the mean",
         "Student's t over the seeds; wide where seeds are few.",
         as_text(interval_table(results), "github"),
     ]
-    tried = candidates_table(results)
-    if tried[1]:
-        parts += ["### Candidates", "All that were tried.", as_text(tried, "github")]
+    parts += _candidates(results)
+    parts += ["## Figures"] if drawn.figures else []
+    for i, figure in enumerate(drawn.figures):
+        parts += _section(figure, figure_file(i))
+    parts += ["## Triggers", COLUMNS] if drawn.triggers else []
+    for i, (title, _) in enumerate(drawn.triggers):
+        parts.append(f"![{plain(title)}]({trigger_file(i)})")
+    parts += ["## Beside other profiles"] if drawn.beside else []
+    for other in drawn.beside:
+        parts += _section(other)
+    times = time_table(results)
     parts += [
         "## Methods",
         NOT_COMPARABLE,
+        EXPLAINED if any_chosen(results) else "",
         as_text(methods_table(results), "github"),
         "## Metrics",
         as_text(metrics_table(results), "github"),
         "## Cost",
         as_text(cost_table(results), "github"),
+        *([TIMES, as_text(times, "github")] if times[1] else []),
         "## Provenance",
         as_text(provenance_table(results), "github"),
         "## How to run it again",
@@ -57,3 +81,23 @@ def markdown(results: Mapping[str, Any], plot: bool) -> str:
         "See also [checklist.md](checklist.md) and [results.json](results.json).",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _candidates(results: Mapping[str, Any]) -> list[str]:
+    if too_many(results):
+        where = "in [results.json](results.json) and in `harness report FOLDER --format csv`"
+        return ["### Candidates", f"The candidates of every cell are {where}."]
+    tried = candidates_table(results)
+    if not tried[1]:
+        return []
+    return ["### Candidates", "All that were tried.", as_text(tried, "github")]
+
+
+def _section(section: Section, file: str = "") -> list[str]:
+    title = plain(section.title)
+    parts = [f"### {title}"]
+    parts += [f"![{title}]({file})"] if section.drawing is not None else []
+    parts += map(plain, section.notes)
+    for name, table in section.tables:
+        parts += [plain(name), as_text(table, "github")]
+    return parts

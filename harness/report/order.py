@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from harness.spec.places import Path
 from harness.spec.sweeps import CELL_BLOCKS, assignments, sweeps_in
 
 Row = Mapping[str, Any]
@@ -40,20 +41,27 @@ def _together(first: Iterable[str], more: Iterable[str]) -> list[str]:
     return list(dict.fromkeys([*first, *more]))
 
 
-def _spanned(spec: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
-    """The axes of the spec and every cell that they span, named as the plan names them."""
-    blocks = {block: spec[block] for block in CELL_BLOCKS if block in spec}
-    paths = [path for path, _ in sweeps_in(blocks)]
+def axis_paths(spec: Mapping[str, Any]) -> dict[str, Path]:
+    """The axes of a spec as the plan names them, with the places of their sweeps."""
+    paths = [path for path, _ in sweeps_in(_blocks(spec))]
     last = [str(path[-1]) for path in paths]
-    names = [
-        name if last.count(name) == 1 else ".".join(map(str, path))
+    return {
+        (name if last.count(name) == 1 else ".".join(map(str, path))): path
         for name, path in zip(last, paths, strict=True)
-    ]
+    }
+
+
+def _blocks(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {block: spec[block] for block in CELL_BLOCKS if block in spec}
+
+
+def _spanned(spec: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
+    """The axes of the spec and every cell that they span."""
+    paths = axis_paths(spec)
     cells = [
-        {name: point[path] for name, path in zip(names, paths, strict=True)}
-        for point in assignments(blocks)
+        {name: point[path] for name, path in paths.items()} for point in assignments(_blocks(spec))
     ]
-    return names, cells
+    return list(paths), cells
 
 
 def in_order(rows: Iterable[Row], spec: Mapping[str, Any], order: Mapping[str, Any]) -> list[Row]:

@@ -7,10 +7,12 @@ from typing import Any
 
 import yaml
 
+from harness.report.numbers import NOTHING
 from harness.report.tables import Table
 from harness.spec.blocks import Spec
 from harness.spec.origins import counts
 
+TIMES = "Seconds of one unlearning, with what was prepared for it, mean over n."
 FIRST = ("name", "set", "label", "title")
 
 
@@ -88,6 +90,22 @@ def cost_table(results: Mapping[str, Any]) -> Table:
     kinds = [*(kind for kind in order if kind in plain), *(k for k in plain if k not in order)]
     rows = [[kind, *(str(plain[kind].get(column, "")) for column in columns)] for kind in kinds]
     return ["stage", *columns], rows
+
+
+def time_table(results: Mapping[str, Any]) -> Table:
+    """What one unlearning took, where it was measured."""
+    times = results["provenance"].get("times") or {}
+    order = [label for label in results["order"]["methods"] if label in times]
+    rows = []
+    for label in dict.fromkeys([*order, *sorted(times)]):
+        took = times[label]
+        seconds = [_seconds(took.get(name)) for name in ("wall", "cpu", "gpu")]
+        rows.append([label, *seconds, str(took.get("n", NOTHING))])
+    return ["method", "wall", "CPU", "GPU", "n"], rows
+
+
+def _seconds(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:,.2f}"
 
 
 def provenance_table(results: Mapping[str, Any]) -> Table:

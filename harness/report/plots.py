@@ -2,44 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 from attrs import frozen
 
+from harness.report.chosen import marked
+from harness.report.svg import literal, look, metric_label, svg
 from harness.report.tables import axes_of, metrics_of
 
-# Okabe and Ito's colours and two more, told apart with any common colour vision.
-COLOURS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#000000",
-    "#8C6BB1",
-    "#999999",
-    "#882255",
-)
-MARKERS = "osD^vP*Xh<>"
 PREFERRED = ("attack_success_rate", "clean_accuracy")
 COLUMNS = 4
 MOST_PANELS = 12
-STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "harness",
-    "svg.fonttype": "path",
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "legend.title_fontsize": 8,
-}
 
 
 @frozen
@@ -84,7 +59,7 @@ def trade_off(results: Mapping[str, Any]) -> str | None:
         if rest not in others:
             others.append(rest)
     shown = _Shown(results, x, y, entries, axis, values[:MOST_PANELS], others)
-    return _titled(_draw(shown), shown, len(values))
+    return _draw(shown, _title(shown, len(values)))
 
 
 def _mean(entry: Any, metric: str) -> float | None:
@@ -92,27 +67,18 @@ def _mean(entry: Any, metric: str) -> float | None:
     return found
 
 
-def _titled(text: str, shown: _Shown, panels: int) -> str:
-    """The SVG element with a title for readers who cannot see it."""
+def _title(shown: _Shown, panels: int) -> str:
     left_out = panels - len(shown.values)
     more = f"; {left_out} more values of {shown.axis} are in the tables" if left_out else ""
-    title = escape(f"{shown.y} against {shown.x} of each method{more}")
-    start = text.index("<svg")
-    end = text.index(">", start)
-    return f'{text[start:end]} role="img"><title>{title}</title>{text[end + 1 :]}'
+    return f"{shown.y} against {shown.x} of each method{more}"
 
 
-def _draw(shown: _Shown) -> str:
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
+def _draw(shown: _Shown, title: str) -> str:
     count = len(shown.values)
     rows = math.ceil(count / COLUMNS)
     columns = math.ceil(count / rows)
-    with rc_context(STYLE):
-        size = (3.1 * columns + 0.5 + 1.6 * _legend_columns(shown), 2.9 * rows + 0.5)
-        figure = Figure(figsize=size, layout="constrained")
+
+    def draw(figure: Any) -> None:
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for i, panel in enumerate(grid.flat):
             if i >= count:
@@ -120,12 +86,12 @@ def _draw(shown: _Shown) -> str:
                 continue
             _panel(panel, shown, shown.values[i])
             panel.tick_params(labelbottom=i + columns >= count)
-        figure.supxlabel(_axis_label(shown, shown.x), fontsize=9)
-        figure.supylabel(_axis_label(shown, shown.y), fontsize=9)
+        figure.supxlabel(literal(metric_label(shown.results, shown.x)), fontsize=9)
+        figure.supylabel(literal(metric_label(shown.results, shown.y)), fontsize=9)
         _legend(figure, shown)
-        stream = io.BytesIO()
-        FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None, "Creator": None})
-    return stream.getvalue().decode()
+
+    size = (3.1 * columns + 0.5 + 1.6 * _legend_columns(shown), 2.9 * rows + 0.5)
+    return svg(draw, size, title)
 
 
 def _labels(shown: _Shown) -> list[str]:
@@ -133,27 +99,11 @@ def _labels(shown: _Shown) -> list[str]:
     return [label for label in shown.results["order"]["methods"] if label in present]
 
 
-def _axis_label(shown: _Shown, metric: str) -> str:
-    better = shown.results["metrics"].get(metric, {}).get("better", "none")
-    hint = f" ({better} is better)" if better != "none" else ""
-    return _literal(metric.replace("_", " ") + hint)
-
-
-def _literal(text: str) -> str:
-    """``text`` without matplotlib's mathematics."""
-    return text.replace("$", r"\$")
-
-
-def _looks(shown: _Shown, label: str) -> tuple[str, str]:
-    at = shown.results["order"]["methods"].index(label)
-    return MARKERS[at % len(MARKERS)], COLOURS[at % len(COLOURS)]
-
-
 def _panel(panel: Any, shown: _Shown, value: Any) -> None:
     from matplotlib.colors import to_rgba
 
     for entry in shown.panel(value):
-        marker, colour = _looks(shown, entry["method"])
+        marker, colour = look(shown.results, entry["method"])
         x, y = (entry["metrics"][name] for name in (shown.x, shown.y))
         panel.errorbar(
             x["mean"],
@@ -168,7 +118,7 @@ def _panel(panel: Any, shown: _Shown, value: Any) -> None:
             elinewidth=1,
             capsize=2,
         )
-    panel.set_title("" if shown.axis is None else _literal(f"{shown.axis} = {value}"), fontsize=9)
+    panel.set_title("" if shown.axis is None else literal(f"{shown.axis} = {value}"), fontsize=9)
     if all(-1e-9 <= e["metrics"][shown.x]["mean"] <= 1 for e in shown.entries):
         panel.set_xlim(-0.06, 1.06)
     panel.margins(0.08)
@@ -185,12 +135,13 @@ def _legend(figure: Any, shown: _Shown) -> None:
 
     handles = []
     for label in _labels(shown):
-        marker, colour = _looks(shown, label)
-        point = Line2D([], [], linestyle="none", marker=marker, color=colour, label=_literal(label))
+        marker, colour = look(shown.results, label)
+        named = literal(marked(shown.results, label))
+        point = Line2D([], [], linestyle="none", marker=marker, color=colour, label=named)
         handles.append(point)
     title = None
     if len(shown.others) > 1:
         ends = [", ".join(f"{k}={v}" for k, v in shown.others[i].items()) for i in (0, -1)]
-        title = _literal(f"light: {ends[0]}\nfull: {ends[1]}")
+        title = literal(f"light: {ends[0]}\nfull: {ends[1]}")
     columns = _legend_columns(shown)
     figure.legend(handles=handles, loc="outside right upper", ncols=columns, title=title)

@@ -9,6 +9,7 @@ from typing import Any
 from tabulate import tabulate
 
 from harness.report.candidates import candidates
+from harness.report.chosen import any_chosen, choices
 from harness.report.numbers import NOTHING, interval, number
 from harness.report.spreadsheet import csv_text
 
@@ -51,7 +52,7 @@ def caption(results: Mapping[str, Any]) -> str:
 
 def fitting(results: Mapping[str, Any], width: int) -> str:
     """The main table with as many of the first metrics as fit a terminal of ``width`` columns."""
-    headers, rows = _summary_table(results, number, sees=False)
+    headers, rows = _summary_table(results, number, facts=False)
     metrics = len(metrics_of(results))
     left_out, text = 0, ""
     for left_out in range(max(metrics, 1)):
@@ -97,22 +98,27 @@ def main_table(results: Mapping[str, Any]) -> Table:
 
 def interval_table(results: Mapping[str, Any]) -> Table:
     """One row for each method and cell: the 95 % interval of the mean of every metric."""
-    return _summary_table(results, interval, sees=False)
+    return _summary_table(results, interval, facts=False)
 
 
 def _summary_table(
-    results: Mapping[str, Any], shown: Callable[[Any], str], sees: bool = True
+    results: Mapping[str, Any], shown: Callable[[Any], str], facts: bool = True
 ) -> Table:
     axes, metrics = axes_of(results), metrics_of(results)
+    chosen = choices(results)
+    extra = (["chosen by"] if any_chosen(results) else []) + ["sees"] if facts else []
     rows = []
     for entry in results["summary"]:
         seeds = len(entry["seeds"])
         row = [*(str(entry["cell"].get(axis, NOTHING)) for axis in axes), entry["method"]]
-        row += [_sees(results, entry["method"])] if sees else []
-        row.append(str(seeds))
+        known = {
+            "chosen by": chosen.get(entry["method"], NOTHING),
+            "sees": _sees(results, entry["method"]),
+        }
+        row += [*(known[name] for name in extra), str(seeds)]
         row += [_with_n(entry["metrics"].get(metric), shown, seeds) for metric in metrics]
         rows.append(row)
-    headers = [*axes, "method", *(["sees"] if sees else []), "n"]
+    headers = [*axes, "method", *extra, "n"]
     return [*headers, *(_headed(results, metric) for metric in metrics)], rows
 
 
@@ -135,12 +141,15 @@ def _with_n(entry: Mapping[str, Any] | None, shown: Callable[[Any], str], seeds:
 
 def methods_table(results: Mapping[str, Any]) -> Table:
     """What each method is and may see: methods that see more are not comparable."""
+    chosen = choices(results) if any_chosen(results) else None
     rows = []
     for label in results["order"]["methods"]:
         facts = results["methods"].get(label, {})
         row = [facts.get(name, "") for name in ("component", "summary", "source")]
-        rows.append([label, row[0], _sees(results, label), *row[1:]])
-    return ["method", "component", "sees", "what it does", "source"], rows
+        by = [chosen.get(label, NOTHING)] if chosen is not None else []
+        rows.append([label, row[0], *by, _sees(results, label), *row[1:]])
+    by = ["chosen by"] if chosen is not None else []
+    return ["method", "component", *by, "sees", "what it does", "source"], rows
 
 
 def metrics_table(results: Mapping[str, Any]) -> Table:
@@ -167,18 +176,25 @@ def claims_table(results: Mapping[str, Any]) -> Table:
     return ["claim", "where", "paper", "ours", "difference", "tolerance", "verdict"], rows
 
 
-def candidates_table(results: Mapping[str, Any]) -> Table:
-    """Every candidate of the methods that were swept: its chosen share and its metrics' means."""
-    axes, metrics = axes_of(results), metrics_of(results)
+def candidates_table(results: Mapping[str, Any], by_cell: bool = True) -> Table:
+    """Every candidate of the methods that were swept: its chosen share and its metrics' means.
+
+    Without ``by_cell`` the means run over all cells and seeds, and no spread is shown.
+    """
+    axes, metrics = axes_of(results) if by_cell else [], metrics_of(results)
     rows = [
         [
             *(str(entry["cell"].get(axis, NOTHING)) for axis in axes),
             entry["method"],
             ", ".join(f"{name}={value}" for name, value in entry["candidate"].items()),
             f"{entry['selected']} of {entry['seeds']}",
-            *(number(entry["metrics"].get(metric)) for metric in metrics),
+            *(
+                number(found if by_cell else {**found, "std": None})
+                for metric in metrics
+                for found in [entry["metrics"][metric]]
+            ),
         ]
-        for entry in candidates(results)
+        for entry in candidates(results, by_cell)
     ]
     headers = [*axes, "method", "candidate", "chosen"]
     return [*headers, *(_headed(results, metric) for metric in metrics)], rows

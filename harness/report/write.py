@@ -1,4 +1,4 @@
-"""Writes a report: results.json, report.md, report.html, checklist.md and the plot."""
+"""Writes a report: results.json, report.md, report.html, checklist.md and what is drawn."""
 
 from __future__ import annotations
 
@@ -7,35 +7,56 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.report.beside import other_profiles
 from harness.report.checklist import checklist
+from harness.report.figures import figures
 from harness.report.html import page
-from harness.report.markdown import PLOT_FILE, markdown
+from harness.report.markdown import PLOT_FILE, figure_file, markdown, trigger_file
+from harness.report.pictures import pictures, strip
 from harness.report.plots import trade_off
 from harness.report.results import to_json
+from harness.report.section import Drawn
 from harness.store.files import replace_file
+
+STALE = ("figure_*.svg", "trigger_*.png")
 
 
 def write_report(results: Mapping[str, Any], folder: Path) -> list[Path]:
     """Write every file of the report into ``folder``, each in one step. Returns their paths.
 
+    Results of other profiles of the same spec that lie in the folders beside it are compared.
+    What an earlier report drew and this one does not is removed.
+
     Raises:
         HarnessError: the folder cannot be written.
     """
-    plot = trade_off(results)
+    drawn = Drawn(
+        plot=trade_off(results),
+        figures=tuple(figures(results)),
+        triggers=tuple(pictures(results)),
+        beside=tuple(other_profiles(results, folder)),
+    )
     texts = {
         "results.json": to_json(dict(results)),
-        "report.md": markdown(results, plot is not None),
-        "report.html": page(results, plot),
+        "report.md": markdown(results, drawn),
+        "report.html": page(results, drawn),
         "checklist.md": checklist(results),
-        **({PLOT_FILE: plot} if plot is not None else {}),
+        **({PLOT_FILE: drawn.plot} if drawn.plot is not None else {}),
+        **{figure_file(i): f.drawing for i, f in enumerate(drawn.figures) if f.drawing is not None},
     }
+    files = {name: text.encode() for name, text in texts.items()}
+    files |= {trigger_file(i): strip(images) for i, (_, images) in enumerate(drawn.triggers)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            replace_file(folder / name, text.encode())
+        for name, content in files.items():
+            replace_file(folder / name, content)
+        for stale in STALE:
+            for file in folder.glob(stale):
+                if file.name not in files:
+                    file.unlink()
     except OSError as problem:
         raise HarnessError(
             f"the report folder {folder} cannot be written ({problem.strerror}); "
             "name another with --out. Finished stages are kept in the store"
         ) from None
-    return [folder / name for name in texts]
+    return [folder / name for name in files]

@@ -157,6 +157,9 @@ class Train:
     checkpoint: Literal["last", "best_validation", "best_test"] = setting(
         "last", doc="which weights are kept: the last, or those of the best evaluation"
     )
+    extra_step: bool = setting(
+        False, doc="one more step than the schedule counts, as Potion's published code takes"
+    )
     evaluate_every: int | None = setting(
         None, doc="steps between evaluations; an epoch when left out", unit="steps", gt=0
     )
@@ -168,6 +171,9 @@ class Select:
 
     maximize: str | None = setting(None, doc="expression over metrics, as mean(a, -b)")
     minimize: str | None = setting(None, doc="expression over metrics")
+    at: Mapping[str, Any] | None = setting(
+        None, doc="the candidate with these values of swept settings, fixed in advance"
+    )
 
 
 @frozen
@@ -195,6 +201,29 @@ class Claim:
         attrs.Factory(dict), doc="value of an axis that the number is for"
     )
     tolerance: float = setting(doc="largest deviation that still counts, in ``unit``", ge=0)
+
+
+Names = str | tuple[str, ...]
+
+
+@frozen
+class Figure:
+    """A figure in the paper's own shape, with its numbers as a table.
+
+    ``curves`` draws metrics against an axis of the cells, one line for each method. ``sweep`` draws
+    them against a setting of one method, over all of its candidates. ``trajectory`` draws a series
+    that one method records while it works, with the point at which it stopped.
+    """
+
+    title: str = setting(doc="caption")
+    show: Literal["curves", "sweep", "trajectory"] = setting(doc="shape of the figure")
+    x: str = setting(
+        doc="curves: an axis of the cells; sweep: a setting of the method; trajectory: a series"
+    )
+    y: Names = setting(doc="one or more metrics; trajectory: series")
+    panels: str | None = setting(None, doc="axis with a panel for each of its values")
+    methods: tuple[str, ...] = setting((), doc="curves: labels of methods; all when left out")
+    method: str | None = setting(None, doc="sweep and trajectory: label of the method")
 
 
 @frozen
@@ -235,6 +264,7 @@ class Spec:
     methods: tuple[MethodUse, ...] = setting(doc="unlearning methods to compare")
     metrics: tuple[Use, ...] = use("metrics", doc="what is measured", many=True)
     claims: tuple[Claim, ...] = setting((), doc="what the paper states")
+    figures: tuple[Figure, ...] = setting((), doc="what the report shows beside its tables")
     provenance: tuple[Origin, ...] = setting(
         (), doc="where every value comes from; with a first entry, all values need one"
     )

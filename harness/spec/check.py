@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from harness.components import get
 from harness.errors import nearest
 from harness.spec import expression
-from harness.spec.blocks import MethodUse, Spec, Use
+from harness.spec.blocks import Figure, MethodUse, Spec, Use
 from harness.spec.places import Document, Path, Problem
-from harness.spec.structure import unstructure
-from harness.spec.sweeps import CELL_BLOCKS, assignments, axis_names, sweeps_in
+from harness.spec.structure import unstructure, unstructure_settings
+from harness.spec.sweeps import CELL_BLOCKS, assignments, axis_names, cell_blocks, sweeps_in
 
 
 def check(spec: Spec, document: Document) -> list[Problem]:
@@ -22,6 +22,7 @@ def check(spec: Spec, document: Document) -> list[Problem]:
         *_check_blocks(spec, document),
         *_check_methods(spec, document),
         *_check_claims(spec, document),
+        *_check_figures(spec, document),
     ]
 
 
@@ -32,6 +33,13 @@ def measured(metrics: Iterable[Use]) -> dict[str, Use]:
         for use in metrics
         for name in get("metrics", use.name).traits["outputs"](use.settings)
     }
+
+
+def needs_of(metric: Use) -> frozenset[str]:
+    """What ``metric`` needs of a spec: corruption, validation, reference."""
+    needs = get("metrics", metric.name).traits.get("needs", frozenset())
+    found: frozenset[str] = needs(metric.settings) if callable(needs) else needs
+    return found
 
 
 def _check_sweeps(spec: Spec, document: Document) -> Iterator[Problem]:
@@ -73,7 +81,7 @@ def _check_blocks(spec: Spec, document: Document) -> Iterator[Problem]:
         yield document.problem(("forget", "set"), what)
     triggered = "trigger" in get("corruptions", spec.corruption.name).traits
     for i, use in enumerate(spec.metrics):
-        needs = get("metrics", use.name).traits.get("needs", frozenset())
+        needs = needs_of(use)
         if "corruption" in needs and not triggered:
             what = f"{use.name!r} needs a corruption with a trigger; found {spec.corruption.name!r}"
             yield document.problem(("metrics", i), what)
@@ -108,8 +116,11 @@ def _check_select(
             what = f"{method.label!r} has {count} candidates; say with 'select' which one counts"
             yield document.problem(path[:-1], what)
         return
-    if (select.maximize is None) == (select.minimize is None):
-        yield document.problem(path, "exactly one of maximize, minimize is needed")
+    if sum(rule is not None for rule in (select.maximize, select.minimize, select.at)) != 1:
+        yield document.problem(path, "exactly one of maximize, minimize, at is needed")
+        return
+    if select.at is not None:
+        yield from _check_at(method, select.at, (*path, "at"), document)
         return
     key = "maximize" if select.maximize is not None else "minimize"
     here = (*path, key)
@@ -123,10 +134,33 @@ def _check_select(
         yield document.problem(here, f"{what} (measured: {', '.join(sorted(names))})")
 
 
+def _check_at(
+    method: MethodUse, at: Mapping[str, Any], path: Path, document: Document
+) -> Iterator[Problem]:
+    plain = sweeps_of(method)
+    left = [
+        {".".join(map(str, where)): value for where, value in point.items()}
+        for point in assignments(plain)
+    ]
+    for name, value in at.items():
+        here = (*path, name)
+        if name not in plain:
+            what = f"{method.use.name!r} has no setting {name!r}{nearest(name, plain)}"
+            yield document.problem(here, f"{what} (settings: {', '.join(sorted(plain))})")
+            return
+        kept = [point for point in left if point.get(name, value) == value]
+        if not kept:
+            known = ", ".join(dict.fromkeys(str(point[name]) for point in left))
+            yield document.problem(here, f"{value!r} is not among the candidates ({known})")
+            return
+        left = kept
+    if len(left) > 1:
+        what = f"{len(left)} candidates fit; give a value for every swept setting"
+        yield document.problem(path, what)
+
+
 def sweeps_of(method: MethodUse) -> Any:
     """The plain settings of a method's component, sweeps included."""
-    from harness.spec.structure import unstructure_settings
-
     return unstructure_settings(method.use.settings)
 
 
@@ -151,3 +185,74 @@ def _check_claims(spec: Spec, document: Document) -> Iterator[Problem]:
                     yield document.problem(
                         (*path, key), f"{what} (axes: {', '.join(sorted(axes))})"
                     )
+
+
+def _check_figures(spec: Spec, document: Document) -> Iterator[Problem]:
+    labels = [method.label for method in spec.methods]
+    for i, figure in enumerate(spec.figures):
+        path: Path = ("figures", i)
+        swept = [inner for inner, _ in sweeps_in(unstructure_settings(figure))]
+        if swept:
+            yield document.problem((*path, *swept[0]), "a figure cannot be swept")
+            continue
+        yield from _check_shape(figure, path, document)
+        for key, label in [("method", figure.method), *(("methods", m) for m in figure.methods)]:
+            if label is not None and label not in labels:
+                what = f"the method {label!r} does not run{nearest(label, labels)}"
+                yield document.problem((*path, key), f"{what} (it runs: {', '.join(labels)})")
+        yield from _check_drawn(spec, figure, path, document)
+
+
+def _check_shape(figure: Figure, path: Path, document: Document) -> Iterator[Problem]:
+    one, other = ("methods", "method") if figure.show == "curves" else ("method", "methods")
+    if getattr(figure, other):
+        yield document.problem((*path, other), f"{figure.show!r} takes {one!r}, not {other!r}")
+    if figure.show != "curves" and figure.method is None:
+        yield document.problem(path, f"{figure.show!r} needs 'method', the label of a method")
+    if not figure.y:
+        yield document.problem((*path, "y"), "an empty list; at least one name is needed")
+    if figure.show == "curves" and figure.panels == figure.x:
+        yield document.problem((*path, "panels"), f"{figure.x!r} is the x axis already")
+
+
+def _check_drawn(spec: Spec, figure: Figure, path: Path, document: Document) -> Iterator[Problem]:
+    """Names of axes, metrics and settings; those of series are known only when a method runs.
+
+    A profile may set what the spec sweeps, so any field of the cells can be an axis.
+    """
+    axes = axis_names(spec)
+    fields = {
+        name
+        for inner in _scalars(cell_blocks(spec))
+        for name in (str(inner[-1]), ".".join(map(str, inner)))
+    }
+    asked = [("panels", figure.panels)] if figure.panels is not None else []
+    asked += [("x", figure.x)] if figure.show == "curves" else []
+    for key, axis in asked:
+        if axis not in axes and axis not in fields:
+            what = f"{axis!r} is not swept{nearest(axis, axes)}"
+            yield document.problem((*path, key), f"{what} (axes: {', '.join(sorted(axes))})")
+    names = measured(spec.metrics)
+    for name in figure.y if figure.show != "trajectory" else ():
+        if name not in names:
+            what = f"the metric {name!r} is not measured{nearest(name, names)}"
+            yield document.problem((*path, "y"), f"{what} (measured: {', '.join(sorted(names))})")
+    for method in spec.methods:
+        if figure.show == "sweep" and method.label == figure.method:
+            settings = [".".join(map(str, inner)) for inner in _scalars(sweeps_of(method))]
+            if figure.x not in settings:
+                what = f"{method.label!r} has no setting {figure.x!r}{nearest(figure.x, settings)}"
+                known = ", ".join(sorted(settings)) or "none"
+                yield document.problem((*path, "x"), f"{what} (settings: {known})")
+
+
+def _scalars(data: Any, path: Path = ()) -> Iterator[Path]:
+    """The path of every scalar in ``data``, swept or not."""
+    if isinstance(data, Mapping) and "sweep" not in data:
+        for key, value in data.items():
+            yield from _scalars(value, (*path, key))
+    elif isinstance(data, list):
+        for position, value in enumerate(data):
+            yield from _scalars(value, (*path, position))
+    else:
+        yield path

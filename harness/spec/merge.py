@@ -51,7 +51,10 @@ def _read(
 
 
 def merge(base: Document, over: Document) -> Document:
-    """``over`` laid on ``base``: mappings merge key by key, everything else replaces."""
+    """``over`` laid on ``base``: mappings merge key by key, everything else replaces.
+
+    ``null`` takes a key of ``base`` away, as in JSON merge patches (RFC 7396).
+    """
     keys, values = dict(base.keys), dict(base.values)
     data = _merge((), base.data, over.data, over, keys, values)
     return Document(data, keys, values)
@@ -66,9 +69,7 @@ def _merge(
     values: dict[Path, Place],
 ) -> Any:
     if not (isinstance(base, dict) and isinstance(over, dict)) or names_another(base, over):
-        for places in (keys, values):
-            for old in [p for p in places if p[: len(path)] == path and p != path]:
-                del places[old]
+        _forget(path, keys, values)
         keys.update({p: at for p, at in source.keys.items() if p[: len(path)] == path})
         values.update({p: at for p, at in source.values.items() if p[: len(path)] == path})
         return over
@@ -76,9 +77,20 @@ def _merge(
     values[path] = source.place(path)
     for key, value in over.items():
         here = (*path, key)
+        if value is None:
+            merged.pop(key, None)
+            _forget(here, keys, values)
+            continue
         keys[here] = source.key_place(here)
         merged[key] = _merge(here, base.get(key), value, source, keys, values)
     return merged
+
+
+def _forget(path: Path, *several: dict[Path, Place]) -> None:
+    """Drop the places of ``path`` and of everything below it."""
+    for places in several:
+        for old in [p for p in places if p[: len(path)] == path]:
+            del places[old]
 
 
 def names_another(base: Mapping[str, Any], over: Mapping[str, Any]) -> bool:
@@ -90,9 +102,12 @@ def override(document: Document, path: str, value: Any, places: Document, at: Pa
     """``document`` with the value at the dotted ``path`` replaced.
 
     ``places`` and ``at`` say where the new value stands. A part of the path is a key, a position in
-    a list, or the label or name of a component in a list. Raises SpecError.
+    a list, or the label or name of a component in a list. None takes a key or the item of a list
+    away. Raises SpecError.
     """
     full = _locate(document.data, path, places, at)
+    if value is None:
+        return _without(document, full[:-1], full[-1])
     keys = {}
     values = {
         full + p[len(at) :]: place for p, place in places.values.items() if p[: len(at)] == at
@@ -105,6 +120,32 @@ def override(document: Document, path: str, value: Any, places: Document, at: Pa
         full + p[len(at) :]: v for p, v in places.keys.items() if p[: len(at)] == at and p != at
     }
     return Document(data, {**kept_keys, **keys, **inner}, {**kept_values, **values})
+
+
+def _without(document: Document, holder: Path, part: str | int) -> Document:
+    """``document`` without one key or item; the places of later items of a list follow."""
+
+    def moved(places: Mapping[Path, Place]) -> dict[Path, Place]:
+        depth = len(holder)
+        found: dict[Path, Place] = {}
+        for path, place in places.items():
+            item = path[depth] if len(path) > depth and path[:depth] == holder else None
+            if item == part:
+                continue
+            if isinstance(item, int) and isinstance(part, int) and item > part:
+                path = (*holder, item - 1, *path[depth + 1 :])
+            found[path] = place
+        return found
+
+    inside = document.data
+    for step in holder:
+        inside = inside.get(step, {}) if isinstance(inside, dict) else inside[step]
+    if isinstance(inside, list):
+        kept: Any = [item for i, item in enumerate(inside) if i != part]
+    else:
+        kept = {key: value for key, value in inside.items() if key != part}
+    data = _replace(document.data, holder, kept)
+    return Document(data, moved(document.keys), moved(document.values))
 
 
 def _locate(data: Any, path: str, places: Document, at: Path) -> Path:

@@ -25,6 +25,8 @@ _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(
     r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
 )
+# Line breaks in YAML 1.1, which PyYAML folds into spaces, but not in YAML 1.2.
+_OLD_BREAKS = re.compile("[\x85\u2028\u2029]")
 _WORDS: dict[str, Any] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -75,6 +77,11 @@ def read_file(file: FilePath, shown: str | None = None) -> Document:
 
 def read_text(text: str, name: str) -> Document:
     """Read YAML ``text``, called ``name`` in messages. Raises SpecError."""
+    if found := _OLD_BREAKS.search(text):
+        before = text[: found.start()]
+        line, column = before.count("\n") + 1, found.start() - before.rfind("\n")
+        what = f"the character U+{ord(found[0]):04X} breaks lines in old YAML only; escape it"
+        raise SpecError([Problem(Place(name, line, column), (), what)])
     try:
         node = yaml.compose(text, Loader=_Parser)
     except yaml.MarkedYAMLError as problem:

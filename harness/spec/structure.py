@@ -11,7 +11,7 @@ from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, override
 
 from harness.components import get
-from harness.spec.blocks import MethodUse, Select, Spec, Sweep, Use
+from harness.spec.blocks import MethodUse, Names, Select, Spec, Sweep, Use
 
 # The key that names the component, where it is not ``name``.
 NAME_KEYS = {"forget_sets": "set"}
@@ -116,6 +116,10 @@ def _literal(kind: Any) -> Callable[[Any, Any], Any]:
     return _sweepable(convert)
 
 
+def _to_names(value: Any, _: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(map(str, value))
+
+
 def _unstructure_sweep(sweep: Sweep) -> dict[str, Any]:
     return {"sweep": list(sweep.values)} | ({"zip": sweep.zip} if sweep.zip else {})
 
@@ -161,6 +165,7 @@ def _converter() -> Converter:
         converter.register_structure_hook(kind, _sweepable(convert))
     converter.register_structure_hook_factory(_is_literal, _literal)
     converter.register_structure_hook(MethodUse, _structure_method)
+    converter.register_structure_hook_func(lambda kind: kind == Names, _to_names)
     converter.register_unstructure_hook_factory(
         lambda cls: isinstance(cls, type) and attrs.has(cls) and cls not in ours,
         lambda cls: _unstructure_fields,

@@ -46,9 +46,8 @@ class Fitted:
 def steps_of(train: Train, samples: int) -> tuple[int, int]:
     """Total steps of the recipe on that many samples, and the steps of an epoch."""
     epoch = -(-samples // train.batch_size)
-    if train.steps is not None:
-        return train.steps, epoch
-    return max(1, round((train.epochs or 0) * epoch)), epoch
+    steps = train.steps or max(1, round((train.epochs or 0) * epoch))
+    return steps + train.extra_step, epoch
 
 
 def fit(
@@ -175,7 +174,8 @@ class _Run:
 
     def _set_rate(self) -> None:
         settings = self.train.schedule.settings
-        factor = self.factor(settings, self.step, self.total, self.epoch)
+        planned = self.total - self.train.extra_step
+        factor = self.factor(settings, self.step, planned, self.epoch)
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * factor
 

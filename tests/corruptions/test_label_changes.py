@@ -1,7 +1,8 @@
-"""Label noise and swapped classes, as properties over many draws."""
+"""Label noise, permuted labels and swapped classes, as properties over many draws."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -115,3 +116,58 @@ def test_a_draw_is_the_start_of_one_permutation(count: int, seed: int) -> None:
 )
 def test_amounts_are_worked_by_hand(share: float | None, count: int | None, expected: int) -> None:
     assert amount(share, count, eligible=10, total=10) == expected
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))
+def test_permuting_gives_every_label_as_often_as_before(a: int, b: int, seed: int) -> None:
+    data = labelled([i * i % 7 for i in range(40)], 7)
+    labels = data.train.targets
+    inner, outer = (corrupt("label_permutation", data, seed, count=n) for n in sorted((a, b)))
+    assert outer.rows.tolist() == sorted(set(outer.rows.tolist()))
+    assert sorted(outer.targets.tolist()) == sorted(labels[outer.rows].tolist())
+    assert set(inner.rows.tolist()) <= set(outer.rows.tolist())
+    assert len(inner.rows) == min(a, b)
+
+
+def test_permuting_is_worked_as_the_published_code_means_it() -> None:
+    labels = [i % 10 for i in range(100)]
+    found = pairs(corrupt("label_permutation", labelled(labels, 10), count=30, numpy_seed=4))
+    drawn = np.random.RandomState(4).choice(100, 30, replace=False)
+    assert found == {int(to): labels[of] for to, of in zip(sorted(drawn), drawn, strict=True)}
+
+
+def test_a_permuted_label_is_kept_as_often_as_chance_keeps_it() -> None:
+    data = labelled([i % 5 for i in range(5000)], 5)
+    found = corrupt("label_permutation", data, share=1.0)
+    # Hypergeometric: 1000 expected, standard deviation 28.
+    assert abs(int((found.targets == data.train.targets[found.rows]).sum()) - 1000) < 130
+
+
+@settings(max_examples=60)
+@given(st.lists(st.integers(0, 3), min_size=4, max_size=40), st.integers(0, 99), st.data())
+def test_swapping_the_first_is_the_published_loop(
+    labels: list[int], seed: int, data: st.DataObject
+) -> None:
+    smaller = min(labels.count(1), labels.count(3))
+    if not smaller:
+        return
+    half = data.draw(st.integers(1, smaller))
+    expected, left = {}, {1: half, 3: half}
+    for row, label in enumerate(labels):
+        if left.get(label):
+            left[label] -= 1
+            expected[row] = 4 - label
+    whole = labelled(labels, 4)
+    found = corrupt("class_swap", whole, seed, classes=[3, 1], count=2 * half, first=True)
+    assert pairs(found) == expected
+
+
+def test_the_first_samples_are_the_first_of_the_training_rows() -> None:
+    data = labelled([0, 1] * 5, 2)
+    use = structure_use("corruptions", {"name": "class_swap", "classes": [0, 1], "count": 4,
+                                        "first": True})  # fmt: skip
+    rows = torch.tensor([2, 5, 6, 7, 8, 9])
+    function = get("corruptions", "class_swap").function
+    found = function(data.train, rows, use.settings, torch.Generator(), data)
+    assert pairs(found) == {2: 1, 6: 1, 5: 0, 7: 0}

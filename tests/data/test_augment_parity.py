@@ -86,3 +86,26 @@ def test_an_augmentation_leaves_its_input_and_its_type_alone(name: str, chosen: 
     assert torch.equal(batch, before)
     assert found.dtype == np.uint8
     assert found.shape == batch.shape
+
+
+def test_random_resized_crop_of_everything_changes_nothing() -> None:
+    images = torch.randint(0, 256, (5, 3, 13, 17), dtype=torch.uint8)
+    settings = get("augmentations", "random_resized_crop").settings(smallest=1, stretch=1)
+    function = get("augmentations", "random_resized_crop").function
+    found = function(images, settings, torch.Generator().manual_seed(0))
+    assert torch.equal(found, images)
+
+
+def test_random_resized_crop_enlarges_the_part_that_it_drew() -> None:
+    # On a ramp the bilinear value is the sampled position, so the part can be read off the result.
+    ramp = torch.arange(0, 200, 2, dtype=torch.uint8).view(1, 1, 1, 100).expand(64, 1, 100, 100)
+    component = get("augmentations", "random_resized_crop")
+    draws = torch.Generator().manual_seed(1)
+    found = component.function(ramp.contiguous(), component.settings(), draws).float()
+    left, right = found[:, 0, 50, 0] / 2, found[:, 0, 50, -1] / 2
+    wide = (right - left + 1) / 100
+    assert ((wide > 0.2) & (wide <= 1.01)).all()
+    assert wide.min() < 0.45
+    assert wide.max() > 0.9
+    assert ((left >= 0) & (right <= 99)).all()
+    assert torch.equal(found[:, 0, 0], found[:, 0, -1])

@@ -281,7 +281,7 @@ def test_only_the_first_fit_of_a_stage_has_its_slot() -> None:
 def test_the_estimate_of_the_plan_is_what_the_meter_counts(
     name: str, settings: dict[str, Any]
 ) -> None:
-    sizes = Sizes(KEEP + DROP, KEEP, DROP, 0, base_steps=6, batch_size=KEEP)
+    sizes = Sizes(KEEP + DROP, KEEP, DROP, 0, 0, 0, base_steps=6, batch_size=KEEP)
     chosen = structure_use("methods", {"name": name, **settings}).settings
     task = problem()
     run(name, task, **settings)
@@ -295,6 +295,6 @@ def test_negative_gradient_counts_both_of_its_batches() -> None:
     task = problem(pools=equal)
     run("negative_gradient", task, epochs=2)
     assert (task.watch.meter.forward_samples, task.watch.meter.backward_samples) == (48, 48)
-    sizes = Sizes(2 * KEEP, KEEP, KEEP, 0, base_steps=6, batch_size=KEEP)
+    sizes = Sizes(2 * KEEP, KEEP, KEEP, 0, 0, 0, base_steps=6, batch_size=KEEP)
     chosen = structure_use("methods", {"name": "negative_gradient", "epochs": 2}).settings
     assert get("methods", "negative_gradient").traits["work"](chosen, sizes) == (48, 48)

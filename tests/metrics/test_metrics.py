@@ -68,7 +68,7 @@ def test_backdoor_metrics_leave_out_the_target_class_as_worked_by_hand() -> None
     assert measure("healed", found)["healed"] == 2 / 4
     assert measure("unlearned_gain", found)["unlearned_gain"] == 3 / 4 - 1 / 4
     with_target = measure("attack_success_rate", found, include_target=True)
-    assert with_target["attack_success_rate"] == 2 / 6
+    assert with_target["attack_success_rate_all"] == 2 / 6
 
 
 def test_accuracies_and_their_drop_as_worked_by_hand() -> None:
@@ -132,5 +132,103 @@ def test_every_metric_says_which_way_is_better() -> None:
     from harness.components import load
 
     for component in load("metrics").values():
-        names = component.traits["outputs"](component.settings())
-        assert set(component.traits["better"]) == set(names), component.name
+        names, better = (
+            component.traits["outputs"](component.settings()),
+            component.traits["better"],
+        )
+        found = dict.fromkeys(names, better) if isinstance(better, str) else better
+        assert set(found) == set(names), component.name
+        assert set(found.values()) <= {"higher", "lower", "none"}, component.name
+
+
+def sample(
+    unlearned: list[int], original: list[int], labels: list[int], **splits: list[int]
+) -> Evidence:
+    """Evidence whose splits are given rows of one table of predictions."""
+    tables = {"unlearned": one_hot(*unlearned), "original": one_hot(*original)}
+    pools = {name: pool(rows, [labels[i] for i in rows]) for name, rows in splits.items()}
+    return Evidence(
+        models=lambda which: Shown(tables[which]),
+        pools=pools,
+        classes=3,
+        target_class=0,
+        costs={},
+        seed="s",
+        facts={"steps": 3.0, "percentile": 99.5, "dampened": 0.01},
+    )
+
+
+# The first four are clean images, the others triggered ones.
+LABELS = [1, 2, 1, 2, 1, 2, 1, 2]
+ORIGINAL = [1, 2, 1, 0, 0, 0, 0, 0]  # 3 of 4 without the trigger, none with it
+UNLEARNED = [1, 2, 0, 0, 1, 2, 0, 2]
+SPLITS = {
+    "test": [0, 1, 2, 3],
+    "test_triggered": [4, 5, 6, 7],
+    "corrupted_clean": [0, 1],
+    "corrupted_triggered": [4, 6],
+    "shuffled_triggered": [5, 7],
+}
+
+
+def test_every_candidate_of_healed_as_worked_by_hand() -> None:
+    found = sample(UNLEARNED, ORIGINAL, LABELS, **SPLITS)
+    assert measure("healed", found) == {"healed": 3 / 4}
+    assert measure("healed", found, include_target=True) == {"healed_all": 3 / 4}
+    assert measure("unlearned", found) == {"unlearned": 3 / 4}
+    assert measure("healed_sm", found, shuffled=True) == {
+        "healed_sm": 1 / 2, "sm_clean_accuracy": 1, "healed_sm_shuffled": 1,
+    }  # fmt: skip
+    assert set(measure("healed_sm", found)) == {"healed_sm", "sm_clean_accuracy"}
+    normalised = measure("healed_normalised", found)
+    assert normalised["healed_normalised"] == pytest.approx((3 / 4 - 0) / (3 / 4 - 0))
+    assert normalised["healed_sm_normalised"] == pytest.approx((1 / 2 - 0) / (1 - 0))
+
+
+def test_nothing_is_normalised_where_the_base_model_leaves_nothing_to_heal() -> None:
+    found = sample(UNLEARNED, LABELS, LABELS, **SPLITS)
+    component = get("metrics", "healed_normalised")
+    assert component.function(found, component.settings()) == {}
+
+
+def test_metrics_on_held_out_data_have_names_of_their_own() -> None:
+    splits = {"validation": [0, 1], "validation_triggered": [4, 6], **SPLITS}
+    found = sample(UNLEARNED, ORIGINAL, LABELS, **splits)
+    assert measure("accuracy_drop", found, split="validation") == {"validation_accuracy_drop": 0}
+    assert measure("unlearned_gain", found, split="validation") == {
+        "validation_unlearned_gain": 1 - 1 / 2
+    }
+    needs = get("metrics", "unlearned_gain").traits["needs"]
+    use = structure_use("metrics", {"name": "unlearned_gain", "split": "validation"})
+    assert needs(use.settings) == {"corruption", "validation"}
+
+
+def test_corrected_labels_are_measured_on_the_samples_and_on_their_classes() -> None:
+    labels, unlearned = [0, 1, 2, 2], [0, 0, 2, 1]
+    splits = {"test": [0, 1, 2, 3], "corrupted_clean": [2, 3]}
+    found = sample(unlearned, labels, labels, **splits)
+    assert measure("corrected", found) == {"corrected_accuracy": 0.5, "affected_accuracy": 0.5}
+
+
+def test_how_far_a_search_went_is_reported_and_only_of_searches() -> None:
+    found = sample(UNLEARNED, ORIGINAL, LABELS, **SPLITS)
+    assert measure("search", found) == {
+        "ptn_steps": 3, "ptn_percentile": 99.5, "ptn_dampened": 0.01,
+    }  # fmt: skip
+    found.facts = {}
+    component = get("metrics", "search")
+    assert component.function(found, component.settings()) == {}
+
+
+def test_outputs_of_the_base_model_are_asked_of_those_who_share_them() -> None:
+    asked = []
+
+    def shared(split: str, make):  # type: ignore[no-untyped-def]
+        asked.append(split)
+        return make()
+
+    found = sample(UNLEARNED, ORIGINAL, LABELS, **SPLITS)
+    found._shared = shared
+    measure("accuracy_drop", found)
+    measure("healed", found)
+    assert asked == ["test"]

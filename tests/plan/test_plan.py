@@ -33,10 +33,17 @@ def kinds(plan: Plan) -> dict[str, int]:
 
 
 def test_one_base_model_serves_every_method_candidate_and_discovered_share() -> None:
-    # 2 shares x (none, retrain, 2 ssd candidates); SSD's importance of all data is one for both.
+    # 2 shares x (retrain, 2 ssd candidates), and none, which does not look at what is forgotten;
+    # SSD's importance of all data is one for both.
     assert kinds(plan_of()) == {
-        "corrupt": 1, "train": 1, "prepare": 3, "unlearn": 8, "evaluate": 8,
+        "corrupt": 1, "train": 1, "prepare": 3, "unlearn": 7, "evaluate": 7,
     }  # fmt: skip
+
+
+def test_what_looks_at_the_forget_set_is_measured_for_each() -> None:
+    plan = plan_of(methods=["none"], metrics=["clean_accuracy", "forget_accuracy"])
+    assert kinds(plan)["unlearn"] == 1
+    assert kinds(plan)["evaluate"] == 2
 
 
 def test_adding_a_method_changes_no_key_of_the_others() -> None:
@@ -88,7 +95,7 @@ def test_a_metric_that_compares_with_retraining_adds_it_once() -> None:
         for stage in compile_plan(structure(plain)).stages.values()
         if stage.kind == "unlearn"
     )
-    assert names == {"none": 2, "retrain": 2}
+    assert names == {"none": 1, "retrain": 2}
 
 
 scalars = st.integers(-5, 5)
@@ -137,7 +144,7 @@ def test_a_grid_of_the_official_size_needs_few_unique_trainings() -> None:
 
 def test_plan_as_json_lists_every_stage(cli: Cli, tiny: Path) -> None:
     shown = json.loads(cli("plan", tiny, "--json").stdout)
-    assert shown["stages"] == len(shown["graph"]) == 21
+    assert shown["stages"] == len(shown["graph"]) == 19
     assert shown["points"] == 8
     assert shown["kinds"]["train"]["flops_left"] > 0
 

@@ -24,8 +24,8 @@ MISTAKES: dict[str, tuple[str, str, str, list[str]]] = {
     "zip of different lengths": (
         "share: 0.1}",
         "share: {sweep: [0.1, 0.2], zip: a}, value: {sweep: [1, 0.5, 0.2], zip: a}}",
-        "6:62",
-        ["zip", "2 values", "3 values of corruption.value"],
+        "6:98",
+        ["zip", "3 values", "2 values of corruption.share"],
     ),
     "select over an unmeasured metric": ("-accuracy_drop)", "-acuracy_drop)", "18:24", ["acuracy_drop", "did you mean 'accuracy_drop'"]),
     "select that is no expression": ('"mean(unlearned_gain, -accuracy_drop)"', '"__import__(1)"', "18:24", ["not allowed"]),

@@ -183,3 +183,60 @@ def test_the_spec_that_new_writes_runs_through_validate(cli: Cli, tmp_path: Path
 def test_every_spec_in_the_repository_is_valid(cli: Cli) -> None:
     done = cli("validate", ROOT / "specs")
     assert done.returncode == 0, done.stderr
+
+
+def changed(folder: Path, old: str, new: str) -> Path:
+    file = folder / "changed.yaml"
+    assert old in TINY
+    file.write_text(TINY.replace(old, new))
+    return file
+
+
+def test_null_in_a_profile_takes_a_method_away_and_later_places_follow(tmp_path: Path) -> None:
+    file = changed(tmp_path, "profiles:\n", "profiles:\n  less: {methods.retrain: null}\n")
+    assert [m.label for m in load_spec(file, "less").methods] == ["none", "ssd"]
+    wrong = changed(
+        tmp_path, "profiles:\n",
+        "profiles:\n  less: {methods.retrain: null, metrics: [clean_accuracy]}\n",
+    )  # fmt: skip
+    with pytest.raises(SpecError, match=r"changed.yaml:18:\d+: methods\[1\].select.maximize"):
+        load_spec(wrong, "less")
+
+
+def test_null_in_a_profile_takes_a_key_away(tmp_path: Path) -> None:
+    file = changed(tmp_path, "profiles:\n", "profiles:\n  less: {corruption.place: null}\n")
+    assert load_spec(file, "less").corruption.settings.place == "bottom_right"
+
+
+def test_null_takes_away_what_an_extended_spec_says(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(TINY)
+    file = tmp_path / "more.yaml"
+    file.write_text(
+        "extends: base.yaml\nid: more\ncorruption: {place: null}\nprofiles: {smoke: null}\n"
+    )
+    spec = load_spec(file)
+    assert spec.corruption.settings.place == "bottom_right"
+    assert not spec.profiles
+
+
+SWEPT = 'select: {maximize: "mean(unlearned_gain, -accuracy_drop)"}'
+
+
+def test_a_candidate_can_be_fixed_in_advance(tmp_path: Path) -> None:
+    spec = load_spec(changed(tmp_path, SWEPT, "select: {at: {alpha: 50}}"))
+    assert spec.methods[-1].select is not None
+    assert spec.methods[-1].select.at == {"alpha": 50}
+
+
+@pytest.mark.parametrize(
+    ("select", "words"),
+    [
+        ("select: {at: {alpha: 7}}", r"7 is not among the candidates \(5.0, 50.0\)"),
+        ("select: {at: {alfa: 5}}", r"'ssd' has no setting .alfa.; did you mean .alpha."),
+        ("select: {at: {}}", "2 candidates fit; give a value for every swept setting"),
+        ("select: {at: {alpha: 5}, maximize: clean_accuracy}", "exactly one of maximize, minimize"),
+    ],
+)
+def test_a_candidate_that_cannot_be_fixed_is_named(tmp_path: Path, select: str, words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        load_spec(changed(tmp_path, SWEPT, select))

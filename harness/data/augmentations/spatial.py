@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from attrs import frozen
@@ -78,3 +79,41 @@ def cutout(images: torch.Tensor, settings: Cutout, generator: torch.Generator) -
         inside.append((place >= first) & (place < first + settings.size))
     hole = inside[0][:, None, :, None] & inside[1][:, None, None, :]
     return images.masked_fill(hole, 0)
+
+
+@frozen
+class RandomResizedCrop:
+    """Settings of ``random_resized_crop``."""
+
+    smallest: float = setting(0.08, doc="smallest share of the area that is kept", gt=0, le=1)
+    stretch: float = setting(4 / 3, doc="largest ratio of the sides, either way", ge=1)
+
+
+@component(
+    "augmentations",
+    "random_resized_crop",
+    settings=RandomResizedCrop,
+    source="Szegedy et al. 2015; area and ratio as in torchvision's RandomResizedCrop",
+)
+def random_resized_crop(
+    images: torch.Tensor, settings: RandomResizedCrop, generator: torch.Generator
+) -> torch.Tensor:
+    """A random part of each image, enlarged to the image's own size. uint8 [B, C, H, W].
+
+    Area uniform in [smallest, 1], ratio of the sides log-uniform; a part that does not fit is cut
+    to the image. Bilinear, all images of the batch at once.
+    """
+    count, _, height, width = images.shape
+    draws = torch.rand(4, count, generator=generator)
+    area = settings.smallest + (1 - settings.smallest) * draws[0]
+    ratio = torch.exp(math.log(settings.stretch) * (2 * draws[1] - 1))
+    wide = (area * ratio).sqrt().clamp(max=1)
+    high = (area / ratio).sqrt().clamp(max=1)
+    theta = torch.zeros(count, 2, 3)
+    theta[:, 0, 0], theta[:, 1, 1] = wide, high
+    theta[:, 0, 2] = (1 - wide) * (2 * draws[2] - 1)
+    theta[:, 1, 2] = (1 - high) * (2 * draws[3] - 1)
+    size = [count, images.shape[1], height, width]
+    grid = F.affine_grid(theta.to(images.device), size, align_corners=False)
+    crops = F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
+    return crops.round().clamp(0, 255).to(torch.uint8)

@@ -239,8 +239,50 @@ def image_folder(settings: Folder, root: DataRoot) -> Dataset:
     return dataset("image_folder", train, test, names, IMAGENET_STATISTICS, str(folder))
 
 
+@frozen
+class ImageNet:
+    """Settings of ``imagenet``."""
+
+    size: int = setting(224, doc="side of the images", unit="pixels", ge=8)
+    per_class: int = setting(
+        100, doc="training images of a class, the first by name; all are held in memory", ge=1
+    )
+    test_per_class: int = setting(50, doc="validation images of a class", ge=1, le=50)
+
+
+@component(
+    "datasets",
+    "imagenet",
+    settings=ImageNet,
+    source="ILSVRC 2012, Russakovsky et al. 2015; its validation images are the test set",
+    facts=lambda s: {
+        "shape": (3, s.size, s.size),
+        "classes": 1000,
+        "train": 1000 * s.per_class,
+        "test": 1000 * s.test_per_class,
+    },
+)
+def imagenet(settings: ImageNet, root: DataRoot) -> Dataset:
+    """ImageNet-1k from ``imagenet/train/SYNSET/*`` and ``imagenet/val/SYNSET/*``, a square crop.
+
+    uint8 [N, 3, S, S] in memory: 100 images a class of 224 pixels are 15 GB, all are 193 GB.
+
+    Raises:
+        RemoteError: the folders do not exist; ImageNet cannot be downloaded without an account.
+    """
+    if root.folder is None:
+        raise RemoteError("imagenet needs a --data-root with imagenet/train and imagenet/val")
+    folder = root.folder / "imagenet"
+    limits = (settings.per_class, settings.test_per_class)
+    train, test, names = _read_folders(folder, ("train", "val"), settings.size, limits)
+    return dataset("imagenet", train, test, names, IMAGENET_STATISTICS, str(folder))
+
+
 def _read_folders(
-    folder: Path, parts: tuple[str, str], size: int
+    folder: Path,
+    parts: tuple[str, str],
+    size: int,
+    limits: tuple[int | None, int | None] = (None, None),
 ) -> tuple[Split, Split, tuple[str, ...]]:
     for part in parts:
         if not (folder / part).is_dir():
@@ -248,7 +290,10 @@ def _read_folders(
     names = [_class_names(folder / part) for part in parts]
     if names[0] != names[1]:
         raise HarnessError(f"{folder}: the classes of {parts[0]} and {parts[1]} differ")
-    train, test = (_read_classes(folder / part, names[0], size) for part in parts)
+    train, test = (
+        _read_classes(folder / part, names[0], size, limit)
+        for part, limit in zip(parts, limits, strict=True)
+    )
     return train, test, names[0]
 
 
@@ -260,8 +305,8 @@ def _files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
 
 
-def _read_classes(folder: Path, names: tuple[str, ...], size: int) -> Split:
-    files = [(f, i) for i, n in enumerate(names) for f in _files(folder / n)]
+def _read_classes(folder: Path, names: tuple[str, ...], size: int, limit: int | None) -> Split:
+    files = [(f, i) for i, n in enumerate(names) for f in _files(folder / n)[:limit]]
     if not files:
         raise RemoteError(f"no image in {folder}")
     images = np.stack([parquet.decode(file, "RGB", size) for file, _ in files])

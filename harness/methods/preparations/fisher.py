@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from attrs import frozen
 
-from harness.components import component, setting
-from harness.data.pool import Pool
-from harness.errors import HarnessError
+from harness.components import component
+from harness.data.pool import Batch, Pool
 from harness.lazy import F, nn, torch
+from harness.methods.preparations._gradients import Gradients, importance
 from harness.methods.task import Task
 
 
 @frozen
-class Fisher:
+class Fisher(Gradients):
     """Settings of ``fisher``."""
-
-    gradient: Literal["batch", "sample"] = setting(
-        "batch", doc="square the batch-mean gradient, as published code does, or each sample's"
-    )
-    batch_size: int = setting(64, doc="samples of one gradient", unit="samples", gt=0)
-    augment: bool = setting(False, doc="augment the samples as in training")
 
 
 @component(
@@ -38,21 +30,8 @@ def fisher(model: nn.Module, task: Task, settings: Fisher, pool: Pool) -> dict[s
     Raises:
         HarnessError: the pool is empty.
     """
-    if not len(pool):
-        raise HarnessError("fisher: there is no sample to take gradients of")
-    model.eval().requires_grad_(True)
-    names, weights = zip(*model.named_parameters(), strict=True)
-    totals = [torch.zeros_like(weight) for weight in weights]
-    terms = 0
-    draws = task.generator("fisher augmentation")
-    size = settings.batch_size if settings.gradient == "batch" else 1
-    batches = -(-len(pool) // size)
-    for batch in pool.ordered(size, augment=settings.augment, generator=draws):
-        gradients = torch.autograd.grad(F.cross_entropy(model(batch.x), batch.y), weights)
-        for total, gradient in zip(totals, gradients, strict=True):
-            total.addcmul_(gradient, gradient)
-        terms += 1
-        task.watch.meter.forward(len(batch.y))
-        task.watch.meter.backward(len(batch.y))
-        task.watch.step(terms, batches, None)
-    return {name: total / terms for name, total in zip(names, totals, strict=True)}
+
+    def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        return F.cross_entropy(logits, batch.y)
+
+    return importance(model, task, settings, pool, loss, "square")

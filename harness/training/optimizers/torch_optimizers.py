@@ -26,8 +26,17 @@ class SGD:
 def sgd(settings: SGD, groups: Groups) -> torch.optim.Optimizer:
     """Stochastic gradient descent with momentum."""
     return torch.optim.SGD(
-        groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov
+        groups,
+        lr=settings.lr,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+        fused=_fused(groups),
     )
+
+
+def _fused(groups: Groups) -> bool | None:
+    """Whether one kernel takes the whole step; with fp16 it also spares a wait for the device."""
+    return all(weight.is_cuda for group in groups for weight in group["params"]) or None
 
 
 @frozen
@@ -43,7 +52,9 @@ class Adam:
 
 def _adam(kind: Any, settings: Adam, groups: Groups) -> torch.optim.Optimizer:
     betas = (settings.beta1, settings.beta2)
-    optimizer: torch.optim.Optimizer = kind(groups, lr=settings.lr, betas=betas, eps=settings.eps)
+    optimizer: torch.optim.Optimizer = kind(
+        groups, lr=settings.lr, betas=betas, eps=settings.eps, fused=_fused(groups)
+    )
     return optimizer
 
 

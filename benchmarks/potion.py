@@ -1,0 +1,208 @@
+"""Potion's grid, the published pipeline's way and ours: python benchmarks/potion.py DATA_ROOT
+
+Writes two tables: what the plans of both specs cost against the published pipeline's count
+(protocol section 12), and the time of the SSD grid of one setting on real CIFAR-10 images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import shutil
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from harness.execute.cost import samples_of, sizes_of, split_size, splits_read
+from harness.execute.options import Options
+from harness.execute.run import RunRequest, run_spec
+from harness.execute.world import World
+from harness.methods.preparations.fisher import Fisher
+from harness.plan.plan import Plan, compile_plan
+from harness.plan.stage import Stage
+from harness.spec.load import load_spec
+from side_by_side import interleaved, middle, write
+
+SPECS = Path(__file__).parents[1] / "specs" / "potion"
+SMALL = (
+    "seeds=[0]", "data.train_samples=2000", "data.test_samples=400", "model.width=16",
+    "train.steps=40", "train.batch_size=128", "train.precision=fp32",
+    "corruption.count={sweep: [40]}", "forget.discovered={sweep: [0.5]}", "claims=[]",
+)  # fmt: skip
+ALPHAS = (0.1, 1, 10, 50, 100, 500, 1000, 1e4, 1e5, 1e6)
+OVER = (0.1, 0.5, 1, 5, 10)
+
+
+def cost() -> None:
+    """What both plans need, beside the published count."""
+    plans = [
+        compile_plan(load_spec(SPECS / f"{name}.yaml", None, ["seeds=[0]"]))
+        for name in ("cifar10", "cifar100")
+    ]
+
+    def count(kind: str, *names: str, subset: str | None = None) -> int:
+        found = (s for plan in plans for s in plan.stages.values() if s.kind == kind)
+        named = (s for s in found if not names or s.uses[0].name in names)
+        return sum(subset is None or s.subset == subset for s in named)
+
+    rows: list[list[object]] = [
+        ["full trainings", 642, 72, count("train") + count("unlearn", "retrain")],
+        ["importance pairs, SSD", 3000, 60, f"{count('prepare', 'fisher', subset='forget')}, "
+         "11 shares, and the same ones for ASSD"],
+        ["importance pairs, ASSD, LF, XLF", 1584, 198,
+         count("prepare", "fisher", "sensitivity", subset="forget")],
+        ["searches", 1584, 198, count("prepare", "trajectory")],
+        ["SSD models", 3000, 2340, f"{count('unlearn', 'ssd')}, 11 shares"],
+        ["evaluation forwards", "721 M", "120 M", f"{evaluation_forwards(plans) / 1e6:.1f} M"],
+    ]  # fmt: skip
+    write(
+        "potion_cost",
+        "Both Potion plans against the published pipeline",
+        ["work", "published", "needed (protocol section 12)", "our plans, one seed"],
+        rows,
+        "Counted from the plans of `specs/potion/cifar10.yaml` and `cifar100.yaml`.",
+    )
+
+
+def evaluation_forwards(plans: list[Plan]) -> float:
+    """Samples that unlearned models are evaluated on, and base models once for each split."""
+    bases: dict[str, float] = {}
+    total = 0.0
+    for stage in (s for plan in plans for s in plan.stages.values() if s.kind == "evaluate"):
+        total += samples_of(stage).forward
+        sizes = sizes_of(stage.setting)
+        bases[dict(stage.inputs)["base"]] = sum(split_size(n, sizes) for n in splits_read(stage))
+    return total + sum(bases.values())
+
+
+def grid(data: Path, repeats: int) -> None:
+    """The SSD grid of one setting: importances for each point, or once."""
+    spec = load_spec(SPECS / "cifar10.yaml", None, SMALL)
+    everything = compile_plan(spec)
+    groups = [g for g in everything.groups if g.method.label in ("none", "ssd")]
+    keys = _closure(everything, groups)
+    plan = Plan(spec, {k: s for k, s in everything.stages.items() if k in keys}, tuple(groups))
+    base = [g for g in groups if g.method.label == "none"]
+    first = _closure(everything, base)
+    trained = Plan(spec, {k: s for k, s in plan.stages.items() if k in first}, tuple(base))
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        _run(trained, home / "trained", data)
+        turn = iter(range(1000))
+
+        def ours() -> None:
+            store = home / f"ours{next(turn)}"
+            shutil.copytree(home / "trained", store)
+            _run(plan, store, data)
+
+        stage = next(s for s in plan.stages.values() if s.kind == "unlearn" and
+                     s.uses[0].name == "ssd")  # fmt: skip
+        world = World(_options(home / "trained", data))
+        runs = {
+            "published: importances and four evaluations for each of 50 points":
+                lambda: naive(stage, world, everything=True),
+            "the same without the evaluations of the training set":
+                lambda: naive(stage, world, everything=False),
+            "ours: importances once, 39 models": ours,
+        }  # fmt: skip
+        seconds = interleaved(runs, repeats)
+    mine = median(seconds["ours: importances once, 39 models"])
+    rows: list[list[object]] = [
+        [name, middle(found), f"{median(found) / mine:.1f}"] for name, found in seconds.items()
+    ]
+    write(
+        "potion_ssd_grid",
+        "The SSD grid of one setting, real CIFAR-10 images",
+        ["way", f"median of {repeats} (range)", "times ours"],
+        rows,
+        "2,000 training and 400 test images, ResNet-9 of width 16, base trained before the clock "
+        "starts; ours includes the store, the metrics and the report. One thread rule for all.",
+    )
+
+
+def naive(stage: Stage, world: World, *, everything: bool) -> list[float]:
+    """Every point by itself, as one process of the published scripts does it."""
+    setting, material = stage.setting, world.material(stage)
+    base = dict(stage.inputs)["base"]
+    retain = world.pool(material, setting.data, material.retain)
+    forget = world.pool(material, setting.data, material.forget)
+    test, train = material.dataset.test, material.dataset.train
+    sets = [
+        world.clean_pool(material, test),
+        world.triggered_pool(material, test, torch.arange(len(test.targets))),
+    ]
+    if everything:
+        rows = material.train_rows
+        sets += [
+            world.clean_pool(material, train, rows),
+            world.triggered_pool(material, train, rows),
+        ]
+    found = []
+    for alpha in ALPHAS:
+        for over in OVER:
+            model = world.load_model(setting, material.dataset, "train", base)
+            mine, other = (_importance(model, pool) for pool in (forget, retain))
+            with torch.no_grad():
+                for name, weight in model.named_parameters():
+                    chosen = mine[name] > alpha * other[name]
+                    factor = over * alpha * other[name] / mine[name]
+                    weight[chosen] *= factor[chosen].clamp(max=1)
+            with torch.inference_mode():
+                for pool in sets:
+                    right = [(model(b.x).argmax(1) == b.y).sum() for b in pool.ordered(512)]
+                    found.append(int(torch.stack(right).sum()) / len(pool))
+    return found
+
+
+def _importance(model: Any, pool: Any) -> dict[str, torch.Tensor]:
+    names, weights = zip(*model.requires_grad_(True).named_parameters(), strict=True)
+    totals = [torch.zeros_like(w) for w in weights]
+    batches = list(pool.ordered(Fisher().batch_size * 8))
+    for batch in batches:
+        gradients = torch.autograd.grad(F.cross_entropy(model(batch.x), batch.y), weights)
+        for total, gradient in zip(totals, gradients, strict=True):
+            total.addcmul_(gradient, gradient)
+    return {n: total / len(batches) for n, total in zip(names, totals, strict=True)}
+
+
+def _closure(plan: Plan, groups: list[Any]) -> set[str]:
+    todo = [c.evaluate for group in groups for c in group.candidates]
+    found: set[str] = set()
+    while todo:
+        key = todo.pop()
+        if key not in found:
+            found.add(key)
+            todo += [source for _, source in plan.stages[key].inputs]
+    return found
+
+
+def _options(store: Path, data: Path) -> Options:
+    return Options(
+        store=store, data_root=data, devices=("cpu",), jobs=1, offline=True, fail_fast=True,
+        deterministic=True, cpu_hours=None, gpu_hours=None,
+    )  # fmt: skip
+
+
+def _run(plan: Plan, store: Path, data: Path) -> None:
+    request = RunRequest(
+        plan=plan, spec_file=SPECS / "cifar10.yaml", profile=None, changes=SMALL, command="",
+        out=store.with_suffix(".out"), store=store, data_root=data, device="cpu", jobs=1,
+        offline=True, keep_going=False, json_log=None,
+    )  # fmt: skip
+    with contextlib.redirect_stderr(io.StringIO()):
+        outcome = run_spec(request)
+    assert outcome.exit_code == 0, outcome.text
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help="folder that holds cifar10/")
+    parser.add_argument("--repeats", type=int, default=3)
+    asked = parser.parse_args()
+    cost()
+    grid(asked.data, asked.repeats)

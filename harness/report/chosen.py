@@ -1,0 +1,47 @@
+"""What chose among the candidates of a method: held-out data, the test set, or nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.spec import expression
+from harness.spec.sweeps import sweeps_in
+
+FIXED, HELD_OUT, ORACLE = "fixed", "held-out", "oracle (test)"
+MARK = " †"
+EXPLAINED = (
+    "Chosen by: 'fixed', set in advance; 'held-out', best on validation data; 'oracle (test)', "
+    "best by the metrics of the test, which flatters the method."
+)
+DAGGER = "† its candidate was chosen by the metrics of the test."
+
+
+def choices(results: Mapping[str, Any]) -> dict[str, str]:
+    """What chose, for each label of the spec's methods."""
+    return {method["label"]: _chosen_by(method) for method in results["spec"]["methods"]}
+
+
+def any_chosen(results: Mapping[str, Any]) -> bool:
+    """Whether some method is not fixed."""
+    return any(choice != FIXED for choice in choices(results).values())
+
+
+def dagger(results: Mapping[str, Any]) -> str:
+    """What the mark means, where some method has it."""
+    return DAGGER if ORACLE in choices(results).values() else ""
+
+
+def marked(results: Mapping[str, Any], label: str) -> str:
+    """``label``, with a dagger where the test set chose."""
+    return label + (MARK if choices(results).get(label) == ORACLE else "")
+
+
+def _chosen_by(method: Mapping[str, Any]) -> str:
+    select = method["select"]
+    swept = any(True for _ in sweeps_in({k: v for k, v in method.items() if k != "select"}))
+    if select is None or select.get("at") or not swept:
+        return FIXED
+    names = expression.names(expression.parse(select["maximize"] or select["minimize"]))
+    held_out = all(name.startswith("validation_") for name in names)
+    return HELD_OUT if held_out else ORACLE

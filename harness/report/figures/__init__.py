@@ -1,0 +1,23 @@
+"""The figures that a spec asks for, as drawings and as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from harness.report.figures.common import Figure, Results
+from harness.report.figures.curves import curves
+from harness.report.figures.sweep import sweep
+from harness.report.figures.trajectory import trajectory
+from harness.report.section import Section
+
+SHAPES: Mapping[str, Callable[[Results, Figure], Section]] = {
+    "curves": curves,
+    "sweep": sweep,
+    "trajectory": trajectory,
+}
+
+
+def figures(results: Results) -> list[Section]:
+    """One section for each figure of the spec."""
+    asked = results["spec"].get("figures", ())
+    return [SHAPES[figure["show"]](results, figure) for figure in asked]

@@ -1,0 +1,51 @@
+"""What chose a method's candidate is said wherever its numbers are compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report.sample import sample
+
+from harness.report import render, write_report
+from harness.report.chosen import choices, marked
+
+
+def chosen(select: dict[str, Any] | None, alpha: Any = None) -> dict[str, Any]:
+    results = sample()
+    [ssd] = [m for m in results["spec"]["methods"] if m["label"] == "ssd"]
+    ssd["select"] = select
+    if alpha is not None:
+        ssd["alpha"] = alpha
+    return results
+
+
+@pytest.mark.parametrize(
+    ("select", "alpha", "by"),
+    [
+        ({"maximize": "mean(healed, -accuracy_drop)", "minimize": None}, None, "oracle (test)"),
+        ({"maximize": None, "minimize": "validation_drop", "at": None}, None, "held-out"),
+        ({"maximize": "validation_a - b", "minimize": None}, None, "oracle (test)"),
+        ({"maximize": None, "minimize": None, "at": {"alpha": 5}}, None, "fixed"),
+        ({"maximize": "healed", "minimize": None}, 10, "fixed"),
+        (None, None, "fixed"),
+    ],
+)
+def test_the_metrics_of_select_say_what_chose(select: Any, alpha: Any, by: str) -> None:
+    results = chosen(select, alpha)
+    assert choices(results) == {"none": "fixed", "retrain": "fixed", "ssd": by}
+    assert marked(results, "ssd") == ("ssd †" if by == "oracle (test)" else "ssd")
+    header = render(results, "github").split("\n\n")[1].splitlines()[0]
+    assert ("chosen by" in header) == (by != "fixed")
+
+
+def test_the_report_says_it_in_tables_and_under_the_plot(tmp_path: Path) -> None:
+    files = {f.name: f.read_text() for f in write_report(sample(), tmp_path)}
+    for name in ("report.md", "report.html"):
+        text = files[name]
+        assert text.count("oracle (test)") == 4 + 1 + 1, name  # cells, methods, what it means
+        assert "† its candidate was chosen by the metrics of the test" in text
+    assert "<!-- ssd † -->" in files["trade_off.svg"]
+    write_report(chosen(None), tmp_path)
+    assert "†" not in (tmp_path / "report.html").read_text()

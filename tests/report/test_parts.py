@@ -1,0 +1,186 @@
+"""What a report shows beside its own tables: other profiles, triggers, times, candidates."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from report.sample import Rows, rows, sample
+
+from harness.report import read_results, write_report
+from harness.report.beside import beside
+
+HOSTILE = "<script>alert(1)</script> | $x$"
+
+
+def written(folder: Path, found: dict[str, Any]) -> dict[str, bytes]:
+    return {f.name: f.read_bytes() for f in write_report(found, folder)}
+
+
+def valued(offset: float = 0.0) -> Rows:
+    """Accuracy is count / 1000 + share + seed / 10 + offset."""
+    every = rows()
+    for row in every:
+        cell = row["cell"]
+        value = cell["count"] / 1000 + cell["discovered"] + row["seed"] / 10 + offset
+        row["metrics"] = {"clean_accuracy": value}
+    return every
+
+
+def smoke(spec: dict[str, Any]) -> None:
+    """One share instead of two, which is therefore no axis, and another count."""
+    spec["forget"] = {"set": "corrupted", "discovered": 0.5}
+    spec["corruption"]["count"] = {"sweep": [100, 7]}
+
+
+def small(offset: float = 0.25) -> dict[str, Any]:
+    every = [r for r in valued(offset) if r["cell"]["discovered"] == 0.5 and r["seed"] == 0]
+    for row in every:
+        row["cell"] = {"count": 100 if row["cell"]["count"] == 100 else 7}
+    return sample(every, change=smoke, profile="smoke")
+
+
+def test_profiles_are_compared_over_the_cells_that_both_have() -> None:
+    section = beside(sample(valued()), small())
+    [(_, (headers, lines))] = section.tables
+    assert headers == ["method", "metric", "cells", "default", "smoke", "difference"]
+    # count 100 and share 0.5 alone; over seeds 0, 1, 2 here, seed 0 there
+    assert lines[0] == ["none", "clean_accuracy", "1", "0.700", "0.850", "-0.150"]
+    assert [line[0] for line in lines] == ["none", "retrain", "ssd"]
+    assert beside(small(), sample(valued())).tables[0][1][1][0][3:] == ["0.850", "0.700", "0.150"]
+
+
+def test_the_mean_is_of_cells_not_of_rows() -> None:
+    lacking = [r for r in valued() if (r["cell"]["count"], r["seed"]) not in ((100, 1), (100, 2))]
+    section = beside(sample(lacking), sample(valued(), profile="other"))
+    # cells 1.1, 0.6 (one seed) and 2.1, 1.6 here; 1.2, 0.7, 2.1, 1.6 there
+    assert section.tables[0][1][1][0][2:] == ["4", "1.350", "1.400", "-0.050"]
+
+
+def test_profiles_without_a_common_cell_say_so() -> None:
+    section = beside(sample([r for r in valued() if r["cell"]["discovered"] == 1.0]), small())
+    assert section.notes == ("The profiles default and smoke have no cell in common.",)
+    assert section.tables == ()
+
+
+def test_the_folders_beside_are_found_and_broken_ones_passed_over(tmp_path: Path) -> None:
+    write_report(small(), tmp_path / "smoke")
+    alone = written(tmp_path / "default", sample(valued()))
+    assert b"Beside other profiles" in alone["report.md"]
+    assert b"### smoke" in alone["report.md"]
+    assert b"<h3>smoke</h3>" in alone["report.html"]
+    whole = json.loads((tmp_path / "smoke/results.json").read_text())
+    for i, broken in enumerate(
+        (
+            "{",
+            "[]",
+            json.dumps({"format": 1}),
+            json.dumps({**whole, "order": {}}),
+            json.dumps({**whole, "spec": []}),
+            json.dumps({**whole, "rows": [{}]}),
+            json.dumps({**whole, "spec": {**whole["spec"], "version": "2.0.0"}}),
+            json.dumps({**whole, "profile": None}),
+        )
+    ):
+        (tmp_path / f"broken{i}").mkdir()
+        (tmp_path / f"broken{i}/results.json").write_text(broken)
+    (tmp_path / "a file").write_text("")
+    assert written(tmp_path / "default", sample(valued())) == alone
+
+
+def png(colour: str) -> str:
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8), colour).save(stream, "PNG")
+    return b64encode(stream.getvalue()).decode()
+
+
+def trigger() -> dict[str, str]:
+    return {"clean": png("red"), "triggered": png("lime"), "difference": png("blue")}
+
+
+def test_triggers_are_inline_in_the_page_and_files_beside_the_text(tmp_path: Path) -> None:
+    shown = [
+        {"title": HOSTILE, "images": [trigger(), trigger()]},
+        {"title": "b", "images": [trigger()]},
+    ]
+    files = written(tmp_path / "a", sample(pictures=shown))
+    page, text = files["report.html"].decode(), files["report.md"].decode()
+    assert "img-src data:" in page
+    assert page.count(f'<img alt="clean" src="data:image/png;base64,{png("red")}">') == 3
+    assert "<script" not in page
+    assert "(trigger_1.png)" in text
+    assert "(trigger_2.png)" in text
+    whole = Image.open(io.BytesIO(files["trigger_1.png"]))
+    assert whole.size == (296, 196)
+    assert [whole.getpixel(at) for at in ((5, 5), (105, 105), (290, 190), (98, 98))] == [
+        (255, 0, 0),
+        (0, 255, 0),
+        (0, 0, 255),
+        (255, 255, 255),
+    ]
+    again = written(tmp_path / "b", read_results(tmp_path / "a"))
+    assert again == files
+    left = {f.name for f in write_report(sample(), tmp_path / "a")}
+    assert {f.name for f in (tmp_path / "a").iterdir()} == left
+    assert not any(name.startswith("trigger") for name in left)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        '" onerror="alert(1)',
+        "",
+        None,
+        3,
+        "AAAA",
+        "data:image/png;base64,AAAA",
+        "AAA",
+        b64encode(b"<svg/>").decode(),
+        png("red") + "\n",
+        png("red")[:40],
+    ],
+)
+def test_what_is_no_picture_is_left_out(bad: Any, tmp_path: Path) -> None:
+    shown = [{"title": "t", "images": [{**trigger(), "triggered": bad}, {"clean": png("red")}]}]
+    files = written(tmp_path, sample(pictures=shown))
+    assert b"<img" not in files["report.html"]
+    assert b"Triggers" not in files["report.md"]
+    assert "trigger_1.png" not in files
+
+
+def test_times_stand_under_cost(tmp_path: Path) -> None:
+    found = sample()
+    found["provenance"]["times"] = {
+        "ssd": {"wall": 1.25, "cpu": 1234.5, "gpu": None, "n": 12},
+        HOSTILE: {"wall": 0, "cpu": 0.001, "gpu": 2, "n": 1},
+    }
+    files = written(tmp_path, found)
+    text = files["report.md"].decode()
+    cost = text[text.index("## Cost") : text.index("## Provenance")]
+    [ssd] = re.findall(r"\| ssd .*", cost)
+    assert ssd.split() == ["|", "ssd", "|", "1.25", "|", "1,234.50", "|", "–", "|", "12", "|"]
+    assert "mean over n" in cost
+    assert b"<script" not in files["report.html"]
+    assert "mean over n" not in written(tmp_path, sample())["report.md"].decode()
+
+
+def test_many_candidates_are_averaged_over_cells_or_left_to_the_files(tmp_path: Path) -> None:
+    many = [
+        {**r, "cell": {"count": r["cell"]["count"], "discovered": share / 500}}
+        for r in valued()
+        if r["seed"] == 0 and r["cell"]["discovered"] == 0.5
+        for share in range(101)
+    ]
+    files = written(tmp_path, sample(many))
+    text, page = files["report.md"].decode(), files["report.html"].decode()
+    assert "alpha=5.0" not in text
+    assert "`harness report FOLDER --format csv`" in text
+    [line] = re.findall(r"<tr><td>ssd *</td><td>alpha=50.0 *</td>.*", page)
+    # mean of count / 1000 is 0.55, the share was 0.5 when the numbers were made
+    assert re.findall(r"<td>\s*([^<]*?)\s*</td>", line)[2:4] == ["202 of 202", "1.050"]
