@@ -16,6 +16,9 @@ from harness.errors import HarnessError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+PROFILE = click.option(
+    "--profile", metavar="NAME,...", help="Apply profiles of the spec, in order."
+)
 SPEC = click.argument("spec", type=click.Path(path_type=Path))
 DEFAULT_STORE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "harness"
 
@@ -32,7 +35,7 @@ def spec_options(command: F) -> F:
         click.option(
             "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Override one value."
         ),
-        click.option("--profile", metavar="NAME", help="Apply a profile of the spec."),
+        PROFILE,
     ):
         command = option(command)
     return command
@@ -59,9 +62,9 @@ ONLY = click.option(
 
 
 def _load(spec: Path, profile: str | None, sets: Sequence[str], seeds: str | None) -> Any:
-    from harness.spec.load import load_spec
+    from harness.spec.load import load_with_origins
 
-    return load_spec(spec, profile, [*sets, *([f"seeds=[{seeds}]"] if seeds else [])])
+    return load_with_origins(spec, profile, [*sets, *([f"seeds=[{seeds}]"] if seeds else [])])
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -110,19 +113,22 @@ def run(
     from harness.execute.run import RunRequest, run_spec
     from harness.plan.only import restrict
     from harness.plan.plan import compile_plan
+    from harness.spec.load import profile_names
 
-    loaded = _load(spec, profile, sets, seeds)
+    loaded, origins = _load(spec, profile, sets, seeds)
     plan = restrict(compile_plan(loaded), how.pop("only"))
     if how.pop("dry_run"):
         _show_plan(plan, how["store"], as_json=False)
         return
-    out = how.pop("out") or Path("results") / loaded.id / (profile or "default")
+    profiles = "+".join(profile_names(profile)) or None
+    out = how.pop("out") or Path("results") / loaded.id / (profiles or "default")
     command = _command_text()
     changes = (*sets, *([f"seeds=[{seeds}]"] if seeds else []))
     request = RunRequest(
         plan=plan,
-        profile=profile,
+        profile=profiles,
         changes=changes,
+        origins=origins,
         spec_file=spec,
         command=command,
         out=out,
@@ -157,7 +163,8 @@ def plan_command(
     from harness.plan.only import restrict
     from harness.plan.plan import compile_plan
 
-    _show_plan(restrict(compile_plan(_load(spec, profile, sets, seeds)), only), store, as_json)
+    loaded, _ = _load(spec, profile, sets, seeds)
+    _show_plan(restrict(compile_plan(loaded), only), store, as_json)
 
 
 def _show_plan(plan: Any, store: Path, as_json: bool) -> None:
@@ -168,7 +175,8 @@ def _show_plan(plan: Any, store: Path, as_json: bool) -> None:
 
 @harness.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
-def validate(paths: tuple[Path, ...]) -> None:
+@PROFILE
+def validate(paths: tuple[Path, ...], profile: str | None) -> None:
     """Check the specs in PATHS (files or folders; specs/ when none is named)."""
     from harness.spec.load import load_spec
 
@@ -176,7 +184,7 @@ def validate(paths: tuple[Path, ...]) -> None:
     bad = 0
     for file in files:
         try:
-            spec = load_spec(file)
+            spec = load_spec(file, profile)
             click.echo(f"{file}: ok ({spec.id} {spec.version})")
         except HarnessError as error:
             click.echo(str(error), err=True)
@@ -225,11 +233,20 @@ def list_command(kind: str | None) -> None:
 
 @harness.command()
 @click.argument("name")
-def describe(name: str) -> None:
-    """Explain the component NAME: what it does, its source, settings and an example."""
-    from harness.describe import description
+@spec_options
+def describe(name: str, profile: str | None, sets: tuple[str, ...], seeds: str | None) -> None:
+    """Explain the component NAME: what it does, its source, settings and an example.
 
-    click.echo(description(name))
+    Or the spec in the file NAME: every value, and where it comes from.
+    """
+    from harness.describe import description, spec_description
+
+    if name.endswith(".yaml") or Path(name).is_file():
+        click.echo(spec_description(*_load(Path(name), profile, sets, seeds)))
+    elif profile or sets or seeds:
+        raise UsageError(f"{name} is no spec (*.yaml): --profile, --set and --seeds are for specs")
+    else:
+        click.echo(description(name))
 
 
 @harness.command()

@@ -1,8 +1,8 @@
-"""Explains components from their registration and settings: ``list``, ``describe``, ``new``."""
+"""Explains components and specs from what they declare: ``list``, ``describe``, ``new``."""
 
 from __future__ import annotations
 
-from textwrap import dedent
+from textwrap import dedent, fill
 from typing import Any, get_type_hints
 
 import attrs
@@ -11,8 +11,11 @@ from tabulate import tabulate
 
 from harness.components import KINDS, Component, load
 from harness.errors import UsageError, nearest
+from harness.report.notices import origin
+from harness.spec.blocks import Spec
+from harness.spec.origins import Row, counts, written
 from harness.spec.schema import required_settings
-from harness.spec.structure import name_key, unstructure_settings
+from harness.spec.structure import name_key, unstructure, unstructure_settings
 
 
 def listing(kind: str | None) -> str:
@@ -33,6 +36,15 @@ def description(name: str) -> str:
         known = [component for kind in KINDS for component in load(kind)]
         raise UsageError(f"no component {name!r}{nearest(name, known)}; see 'harness list'")
     return "\n\n".join(_describe(component) for component in found)
+
+
+def spec_description(spec: Spec, origins: list[Row]) -> str:
+    """What a spec is, and every value of it with where it comes from."""
+    headers = ["path", "value", "origin", "place"]
+    widths = [None, 40, None, 60]
+    table = tabulate(written(origins), headers=headers, maxcolwidths=widths, disable_numparse=True)
+    parts = [f"{spec.id} {spec.version}", origin({"spec": unstructure(spec)})]
+    return "\n\n".join(filter(None, [*parts, fill(spec.note, 100), table, counts(origins)]))
 
 
 def _describe(component: Component) -> str:
@@ -138,6 +150,9 @@ methods:
     select: {maximize: "mean(unlearned_gain, -accuracy_drop)"}
 
 metrics: [clean_accuracy, accuracy_drop, attack_success_rate, unlearned_gain, healed]
+
+# provenance:                     # where every value comes from: paper, code, secondary, ours
+#   - {from: paper, of: [train, methods.ssd], where: "section 4, Table 2"}
 
 profiles:
   smoke: {seeds: [0], train.epochs: 2, methods.ssd.alpha: 10}

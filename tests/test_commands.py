@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from conftest import ROOT, Cli
@@ -67,3 +68,69 @@ def test_a_device_that_is_not_there_is_named(cli: Cli, tiny: Path) -> None:
     done = cli("run", tiny, "--device", "cuda:7")
     assert done.returncode == 2
     assert "found: cpu" in done.stderr
+
+
+PROVENANCE = """\
+provenance:
+  - {from: ours, of: [seeds, data, corruption, model, forget, methods, metrics]}
+  - {from: paper, of: [train], where: Table 2}
+"""
+
+
+def test_describe_shows_where_every_value_of_a_spec_comes_from(cli: Cli, tiny: Path) -> None:
+    paper = "paper: {title: Forgetting, venue: DMLR}\nnote: read this first\n"
+    tiny.write_text(paper + tiny.read_text() + PROVENANCE)
+    shown = cli("describe", "tiny.yaml", "--profile", "smoke", "--set", "train.ema=0.9").stdout
+    assert shown.startswith("tiny 1.0.0\n\nProtocol of “Forgetting” (DMLR).\n\nread this first\n")
+    rows = [re.split(r"  +", line) for line in shown.splitlines()]
+    assert ["train.batch_size", "32", "paper", "Table 2"] in rows
+    assert ["train.steps", "5", "ours", "changed by profile smoke"] in rows
+    assert ["train.ema", "0.9", "ours", "changed by --set"] in rows
+    paper, ours = (sum(row[2:3] == [origin] for row in rows) for origin in ("paper", "ours"))
+    last = f"origin of {paper + ours} values: paper {paper}, ours {ours}"
+    assert shown.splitlines()[-1] == last
+
+
+def test_describe_says_what_a_spec_does_not_record(cli: Cli, tiny: Path) -> None:
+    last = cli("describe", tiny).stdout.splitlines()[-1]
+    assert re.fullmatch(r"origin of (\d+) values: not recorded \1", last)
+    for wrong in (("ssd", "--profile", "smoke"), ("nowhere.yaml",), (tiny, "--profile", "x")):
+        done = cli("describe", *wrong)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+
+
+def test_validate_refuses_a_spec_of_which_a_value_has_no_origin(cli: Cli, tiny: Path) -> None:
+    tiny.write_text(tiny.read_text() + PROVENANCE)
+    assert cli("validate", "tiny.yaml", "--profile", "smoke").returncode == 0
+    tiny.write_text(tiny.read_text().replace("model, ", "").replace("[train]", "[train, modle]"))
+    done = cli("validate", "tiny.yaml")
+    assert done.returncode == 2
+    first, second = done.stderr.splitlines()[:2]
+    assert first.startswith("tiny.yaml:7:8: model: no entry of provenance says where its 2 values")
+    assert second.startswith("tiny.yaml:24:31: provenance[1].of[1]: 'modle' does not exist")
+    assert "did you mean 'model'?" in second
+
+
+def test_two_profiles_and_the_origins_reach_the_report(
+    cli: Cli, tiny: Path, tmp_path: Path
+) -> None:
+    few = "  few: {train.steps: 3, data.test_samples: 20}\n"
+    entry = "  - {from: code, of: [data.test_samples], where: 'main.py:7', profile: few}\n"
+    tiny.write_text(tiny.read_text() + few + PROVENANCE + entry)
+    done = cli("run", tiny, "--profile", "smoke,few", "--only", "method=none", "--jobs", 1)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "results/tiny/smoke+few"
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    found = json.loads(before["results.json"])
+    assert found["profile"] == "smoke+few"
+    assert ["train.steps", "3", "ours", "changed by profile few"] in found["origins"]
+    assert ["methods.ssd.alpha", "10.0", "ours", "changed by profile smoke"] in found["origins"]
+    assert ["data.test_samples", "20", "code", "main.py:7"] in found["origins"]
+    assert cli("report", folder).returncode == 0
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    text = (folder / "checklist.md").read_text()
+    kinds = [origin for _, _, origin, _ in found["origins"]]
+    counted = ", ".join(f"{kind} {kinds.count(kind)}" for kind in ("paper", "code", "ours"))
+    assert kinds.count("code") == 1
+    assert f"profile smoke+few; origin of {len(kinds)} values: {counted}; every" in text

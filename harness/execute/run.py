@@ -29,6 +29,7 @@ from harness.report.results import assemble
 from harness.report.tables import as_text, claims_table, fitting
 from harness.spec.blocks import Use
 from harness.spec.check import measured
+from harness.spec.origins import Row, written
 from harness.spec.structure import unstructure, unstructure_settings
 from harness.store import Store
 
@@ -46,6 +47,7 @@ class RunRequest:
     spec_file: Path
     profile: str | None
     changes: tuple[str, ...]
+    origins: list[Row]
     command: str
     out: Path
     store: Path
@@ -223,6 +225,7 @@ def _context(request: RunRequest, dispatcher: Dispatcher) -> dict[str, Any]:
         "spec": unstructure(plan.spec),
         "profile": request.profile,
         "changes": list(request.changes),
+        "origins": written(request.origins) if plan.spec.provenance else [],
         "metrics": _metric_facts(plan),
         "methods": _method_facts(plan),
         "components": _components(plan),

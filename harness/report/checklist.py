@@ -9,6 +9,8 @@ from harness.report.pinned import (
     code_text,
     components_text,
     hardware_text,
+    origins_table,
+    origins_text,
     settings_text,
     software_text,
 )
@@ -26,6 +28,11 @@ TITLES = {
     "experiment_setup": "Experiment setup",
 }
 
+ORIGINS = (
+    "The origin is the paper, its official code, a secondary source on it, or ours: what we chose "
+    "or changed. The place is in that source."
+)
+
 
 def checklist(results: Mapping[str, Any]) -> str:
     """``checklist.md``."""
@@ -35,9 +42,11 @@ def checklist(results: Mapping[str, Any]) -> str:
         "The variables are those of Gundersen et al. Each is answered twice: what the paper "
         "reported, as the spec records it, and what this run pinned.",
         as_text(checklist_table(results), "github"),
-        "## Every resolved setting",
-        fenced(settings_text(results), "yaml"),
     ]
+    if origins := origins_text(results):
+        table = as_text(origins_table(results), "github")
+        parts += ["## Where the values come from", f"{ORIGINS} The {origins}.", table]
+    parts += ["## Every resolved setting", fenced(settings_text(results), "yaml")]
     return "\n\n".join(parts) + "\n"
 
 
@@ -88,9 +97,11 @@ def _pinned(variable: str, results: Mapping[str, Any]) -> str:
         case "software_dependencies":
             return software_text(results)
         case _:
+            origins = origins_text(results)
             return (
                 f"seeds {', '.join(map(str, spec['seeds']))}; {spec['deterministic']} determinism; "
-                f"profile {results['profile'] or 'default'}; every setting is listed below; run by "
+                f"profile {results['profile'] or 'default'}; {origins}{'; ' if origins else ''}"
+                "every setting is listed below; run by "
                 f"{results['provenance'].get('command', 'a command that was not recorded')}"
             )
 

@@ -7,12 +7,20 @@ from html import escape
 from typing import Any
 
 from harness.report.candidates import too_many
-from harness.report.checklist import checklist_table
+from harness.report.checklist import ORIGINS, checklist_table
 from harness.report.chosen import EXPLAINED, any_chosen, dagger
 from harness.report.markdown import NOT_COMPARABLE
 from harness.report.notices import origin, warnings
 from harness.report.pictures import KINDS
-from harness.report.pinned import TIMES, cost_table, provenance_table, settings_text, time_table
+from harness.report.pinned import (
+    TIMES,
+    cost_table,
+    origins_table,
+    origins_text,
+    provenance_table,
+    settings_text,
+    time_table,
+)
 from harness.report.section import Drawn, Section
 from harness.report.style import STYLE
 from harness.report.tables import (
@@ -105,12 +113,21 @@ def _details(results: Mapping[str, Any]) -> list[str]:
         *([f"<p>{TIMES}</p>", _table(times)] if times[1] else []),
         "<h2>Reproducibility checklist</h2>",
         _table(checklist_table(results), "wrap"),
+        *_origins(results),
         "<h2>Provenance</h2>",
         _table(provenance_table(results), "wrap"),
         _folded("Every resolved setting", f"<pre>{escape(settings_text(results))}</pre>"),
         "<h2>How to run it again</h2>",
         f"<pre>{escape(results['provenance'].get('command', ''))}</pre>",
     ]
+
+
+def _origins(results: Mapping[str, Any]) -> list[str]:
+    counted = origins_text(results)
+    if not counted:
+        return []
+    text = f"<p>{escape(f'{ORIGINS} The {counted}.')}</p>"
+    return [_folded("Where the values come from", text + _table(origins_table(results), "wrap"))]
 
 
 def _section(section: Section) -> list[str]:

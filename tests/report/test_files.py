@@ -97,6 +97,7 @@ def test_no_text_becomes_markup_wherever_it_comes_from(tmp_path: Path) -> None:
         metrics={NASTY: {"doc": NASTY, "unit": NASTY, "better": "none"}},
         failed=[{"stage": NASTY, "error": NASTY, "stopped": [NASTY]}],
         data={"name": NASTY},
+        origins=[[NASTY] * 4],
         stages={NASTY: {NASTY: NASTY}},
     )
     page = Page(files["report.html"])
@@ -186,3 +187,24 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(HarnessError, match="name another with --out"):
         write_report(sample(), tmp_path / "file")
+
+
+def test_the_origin_of_every_value_is_counted_and_listed_where_the_spec_records_it(
+    tmp_path: Path,
+) -> None:
+    origins = [
+        ["seeds", "[0, 1]", "ours", "changed by --set"],
+        ["train.steps", "30", "paper", "Table 2"],
+        ["train.batch_size", "32", "paper", ""],
+    ]
+    files = written(tmp_path / "with", origins=origins)
+    line = "origin of 3 values: paper 2, ours 1"
+    assert files["checklist.md"].count(line) == files["report.html"].count(line) == 2
+    section = files["checklist.md"].split("## Where the values come from")[1]
+    rows = [[c.strip() for c in r.split("|")[1:-1]] for r in section.splitlines() if r[:2] == "| "]
+    assert rows[0] == ["path", "value", "origin", "place"]
+    assert rows[2] == ["train.steps", "30", "paper", "Table 2"]
+    assert len(rows) == 4
+    assert "<summary>Where the values come from</summary>" in files["report.html"]
+    for text in written(tmp_path / "without").values():
+        assert "Where the values" not in text
