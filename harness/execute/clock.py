@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from harness.lazy import torch
+from harness.plan.plan import Plan
 from harness.store import Store
 
 CLOCKS = ("wall", "cpu", "gpu")
@@ -54,6 +55,13 @@ def times_of(rows: Iterable[Mapping[str, Any]], store: Store) -> dict[str, dict[
         }
         for method, times in found.items()
     }
+
+
+def computed(plan: Plan, store: Store) -> dict[str, float]:
+    """Seconds of all stages that the results stand on, whenever they were computed."""
+    there = (s for s in plan.stages.values() if store.has(s.kind, s.key))
+    total = _total(store.record(stage.kind, stage.key)["seconds"] for stage in there)
+    return {name: round(value, 1) for name, value in total.items()}
 
 
 def _total(several: Iterable[Mapping[str, float]]) -> dict[str, float]:

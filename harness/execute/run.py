@@ -18,7 +18,7 @@ from attrs import frozen
 from harness.components import get
 from harness.errors import OverBudget, UsageError
 from harness.execute import environment
-from harness.execute.clock import times_of
+from harness.execute.clock import computed, times_of
 from harness.execute.dispatch import Dispatcher
 from harness.execute.options import Options
 from harness.execute.progress import Watcher, watcher
@@ -94,6 +94,7 @@ def run_spec(request: RunRequest) -> Outcome:
     }
     rows = _rows(request.plan, dispatcher)
     provenance["times"] = times_of(rows, store)
+    provenance["computed"] = computed(request.plan, store)
     results = assemble(rows, _context(request, dispatcher), provenance)
     files = write_report(results, request.out)
     return _outcome(results, dispatcher, files, request.out)

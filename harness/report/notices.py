@@ -59,6 +59,8 @@ def _changes(results: Mapping[str, Any]) -> Iterator[str]:
         yield f"Profile {results['profile']!r}: a scaled or changed protocol."
     if results.get("changes"):
         yield f"Changed on the command line: {', '.join(results['changes'])}."
+    if results["spec"]["train"]["checkpoint"] == "best_test":
+        yield "Every training keeps its best weights on the test set: all numbers are optimistic."
     if results["spec"]["deterministic"] == "statistical":
         yield "Fast kernels: numbers repeat in distribution, not bit for bit."
 

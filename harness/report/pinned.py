@@ -108,6 +108,13 @@ def _seconds(value: float | None) -> str:
     return NOTHING if value is None else f"{value:,.2f}"
 
 
+def _computed(seconds: Mapping[str, float]) -> str | None:
+    """The time of all stages, whenever they were computed."""
+    names = {"wall": "on the wall", "cpu": "of processors", "gpu": "of accelerators"}
+    parts = [f"{seconds[key]:,.0f} s {name}" for key, name in names.items() if key in seconds]
+    return ", ".join(parts) or None
+
+
 def provenance_table(results: Mapping[str, Any]) -> Table:
     """When, where and with what the run was made."""
     run = results["provenance"]
@@ -115,6 +122,7 @@ def provenance_table(results: Mapping[str, Any]) -> Table:
         "started": run.get("started"),
         "finished": run.get("finished"),
         "wall time": f"{run['seconds']:,} s" if run.get("seconds") is not None else None,
+        "all stages together": _computed(run.get("computed") or {}),
         "machine": hardware_text(results),
         "software": software_text(results),
         "code": code_text(results),
