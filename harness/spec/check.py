@@ -191,10 +191,6 @@ def _check_figures(spec: Spec, document: Document) -> Iterator[Problem]:
     labels = [method.label for method in spec.methods]
     for i, figure in enumerate(spec.figures):
         path: Path = ("figures", i)
-        swept = [inner for inner, _ in sweeps_in(unstructure_settings(figure))]
-        if swept:
-            yield document.problem((*path, *swept[0]), "a figure cannot be swept")
-            continue
         yield from _check_shape(figure, path, document)
         for key, label in [("method", figure.method), *(("methods", m) for m in figure.methods)]:
             if label is not None and label not in labels:

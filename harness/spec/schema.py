@@ -1,7 +1,7 @@
 """The JSON Schema (draft-07) of the spec language, generated from the blocks and components.
 
 ``specs/schema/v1.json`` is its committed form, which editors complete specs from. One branch
-stands for each installed component; a scalar field also takes a sweep.
+stands for each installed component; a scalar of data, train or a component also takes a sweep.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import attrs
 
 from harness.components import Component, load
-from harness.spec.blocks import MethodUse, Select, Spec
+from harness.spec.blocks import Data, MethodUse, Select, Spec, Train
 from harness.spec.structure import name_key, spelled
 
 Schema = dict[str, Any]
@@ -28,6 +28,7 @@ _KINDS = (
     "forget_sets", "methods", "metrics",
 )  # fmt: skip
 _REFERENCE = "#/definitions/"
+_SWEPT = (Data, Train)  # and the settings of components: no other block makes cells or candidates
 
 # What a spec may say of a method beside the method's own settings.
 _METHOD_FIELDS: Mapping[str, Schema] = {
@@ -101,10 +102,11 @@ def required_settings(cls: type) -> list[str]:
 def _block(cls: type) -> Schema:
     hints = _hints(cls)
     required = required_settings(cls)
+    swept = cls in _SWEPT or cls.__module__ != Spec.__module__
     return {
         "type": "object",
         "additionalProperties": False,
-        "properties": {spelled(f): _field(f, hints[f.name]) for f in attrs.fields(cls)},
+        "properties": {spelled(f): _field(f, hints[f.name], swept) for f in attrs.fields(cls)},
         **({"required": required} if required else {}),
     }
 
@@ -114,9 +116,9 @@ def _hints(cls: type) -> dict[str, Any]:
     return get_type_hints(cls)
 
 
-def _field(field: attrs.Attribute[Any], hint: Any) -> Schema:
+def _field(field: attrs.Attribute[Any], hint: Any, swept: bool) -> Schema:
     metadata = field.metadata
-    described = _use(field) if "use" in metadata else _of_type(hint, metadata)
+    described = _use(field) if "use" in metadata else _of_type(hint, metadata, swept)
     text = metadata.get("doc", "")
     text += f" [{metadata['unit']}]" if metadata.get("unit") else ""
     if field.default is not attrs.NOTHING and not isinstance(field.default, _FACTORY):
@@ -140,10 +142,10 @@ def _use(field: attrs.Attribute[Any]) -> Schema:
     return {"allOf": [reference]}
 
 
-def _of_type(hint: Any, metadata: Mapping[str, Any]) -> Schema:
+def _of_type(hint: Any, metadata: Mapping[str, Any], swept: bool) -> Schema:
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        kinds = [_of_type(a, metadata) for a in args if a is not NoneType]
+        kinds = [_of_type(a, metadata, swept) for a in args if a is not NoneType]
         flat = [branch for kind in kinds for branch in kind.get("anyOf", [kind])]
         return {"anyOf": [*flat, _NULL] if NoneType in args else flat}
     if origin is tuple:
@@ -155,7 +157,8 @@ def _of_type(hint: Any, metadata: Mapping[str, Any]) -> Schema:
         return {"type": "object"}
     if isinstance(hint, type) and attrs.has(hint) and hint is not MethodUse:
         return _block(hint)
-    return _sweepable(_scalar(hint, metadata))
+    scalar = _scalar(hint, metadata)
+    return _sweepable(scalar) if swept else scalar
 
 
 def _item(hint: Any, metadata: Mapping[str, Any]) -> Schema:

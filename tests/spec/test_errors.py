@@ -17,6 +17,7 @@ MISTAKES: dict[str, tuple[str, str, str, list[str]]] = {
     "unknown component setting": ("patch: 2", "patches: 2", "6:28", ["patches", "did you mean 'patch'"]),
     "missing required": ("version: 1.0.0\n", "", "1:1", ["'version'", "missing"]),
     "duplicate key": ("seeds: [0]", "seeds: [0]\nseeds: [1]", "5:1", ["duplicate key 'seeds'", "line 4"]),
+    "a sweep where nothing makes cells": ("id: tiny", "id: {sweep: [tiny]}", "2:5", ["sweep", "a string is needed"]),
     "bad syntax": ("seeds: [0]", "seeds: [0", "5:5", ["not valid YAML"]),
     "tab indentation": ("  batch_size: 32", "\tbatch_size: 32", "10:1", ["tab"]),
     "a tag": ("id: tiny", "id: !!python/object:os.system tiny", "2:5", ["python/object", "not allowed"]),

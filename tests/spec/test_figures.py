@@ -40,7 +40,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "show: curves, x: discovered, y: []": ("[]", ["empty list"]),
     "show: curves, x: discovered, y: 3": ("3", ["found 3"]),
-    "show: curves, x: {sweep: [discovered]}, y: cost_share": ("{sweep", ["cannot be swept"]),
+    "show: curves, x: {sweep: [discovered]}, y: cost_share": ("{sweep", ["a string is needed"]),
     f"{CURVES}, methods: [none, sssd]": ("[none", ["'sssd'", "did you mean 'ssd'"]),
     f"{CURVES}, method: ssd": ("ssd", ["takes 'methods'"]),
     "show: sweep, x: alpha, y: cost_share": ("{title", ["needs 'method'"]),

@@ -97,6 +97,7 @@ def test_a_value_without_an_entry_is_one_problem_for_its_topmost_block(tmp_path:
         ("of: []", "25:23", "at least one path"),
         ("of: [train], profile: smok", "25:41", "no profile 'smok'; did you mean 'smoke'? (profiles: smoke)"),
         ("of: [trian], profile: smoke", "25:24", "in profile 'smoke': 'trian' does not exist: no 'trian' among what has an origin; did you mean 'train'?"),
+        ("of: [train], where: {sweep: [a, b]}", "25:39", 'found {"sweep": ["a", "b"]}; a string is needed'),
         ("of: [train], form: x", "25:32", "unknown key 'form'"),
     ],
 )  # fmt: skip
