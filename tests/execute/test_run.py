@@ -26,7 +26,7 @@ def test_a_run_writes_the_whole_report(cli: Cli, tiny: Path, tmp_path: Path) -> 
     base = next(r for r in found["rows"] if r["method"] == "none")["metrics"]
     assert base["accuracy_drop"] == base["cost_share"] == 0
     assert base["clean_accuracy"] > 0.15  # chance is 0.1
-    assert "21/21" in done.stderr
+    assert "19/19" in done.stderr
 
 
 def test_the_same_command_again_computes_nothing_and_gives_the_same(
@@ -34,7 +34,7 @@ def test_the_same_command_again_computes_nothing_and_gives_the_same(
 ) -> None:
     cli("run", tiny, "--jobs", 1, "--out", "a")
     done = cli("run", tiny, "--out", "b")
-    assert "21 cached, 0 to compute" in done.stderr
+    assert "19 cached, 0 to compute" in done.stderr
     assert results(tmp_path / "a") == results(tmp_path / "b")
     assert (tmp_path / "a/trade_off.svg").read_bytes() == (
         tmp_path / "b/trade_off.svg"
@@ -80,7 +80,7 @@ def test_a_new_metric_measures_dropped_candidates_again(cli: Cli, tiny: Path) ->
 def test_dry_run_and_plan_compute_nothing(cli: Cli, tiny: Path, tmp_path: Path) -> None:
     done = cli("run", tiny, "--dry-run")
     assert done.returncode == 0
-    assert "8 points of the tables need 21 unique stages" in done.stdout
+    assert "8 points of the tables need 19 unique stages" in done.stdout
     assert not (tmp_path / "store").exists()
 
 
@@ -127,7 +127,7 @@ def test_the_json_log_has_every_event(cli: Cli, tiny: Path, tmp_path: Path) -> N
     events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     names = [event["event"] for event in events]
     assert names[0] == "planned"
-    assert names.count("started") == names.count("finished") == 21
+    assert names.count("started") == names.count("finished") == 19
     assert any(e["event"] == "step" and e["loss"] is not None for e in events)
 
 
