@@ -148,7 +148,9 @@ def summary(plan: Plan, store_folder: Path) -> dict[str, Any]:
     store = Store(store_folder)
     kinds: dict[str, dict[str, float]] = {}
     cached: Counter[str] = Counter()
+    learning = 0
     for stage in plan.stages.values():
+        learning += samples_of(stage).backward > 0
         row = kinds.setdefault(stage.kind, {"stages": 0, "cached": 0, "flops_left": 0.0})
         row["stages"] += 1
         if _cached(stage, store):
@@ -162,6 +164,7 @@ def summary(plan: Plan, store_folder: Path) -> dict[str, Any]:
         "version": plan.spec.version,
         "points": plan.points,
         "stages": len(plan.stages),
+        "learning": learning,
         "cached": sum(cached.values()),
         "kinds": {kind: kinds[kind] for kind in KINDS if kind in kinds},
         "flops_left": sum(row["flops_left"] for row in kinds.values()),
@@ -195,7 +198,10 @@ def plan_text(plan: Plan, store_folder: Path) -> str:
     ]
     rows.append(["all", facts["stages"], facts["cached"], _flops(facts["flops_left"])])
     table = tabulate(rows, headers=["kind", "stages", "cached", "FLOP left"], tablefmt="simple")
-    points = f"{facts['points']:,} points of the tables need {facts['stages']:,} unique stages."
+    points = (
+        f"{facts['points']:,} points of the tables need {facts['stages']:,} unique stages, "
+        f"of which {facts['learning']:,} train or take gradients."
+    )
     return f"{facts['spec']} {facts['version']}: {points}\n\n{table}\n\n{_budget(facts)}"
 
 

@@ -6,12 +6,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from harness.components import get
-from harness.errors import nearest
+from harness.errors import HarnessError, nearest
 from harness.spec import expression
 from harness.spec.blocks import Figure, MethodUse, Spec, Use
 from harness.spec.places import Document, Path, Problem
-from harness.spec.structure import unstructure, unstructure_settings
-from harness.spec.sweeps import CELL_BLOCKS, assignments, axis_names, cell_blocks, sweeps_in
+from harness.spec.structure import structure_use, unstructure, unstructure_settings
+from harness.spec.sweeps import (
+    CELL_BLOCKS,
+    assignments,
+    axis_names,
+    cell_blocks,
+    substitute,
+    sweeps_in,
+)
 
 
 def check(spec: Spec, document: Document) -> list[Problem]:
@@ -100,6 +107,7 @@ def _check_methods(spec: Spec, document: Document) -> Iterator[Problem]:
             yield document.problem(path, what)
         labels.add(method.label)
         yield from _check_select(method, (*path, "select"), names, document)
+        yield from _check_settings(method, path, document)
     if not spec.methods:
         yield document.problem(("methods",), "an empty list; at least one method is needed")
     if not spec.metrics:
@@ -132,6 +140,18 @@ def _check_select(
     for name in sorted(used - set(names)):
         what = f"the metric {name!r} is not measured{nearest(name, names)}"
         yield document.problem(here, f"{what} (measured: {', '.join(sorted(names))})")
+
+
+def _check_settings(method: MethodUse, path: Path, document: Document) -> Iterator[Problem]:
+    """Settings that contradict each other, as the method itself says."""
+    same_as = get("methods", method.use.name).traits.get("same_as", lambda settings: settings)
+    plain = {"name": method.use.name, **sweeps_of(method)}
+    for point in assignments(plain):
+        try:
+            same_as(structure_use("methods", substitute(plain, point)).settings)
+        except HarnessError as problem:
+            yield document.problem(path, str(problem))
+            return
 
 
 def _check_at(
