@@ -217,7 +217,14 @@ def _rows(plan: Plan, dispatcher: Dispatcher) -> list[dict[str, Any]]:
 def _series(key: str, store: Store) -> dict[str, list[float]]:
     """The lists that a method left, thinned to what a figure can show."""
     series: Mapping[str, list[float]] = store.record("unlearn", key)["series"]
-    return {name: values[:: -(-len(values) // MOST_POINTS)] for name, values in series.items()}
+    return {name: _thinned(values) for name, values in series.items()}
+
+
+def _thinned(values: list[float]) -> list[float]:
+    """At most MOST_POINTS of ``values``, the last one always among them."""
+    every = max(1, -(-len(values) // (MOST_POINTS - 1)))
+    kept = values[::every]
+    return kept if (len(values) - 1) % every == 0 else [*kept, *values[-1:]]
 
 
 def _context(request: RunRequest, dispatcher: Dispatcher) -> dict[str, Any]:

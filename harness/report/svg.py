@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -51,10 +51,13 @@ def svg(draw: Callable[[Any], None], size: tuple[float, float], title: str) -> s
     return f'{text[start:end]} role="img"><title>{escape(title)}</title>{text[end + 1 :]}'
 
 
-def look(results: Mapping[str, Any], label: str) -> tuple[str, str]:
-    """Marker and colour of a method, the same in every figure."""
-    at = results["order"]["methods"].index(label)
-    return MARKERS[at % len(MARKERS)], COLOURS[at % len(COLOURS)]
+def look(
+    results: Mapping[str, Any], label: str, among: Sequence[str] | None = None
+) -> tuple[str, str]:
+    """Marker and colour of a method: the same in every figure, or different ``among`` a few."""
+    marker = MARKERS[results["order"]["methods"].index(label) % len(MARKERS)]
+    at = (among or results["order"]["methods"]).index(label)
+    return marker, COLOURS[at % len(COLOURS)]
 
 
 def literal(text: str) -> str:

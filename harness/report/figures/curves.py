@@ -48,7 +48,7 @@ def curves(results: Results, figure: Figure) -> Section:
         return averaged(rows, metric, seeds * sum(cells[panel, key] for key in keys))
 
     def line(method: str, panel: str, metric: str) -> Line:
-        marker, colour = look(results, method)
+        marker, colour = look(results, method, methods)
         points = [(v, at(method, panel, [key], metric), True) for key, v in x.values.items()]
         return line_through(points, label=marked(results, method), marker=marker, colour=colour)
 
