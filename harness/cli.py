@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -141,7 +142,7 @@ def run(
 
 
 def _command_text() -> str:
-    return " ".join(["harness", *(Path(a).name if os.path.isabs(a) else a for a in sys.argv[1:])])
+    return shlex.join(["harness", *(Path(a).name if os.path.isabs(a) else a for a in sys.argv[1:])])
 
 
 @harness.command("plan")
