@@ -203,7 +203,7 @@ def _run(plan: Plan, store: Path, data: Path) -> None:
     request = RunRequest(
         plan=plan, spec_file=SPECS / "cifar10.yaml", profile=None, changes=SMALL, command="",
         out=store.with_suffix(".out"), store=store, data_root=data, device="cpu", jobs=1,
-        offline=True, keep_going=False, json_log=None,
+        offline=True, keep_going=False, json_log=None, origins=(),
     )  # fmt: skip
     with contextlib.redirect_stderr(io.StringIO()):
         outcome = run_spec(request)
