@@ -55,6 +55,8 @@ class RunRequest:
     offline: bool
     keep_going: bool
     json_log: Path | None
+    registry: Path | None = None
+    reuse: bool = True
 
 
 @frozen
@@ -70,6 +72,7 @@ def run_spec(request: RunRequest) -> Outcome:
 
     Raises:
         OverBudget, Interrupted: stopped early; what is finished is in the store.
+        IntegrityError: what the Hub sent is not what the registry says; nothing was computed.
     """
     begun, started = time.monotonic(), datetime.now(UTC)
     store = Store(request.store)
@@ -77,6 +80,7 @@ def run_spec(request: RunRequest) -> Outcome:
     stop = _stop_flag()
     shown = watcher(request.json_log)
     with shown, _stopping(stop, shown):
+        origins = _from_hub(request, store, shown)
         dispatcher = Dispatcher(request.plan, store, options, shown, stop)
         dispatcher.run(lambda: _workers(request, dispatcher, options, stop))
     provenance = {
@@ -89,12 +93,28 @@ def run_spec(request: RunRequest) -> Outcome:
         "plugins": dict(environment.plugins()),
         "git": environment.git_state(request.spec_file.resolve().parent),
         "deterministic": request.plan.spec.deterministic,
+        "stages": {"computed": dispatcher.computed, "hub": origins},
     }
     rows = _rows(request.plan, dispatcher)
     provenance["times"] = times_of(rows, store)
     results = assemble(rows, _context(request, dispatcher), provenance)
     files = write_report(results, request.out)
     return _outcome(results, dispatcher, files, request.out)
+
+
+def _from_hub(request: RunRequest, store: Store, shown: Watcher) -> dict[str, str]:
+    """The origins of what could be fetched instead of computed."""
+    if request.registry is None or not request.reuse:
+        return {}
+    from harness.execute.reuse import fetch_needed
+    from harness.store.registry import read_registry
+
+    entries = read_registry(request.registry)
+    if entries.keys().isdisjoint(request.plan.stages):
+        return {}
+    from harness.store.hub import Hub
+
+    return fetch_needed(request.plan, store, entries, Hub(offline=request.offline), shown.note)
 
 
 def _options(request: RunRequest) -> Options:
