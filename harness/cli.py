@@ -245,6 +245,42 @@ def pull(
     click.echo(f"{fetched} checkpoints fetched, {there} were there already")
 
 
+@harness.command()
+@SPEC
+@spec_options
+@STORE
+@DATA_ROOT
+@ONLY
+@click.option(
+    "--recompute", type=click.IntRange(0), default=0, metavar="N", help="Compute N stages again."
+)
+@click.option("--seed", default=0, show_default=True, help="Chooses which.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+def verify(
+    spec: Path,
+    profile: str | None,
+    sets: tuple[str, ...],
+    seeds: str | None,
+    store: Path,
+    only: tuple[str, ...],
+    **how: Any,
+) -> None:
+    """Hash everything the store has for SPEC (exit code 4 when it is damaged).
+
+    With --recompute N, compute N stages again elsewhere and compare their bytes (exit code 1 when
+    they differ).
+    """
+    from harness.execute.recompute import recompute, verify_plan
+    from harness.plan.only import restrict
+    from harness.plan.plan import compile_plan
+    from harness.store import Store
+
+    plan = restrict(compile_plan(_load(spec, profile, sets, seeds)), only)
+    click.echo(verify_plan(plan, Store(store)))
+    if count := how.pop("recompute"):
+        click.echo(recompute(plan, store, count, click.echo, **how))
+
+
 def _command_text() -> str:
     return " ".join(["harness", *(Path(a).name if os.path.isabs(a) else a for a in sys.argv[1:])])
 
@@ -406,6 +442,31 @@ def store_verify(store: Path) -> None:
     from harness.execute.store_commands import check
 
     click.echo(check(store))
+
+
+@harness.group()
+def registry() -> None:
+    """Check the registry of published checkpoints."""
+
+
+@registry.command("check")
+@click.option(
+    "--registry",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="The registry.  [default: registry/ here or above]",
+)
+@click.option(
+    "--specs", type=click.Path(path_type=Path), default=Path("specs"), help="Folder of the specs."
+)
+def registry_check(folder: Path | None, specs: Path) -> None:
+    """Check that every entry is well-formed, single, and the key of a spec."""
+    from harness.execute.registry_commands import check_registry
+
+    place = _registry(folder, specs)
+    if place is None:
+        raise UsageError("no registry folder here or above; name one with --registry")
+    click.echo(check_registry(place, specs))
 
 
 @harness.command()

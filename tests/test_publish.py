@@ -91,3 +91,177 @@ def test_an_empty_store_needs_no_training_and_ends_with_the_same_results(
     assert len(stages["hub"]) == 10
     assert all(origin.startswith("lab/tiny@") for origin in stages["hub"].values())
     assert other("store", "verify").returncode == 0
+
+
+def test_a_flipped_byte_on_the_hub_ends_with_code_4_and_both_hashes(
+    other: Run, tmp_path: Path, hub: HubServer
+) -> None:
+    hub.flip("train/")
+    entry = next((tmp_path / "registry/tiny").glob("train-*.yaml"))
+    done = other("run", "tiny.yaml", "--jobs", 1)
+    assert done.returncode == 4, done.stderr
+    assert "Traceback" not in done.stderr
+    assert entry.name in done.stderr
+    expected = entry.read_text().split("sha256: ")[2].split()[0]
+    assert f"should be {expected}" in done.stderr
+    assert len(list((tmp_path / "store/damaged").rglob("tensors.safetensors"))) == 1
+    assert not (tmp_path / "store/train").exists()
+    done = other("run", "tiny.yaml", "--jobs", 1, "--no-reuse", "--only", "method=none")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_hub_that_dies_in_the_middle_is_replaced_by_computing(
+    published: tuple[Path, HubServer], other: Run, tmp_path: Path, hub: HubServer
+) -> None:
+    hub.fail("GET", "/cdn/lab/tiny", "reset")
+    hub.faults[-1].skip = 2
+    done = other("run", "tiny.yaml", "--jobs", 1)
+    assert done.returncode == 0, done.stderr
+    assert "Going on without lab/tiny" in done.stderr
+    assert "from the Hub: train small_cnn" in done.stderr
+    assert results(tmp_path / "results/tiny/default") == results(
+        published[0] / "results/tiny/default"
+    )
+
+
+def test_a_spec_that_shares_the_base_model_reuses_it(other: Run, tmp_path: Path) -> None:
+    mine = TINY.replace("id: tiny", "id: mine").replace("- retrain", "- {name: finetune, steps: 5}")
+    (tmp_path / "mine.yaml").write_text(mine)
+    done = other("run", "mine.yaml", "--jobs", 1, "--only", "method=finetune")
+    assert done.returncode == 0, done.stderr
+    assert "from the Hub: train small_cnn" in done.stderr
+    assert "] train small_cnn" not in done.stderr
+
+
+def test_pull_fetches_everything_once_and_then_the_network_is_not_needed(
+    other: Run, tmp_path: Path, hub: HubServer
+) -> None:
+    done = other("pull", "tiny.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "10 checkpoints fetched, 0 were there already" in done.stdout
+    asked = len(hub.requests)
+    done = other("pull", "tiny.yaml", "--offline", "--store", "second")  # from the library's cache
+    assert "10 checkpoints fetched" in done.stdout, done.stderr
+    assert len(hub.requests) == asked
+    assert "0 checkpoints fetched, 10" in other("pull", "tiny.yaml").stdout
+    assert other("verify", "tiny.yaml").stdout.startswith("10 of the plan's")
+
+
+def test_pull_from_a_hub_that_is_down_ends_with_code_5(
+    other: Run, tmp_path: Path, hub: HubServer
+) -> None:
+    done = other("pull", "tiny.yaml", HF_ENDPOINT="http://127.0.0.1:9")
+    assert done.returncode == 5
+    assert "could not be reached" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.fixture
+def author(published: tuple[Path, HubServer], tmp_path: Path) -> Iterator[tuple[Run, HubServer]]:
+    """The command line of somebody with results and an empty Hub to publish them to."""
+    for name in ("store", "results"):
+        shutil.copytree(published[0] / name, tmp_path / name)
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    with HubServer() as hub:
+        online = hub.environment(tmp_path / "hf")
+        yield lambda *a, **changes: call(tmp_path, *a, **{**online, **changes}), hub
+
+
+def test_a_dry_run_of_publish_asks_nobody(author: tuple[Run, HubServer], tmp_path: Path) -> None:
+    run, hub = author
+    done = run("publish", "tiny.yaml", "--to", "lab/tiny", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "would publish 10 checkpoints" in done.stdout
+    assert not hub.requests
+    assert not (tmp_path / "registry").exists()
+    assert run("publish", "tiny.yaml", "--to", "../tiny").returncode == 2
+
+
+def test_a_publish_that_was_cut_off_can_be_repeated(
+    author: tuple[Run, HubServer], tmp_path: Path
+) -> None:
+    run, hub = author
+    hub.fail("PUT", "/lfs/", (500, {}, "no"), times=10**6)
+    hub.faults[-1].skip = 2
+    done = run("publish", "tiny.yaml", "--to", "lab/tiny", HARNESS_HUB_WAIT="1")
+    assert done.returncode == 5
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "registry").exists()
+    assert len(hub.repos["lab/tiny"].commits) == 1
+    hub.faults.clear()
+    hub.fail("POST", "/commit/", "cut", times=1)  # committed, but the answer was lost
+    done = run("publish", "tiny.yaml", "--to", "lab/tiny", "--private")
+    assert done.returncode == 0, done.stderr
+    assert len(hub.repos["lab/tiny"].commits) == 2
+    assert hub.repos["lab/tiny"].head in done.stdout
+    assert len(list((tmp_path / "registry/tiny").glob("*.yaml"))) == 10
+    done = run("publish", "tiny.yaml", "--to", "lab/tiny")
+    assert "nothing new to publish" in done.stdout
+
+
+def test_a_conflict_is_looked_at_again(author: tuple[Run, HubServer], tmp_path: Path) -> None:
+    run, hub = author
+    hub.fail("POST", "/commit/", (412, {}, "A commit has happened since"), times=1)
+    done = run("publish", "tiny.yaml", "--to", "lab/tiny")
+    assert done.returncode == 0, done.stderr
+    card = hub.repos["lab/tiny"].commits[hub.repos["lab/tiny"].head]["README.md"].decode()
+    for part in ("model-index", "license: apache-2.0", "load_file(hf_hub_download(", "checklist"):
+        assert part in card
+    assert str(tmp_path) not in card
+    assert TOKEN not in card
+
+
+def test_no_token_is_repeated(author: tuple[Run, HubServer], tmp_path: Path) -> None:
+    run, hub = author
+    said = json.dumps({"error": f"no rights for Bearer {TOKEN} and {TOKEN}"})
+    hub.fail("POST", "/api/repos/create", (400, {"X-HF-Warning": f"auth; {TOKEN}"}, said))
+    done = run("--debug", "publish", "tiny.yaml", "--to", "lab/tiny")
+    assert done.returncode != 0
+    assert "no rights for" in done.stderr
+    assert TOKEN not in done.stdout + done.stderr
+    for file in tmp_path.rglob("*.json*"):
+        assert TOKEN not in file.read_text()
+
+
+def test_verify_computes_again_and_compares(author: tuple[Run, HubServer], tmp_path: Path) -> None:
+    run, _ = author
+    done = run("verify", "tiny.yaml", "--recompute", 3)
+    assert done.returncode == 0, done.stderr
+    assert "3 stages computed again: the same bytes" in done.stdout
+    from harness.store import Store
+
+    store = Store(tmp_path / "store")
+    key = next((tmp_path / "store/train").glob("*/*")).name
+    forged = store.read("train", key)
+    assert forged.tensors is not None
+    shutil.rmtree(store.path("train", key))
+    changed = {name: value * 2 for name, value in forged.tensors.items()}
+    store.write("train", key, forged.record, changed)
+    done = run("verify", "tiny.yaml", "--recompute", 4)
+    assert done.returncode == 1
+    assert "train small_cnn" in done.stderr
+    file = next((tmp_path / "store/corrupt").rglob("*.safetensors"))
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    done = run("verify", "tiny.yaml")
+    assert done.returncode == 4
+    assert file.parent.name in done.stderr
+
+
+def test_the_registry_is_checked_against_the_specs(other: Run, tmp_path: Path) -> None:
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs/tiny.yaml").write_text(TINY)
+    done = other("registry", "check")
+    assert done.returncode == 0, done.stderr
+    assert "10 entries" in done.stdout
+    entry = next((tmp_path / "registry/tiny").glob("train-*.yaml"))
+    key = entry.read_text().split("key: ")[1].split()[0]
+    (tmp_path / "registry/tiny/again.yaml").write_text(entry.read_text())
+    entry.with_name("strange.yaml").write_text(entry.read_text().replace(key, "ab" * 32))
+    done = other("registry", "check")
+    assert done.returncode == 4
+    assert "two entries for one key" in done.stderr
+    assert "strange.yaml: no train stage of" in done.stderr
+    done = other("run", "tiny.yaml")
+    assert done.returncode == 2
+    assert "two entries for one key" in done.stderr

@@ -122,7 +122,7 @@ def _options(request: RunRequest) -> Options:
     return Options(
         store=request.store,
         data_root=request.data_root,
-        devices=_devices(request.device),
+        devices=devices(request.device),
         jobs=request.jobs or 0,
         offline=request.offline,
         fail_fast=not request.keep_going,
@@ -132,7 +132,8 @@ def _options(request: RunRequest) -> Options:
     )
 
 
-def _devices(asked: str) -> tuple[str, ...]:
+def devices(asked: str) -> tuple[str, ...]:
+    """The devices that ``--device`` stands for. Raises UsageError for one that is not here."""
     if asked == "cpu" or (asked == "auto" and not environment.has_nvidia_driver()):
         return ("cpu",)
     import torch

@@ -100,13 +100,13 @@ class Hub:
         """Put our bounds around every request that the library makes during a call of ours."""
         import huggingface_hub as library
 
-        # Its warnings repeat what the Hub says, unscrubbed.
-        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
         if not sys.stderr.isatty():
             from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
             disable_progress_bars()
         session = library.get_session()
+        # Its warnings repeat what the Hub says, unscrubbed. (Set after its own set-up.)
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
         kind, before = type(session), session.event_hooks["request"]
         ours = [hook for hook in before if getattr(hook, "__self__", None).__class__ is not Hub]
         hooks: dict[str, list[Callable[..., Any]]] = {
@@ -118,6 +118,8 @@ class Hub:
         )
 
     def _before(self, request: Any) -> None:
+        if self.offline:
+            raise _GaveUp("offline")
         if self._attempts is None:
             return
         address = request.method, str(request.url)

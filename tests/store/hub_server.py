@@ -27,9 +27,13 @@ class Fault:
 
     def __init__(self, method: str, part: str, action: Any, times: int = 10**6) -> None:
         self.method, self.part, self.action, self.times = method, part, action, times
+        self.skip = 0  # so many matches pass first
 
     def hits(self, method: str, path: str) -> bool:
         if self.method != method or self.part not in path or self.times <= 0:
+            return False
+        if self.skip > 0:
+            self.skip -= 1
             return False
         self.times -= 1
         return True
