@@ -16,11 +16,12 @@ from harness.errors import HarnessError, RemoteError, UsageError
 from harness.execute import environment
 from harness.execute.card import card
 from harness.execute.retention import choose
+from harness.execute.reuse import prepared_for
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage, digest
 from harness.report.pinned import settings_text
 from harness.store import Store
-from harness.store.files import explained, sha256, write_durably
+from harness.store.files import explained, file_sha256, sha256, write_durably
 from harness.store.hub import Conflict, Hub, Remote, scrub
 from harness.store.registry import (
     REPO,
@@ -104,14 +105,12 @@ def _offers(request: PublishRequest, store: Store, provenance: str) -> Iterator[
     plan = request.plan
     cells = _cells(plan)
     chosen = _chosen(plan, store)
-    prepared = {
-        source
-        for key in chosen
-        for role, source in plan.stages[key].inputs
-        if role.startswith("prepare:")
-    }
+    before = {key: list(prepared_for(plan, plan.stages[key])) for key in chosen}
+    # Without the records of what was prepared for a checkpoint, its cost is not known.
+    whole = {k for k, found in before.items() if all(store.has(s.kind, s.key) for s in found)}
+    prepared = {stage.key for key in whole for stage in before[key]}
     for key, stage in plan.stages.items():
-        wanted = stage.kind in ("corrupt", "train") or key in chosen or key in prepared
+        wanted = stage.kind in ("corrupt", "train") or key in whole or key in prepared
         with_tensors = stage.kind != "prepare"
         if wanted and store.has(stage.kind, key, tensors=with_tensors):
             store.read(stage.kind, key)  # hashes it
@@ -163,9 +162,8 @@ def _offer(
 
 
 def _pinned(stage: Stage, name: str, file: Path) -> Pinned:
-    with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    return Pinned(path_in_repo(stage.kind, stage.key, name), found, file.stat().st_size)
+    path = path_in_repo(stage.kind, stage.key, name)
+    return Pinned(path, file_sha256(file), file.stat().st_size)
 
 
 def _cells(plan: Plan) -> dict[str, dict[str, set[str]]]:
@@ -244,11 +242,10 @@ def _commit(hub: Hub, repo: str, files: Mapping[str, bytes | Path], message: str
 
 def _same(content: bytes | Path, there: Remote) -> bool:
     """Whether the Hub's file is ``content``."""
-    read = content if isinstance(content, bytes) else content.read_bytes()
-    if len(read) != there.bytes:
-        return False
     if there.sha256 is not None:
-        return sha256(read) == there.sha256
+        known = sha256(content) if isinstance(content, bytes) else file_sha256(content)
+        return known == there.sha256
+    read = content if isinstance(content, bytes) else content.read_bytes()
     git = hashlib.sha1(b"blob %d\0" % len(read) + read, usedforsecurity=False)
     return git.hexdigest() == there.blob
 

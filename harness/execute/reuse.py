@@ -17,9 +17,14 @@ Note = Callable[[str], None]
 
 
 def fetch_needed(
-    plan: Plan, store: Store, entries: Mapping[str, Entry], hub: Hub, note: Note
+    plan: Plan,
+    store: Store,
+    entries: Mapping[str, Entry],
+    hub: Hub,
+    note: Note,
+    stopped: Callable[[], bool],
 ) -> dict[str, str]:
-    """Fetch the artifacts that spare computing a stage. Returns their origins by key.
+    """Fetch the artifacts that spare computing a stage, until ``stopped``. Returns their origins.
 
     A repository that cannot be reached is noted and left alone: its stages are computed.
 
@@ -31,10 +36,15 @@ def fetch_needed(
 
     def offered(stage: Stage) -> bool:
         entry = entries.get(stage.key)
-        return entry is not None and entry.repo not in lost and entry.kind == stage.kind
+        if entry is None or entry.repo in lost or entry.kind != stage.kind:
+            return False
+        # Without the records of what was prepared for it, its cost is not known.
+        return all(store.has(s.kind, s.key) or offered(s) for s in prepared_for(plan, stage))
 
     while wanted := dict.fromkeys(_wanted(plan, store, offered)):
         for stage in wanted:
+            if stopped():
+                return origins
             entry = entries[stage.key]
             try:
                 fetch(entry, hub, store)
@@ -60,21 +70,18 @@ def _wanted(plan: Plan, store: Store, offered: Callable[[Stage], bool]) -> Itera
     read = {source for key in missing for _, source in plan.stages[key].inputs}
     for key, stage in plan.stages.items():
         if key in read and key not in missing and offered(stage):
+            yield from (s for s in prepared_for(plan, stage) if not store.has(s.kind, s.key))
             if not store.has(stage.kind, key, tensors=True):
                 yield stage
-            if stage.kind == "unlearn":
-                yield from _prepared(plan, store, stage, offered)
 
 
-def _prepared(
-    plan: Plan, store: Store, stage: Stage, offered: Callable[[Stage], bool]
-) -> Iterator[Stage]:
-    """The records of what was prepared for ``stage``: its cost is counted from them."""
-    inputs = [plan.stages[key] for role, key in stage.inputs if role.startswith("prepare:")]
-    for source in inputs:
-        if offered(source) and not store.has("prepare", source.key):
-            yield source
-        yield from _prepared(plan, store, source, offered)
+def prepared_for(plan: Plan, stage: Stage) -> Iterator[Stage]:
+    """What was prepared for ``stage``, directly or not."""
+    if stage.kind in ("unlearn", "prepare"):
+        for role, key in stage.inputs:
+            if role.startswith("prepare:"):
+                yield from prepared_for(plan, plan.stages[key])
+                yield plan.stages[key]
 
 
 def pull(

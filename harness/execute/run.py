@@ -80,7 +80,7 @@ def run_spec(request: RunRequest) -> Outcome:
     stop = _stop_flag()
     shown = watcher(request.json_log)
     with shown, _stopping(stop, shown):
-        origins = _from_hub(request, store, shown)
+        origins = _from_hub(request, store, shown, stop)
         dispatcher = Dispatcher(request.plan, store, options, shown, stop)
         dispatcher.run(lambda: _workers(request, dispatcher, options, stop))
     provenance = {
@@ -102,7 +102,7 @@ def run_spec(request: RunRequest) -> Outcome:
     return _outcome(results, dispatcher, files, request.out)
 
 
-def _from_hub(request: RunRequest, store: Store, shown: Watcher) -> dict[str, str]:
+def _from_hub(request: RunRequest, store: Store, shown: Watcher, stop: Any) -> dict[str, str]:
     """The origins of what could be fetched instead of computed."""
     if request.registry is None or not request.reuse:
         return {}
@@ -114,7 +114,8 @@ def _from_hub(request: RunRequest, store: Store, shown: Watcher) -> dict[str, st
         return {}
     from harness.store.hub import Hub
 
-    return fetch_needed(request.plan, store, entries, Hub(offline=request.offline), shown.note)
+    hub = Hub(offline=request.offline)
+    return fetch_needed(request.plan, store, entries, hub, shown.note, stop.is_set)
 
 
 def _options(request: RunRequest) -> Options:

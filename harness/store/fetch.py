@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from pathlib import Path
 
 from harness.errors import IntegrityError
-from harness.store.files import explained, unseal
+from harness.store.files import explained, file_sha256, unseal
 from harness.store.hub import Hub
 from harness.store.registry import Entry, Pinned
 from harness.store.store import Store
@@ -33,8 +32,7 @@ def fetch(entry: Entry, hub: Hub, store: Store) -> None:
 def _checked(entry: Entry, pinned: Pinned, hub: Hub, store: Store) -> Path:
     file = hub.download(entry.repo, entry.commit, pinned.path)
     size = file.stat().st_size
-    with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    found = file_sha256(file)
     if (size, found) == (pinned.bytes, pinned.sha256):
         return file
     aside = _set_aside(file, store)

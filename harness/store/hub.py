@@ -144,7 +144,8 @@ class Hub:
 
     def _call(self, what: str, ask: Callable[[], T]) -> T:
         """``ask`` until it is answered, refused, or ``wait`` is over. Raises RemoteError."""
-        self._attempts, self._trouble, pause = Counter(), None, 1.0
+        self._attempts, self._trouble, pause = Counter(), None, self.wait / 30
+        last: Exception | None = None  # what the Hub did, rather than that we gave up
         try:
             while True:
                 try:
@@ -152,9 +153,11 @@ class Hub:
                 # Two HTTP libraries and a Rust one raise here; none of their errors is ours.
                 except Exception as problem:
                     self._trouble = self._trouble or time.monotonic()
+                    if last is None or not isinstance(problem, _GaveUp):
+                        last = problem
                     again = self._again(problem, pause)
                     if again is None or self._waited() + again > self.wait:
-                        raise self._explained(what, problem, again) from None
+                        raise self._explained(what, last, again) from None
                     time.sleep(again)
                     pause *= 2
         finally:

@@ -85,7 +85,7 @@ class HubServer:
             "HF_TOKEN": TOKEN,
             "HF_HUB_OFFLINE": "0",
             "HF_HUB_DISABLE_XET": "1",
-            "HARNESS_HUB_WAIT": "3",
+            "HARNESS_HUB_WAIT": "1.5",
         }
 
     def flip(self, part: str) -> str:

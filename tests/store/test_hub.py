@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import torch
 import yaml
@@ -33,13 +34,16 @@ from harness.store.registry import (
 )
 
 KEY = "ab" * 32
-WAIT = 2.5
+WAIT = 1.5
 
 
 @pytest.fixture(autouse=True)
-def plain_http(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No Xet, no waiting for another try, and afterwards no hooks of ours."""
+def plain_http(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No Xet, nobody but our server, and afterwards no hooks of ours."""
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    agents = tmp_path / "agents.json"  # else the library asks the real Hub for this list
+    agents.write_text('{"standardEnvVars": [], "harnesses": {}}')
+    monkeypatch.setattr(constants, "AGENT_HARNESSES_PATH", str(agents), raising=False)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     yield
     close_session()
@@ -221,13 +225,31 @@ def test_scrub_leaves_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     assert clean.endswith("e basic block")
 
 
+@pytest.fixture
+def written_entry(tmp_path: Path) -> Entry:
+    """An entry that nothing on the Hub stands behind."""
+    return Entry(
+        file=tmp_path / "registry" / "x" / "train.yaml",
+        key=KEY,
+        kind="train",
+        spec={"id": "x", "version": "1.0.0", "profile": None},
+        repo="lab/x",
+        commit="a1" * 20,
+        record=Pinned(path_in_repo("train", KEY, "record.json"), "ef" * 32, 10),
+        tensors=Pinned(path_in_repo("train", KEY, "tensors.safetensors"), "ef" * 32, 10),
+        metrics={"accuracy": 0.5, "lost": None},
+        provenance="cd" * 32,
+    )
+
+
 def written(entry: Entry) -> dict[str, Any]:
     write_entries([entry])
     content: dict[str, Any] = yaml.safe_load(entry.file.read_text())
     return content
 
 
-def test_an_entry_is_read_as_it_was_written(entry: Entry) -> None:
+def test_an_entry_is_read_as_it_was_written(written_entry: Entry) -> None:
+    entry = written_entry
     write_entries([entry])
     assert read_entry(entry.file) == entry
     assert read_registry(entry.file.parents[1]) == {KEY: entry}
@@ -266,7 +288,8 @@ ATTACKS = {
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_an_entry_cannot_point_elsewhere(name: str, entry: Entry) -> None:
+def test_an_entry_cannot_point_elsewhere(name: str, written_entry: Entry) -> None:
+    entry = written_entry
     content = written(entry)
     ATTACKS[name](content)
     entry.file.write_text(yaml.safe_dump(content))
@@ -295,8 +318,8 @@ def test_what_is_no_entry_is_refused(text: str, tmp_path: Path) -> None:
         read_entry(file)
 
 
-def test_entries_are_written_all_or_none(entry: Entry, tmp_path: Path) -> None:
-    import attrs
+def test_entries_are_written_all_or_none(written_entry: Entry, tmp_path: Path) -> None:
+    entry = written_entry
 
     blocked = attrs.evolve(entry, file=tmp_path / "registry" / "x" / "blocked.yaml")
     blocked.file.mkdir(parents=True)
