@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import ModelCard
 from store.hub_server import TOKEN, HubServer
 
 from conftest import TINY, environment
@@ -207,10 +208,32 @@ def test_a_conflict_is_looked_at_again(author: tuple[Run, HubServer], tmp_path: 
     done = run("publish", "tiny.yaml", "--to", "lab/tiny")
     assert done.returncode == 0, done.stderr
     card = hub.repos["lab/tiny"].commits[hub.repos["lab/tiny"].head]["README.md"].decode()
+    measured = ModelCard(card).data.eval_results
+    found = results(tmp_path / "results/tiny/default")["summary"]
+    assert [r.metric_value for r in measured or ()] == [
+        value["mean"] for row in found for value in row["metrics"].values()
+    ]
     for part in ("model-index", "license: apache-2.0", "load_file(hf_hub_download(", "checklist"):
         assert part in card
     assert str(tmp_path) not in card
     assert TOKEN not in card
+
+
+def test_registry_files_that_could_not_be_written_come_with_the_next_publish(
+    author: tuple[Run, HubServer], tmp_path: Path
+) -> None:
+    run, hub = author
+    (tmp_path / "registry").mkdir()
+    (tmp_path / "registry" / "tiny").write_text("in the way")
+    done = run("publish", "tiny.yaml", "--to", "lab/tiny")
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    (tmp_path / "registry" / "tiny").unlink()
+    done = run("publish", "tiny.yaml", "--to", "lab/tiny")
+    assert done.returncode == 0, done.stderr
+    assert len(hub.repos["lab/tiny"].commits) == 2
+    assert len(list((tmp_path / "registry/tiny").iterdir())) == 10
 
 
 def test_no_token_is_repeated(author: tuple[Run, HubServer], tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from harness.plan.plan import Plan
 from harness.plan.stage import Stage, digest
 from harness.report.pinned import settings_text
 from harness.store import Store
-from harness.store.files import explained, file_sha256, sha256, write_durably
+from harness.store.files import file_sha256, sha256, write_durably
 from harness.store.hub import Conflict, Hub, Remote, scrub
 from harness.store.registry import (
     REPO,
@@ -251,20 +251,26 @@ def _same(content: bytes | Path, there: Remote) -> bool:
 
 
 def write_entries(entries: list[Entry]) -> None:
-    """Write the files of ``entries``: all of them, or none."""
+    """Write the files of ``entries``: all of them, or none.
+
+    Raises:
+        HarnessError: they cannot be written; what is on the Hub stays.
+    """
     begun: list[tuple[Path, Path]] = []
     done: list[Path] = []
     try:
         for entry in entries:
-            with explained(entry.file.parent):
-                entry.file.parent.mkdir(parents=True, exist_ok=True)
-                temporary = entry.file.with_name(f".{entry.file.name}.new")
-                begun.append((temporary, entry.file))
-                write_durably(temporary, entry.text().encode())
+            entry.file.parent.mkdir(parents=True, exist_ok=True)
+            temporary = entry.file.with_name(f".{entry.file.name}.new")
+            begun.append((temporary, entry.file))
+            write_durably(temporary, entry.text().encode())
         for temporary, file in begun:
             temporary.replace(file)
             done.append(file)
-    except (OSError, HarnessError):
+    except OSError as problem:
         for file in [*(temporary for temporary, _ in begun), *done]:
             file.unlink(missing_ok=True)
-        raise
+        raise HarnessError(
+            f"the registry file {entry.file} cannot be written ({problem.strerror}), so none was. "
+            "The checkpoints are on the Hub; the same command writes the files once this is mended"
+        ) from None
