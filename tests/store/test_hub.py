@@ -17,7 +17,7 @@ import yaml
 from huggingface_hub import close_session, constants
 from store.hub_server import TOKEN, HubServer, sha1
 
-from harness.errors import IntegrityError, RemoteError
+from harness.errors import HarnessError, IntegrityError, RemoteError
 from harness.execute.publish import write_entries
 from harness.store import Store
 from harness.store.fetch import fetch
@@ -320,10 +320,9 @@ def test_what_is_no_entry_is_refused(text: str, tmp_path: Path) -> None:
 
 def test_entries_are_written_all_or_none(written_entry: Entry, tmp_path: Path) -> None:
     entry = written_entry
-
     blocked = attrs.evolve(entry, file=tmp_path / "registry" / "x" / "blocked.yaml")
     blocked.file.mkdir(parents=True)
     (blocked.file / "in the way").touch()
-    with pytest.raises(OSError):
+    with pytest.raises(HarnessError, match="cannot be written"):
         write_entries([entry, blocked])
     assert [file.name for file in entry.file.parent.iterdir()] == ["blocked.yaml"]
