@@ -271,6 +271,6 @@ def write_entries(entries: list[Entry]) -> None:
         for file in [*(temporary for temporary, _ in begun), *done]:
             file.unlink(missing_ok=True)
         raise HarnessError(
-            f"{entries[0].file.parent} cannot be written ({problem.strerror}), so no registry file was. "
-            "The checkpoints are on the Hub; the same command writes the files once this is mended"
+            f"{entries[0].file.parent} cannot be written ({problem.strerror}), so no registry file "
+            "was. The checkpoints are on the Hub; the same command writes the files once it can"
         ) from None
