@@ -239,10 +239,13 @@ def test_registry_files_that_could_not_be_written_come_with_the_next_publish(
 def test_no_token_is_repeated(author: tuple[Run, HubServer], tmp_path: Path) -> None:
     run, hub = author
     said = json.dumps({"error": f"no rights for Bearer {TOKEN} and {TOKEN}"})
-    hub.fail("POST", "/api/repos/create", (400, {"X-HF-Warning": f"auth; {TOKEN}"}, said))
+    warned = json.dumps({"errors": [], "warnings": [{"message": f"a {TOKEN} b"}]})
+    hub.fail("POST", "/api/validate-yaml", (200, {"X-HF-Warning": f"auth; {TOKEN}"}, warned))
+    hub.fail("POST", "/commit/", (400, {"X-HF-Warning": f"auth; {TOKEN}"}, said))
     done = run("--debug", "publish", "tiny.yaml", "--to", "lab/tiny")
     assert done.returncode != 0
     assert "no rights for" in done.stderr
+    assert run("pull", "tiny.yaml", "--registry", ".", HARNESS_HUB_WAIT="ages").returncode == 2
     assert TOKEN not in done.stdout + done.stderr
     for file in tmp_path.rglob("*.json*"):
         assert TOKEN not in file.read_text()

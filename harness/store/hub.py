@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
-from harness.errors import RemoteError
+from harness.errors import RemoteError, UsageError
 from harness.store.files import StoreError
 
 T = TypeVar("T")
@@ -90,7 +91,7 @@ class Hub:
         cache: Path | None = None,
     ) -> None:
         """``wait`` is ``$HARNESS_HUB_WAIT`` or 30 seconds; ``offline`` leaves only the cache."""
-        self.wait = wait if wait is not None else float(os.environ.get("HARNESS_HUB_WAIT") or 30)
+        self.wait = wait if wait is not None else _patience()
         self.offline, self.endpoint, self.cache = offline, endpoint, cache
         self._trouble: float | None = None
         self._attempts: Counter[tuple[str, str]] | None = None
@@ -149,7 +150,8 @@ class Hub:
         try:
             while True:
                 try:
-                    return ask()
+                    with warnings.catch_warnings(action="ignore"):  # they too repeat the Hub
+                        return ask()
                 # Two HTTP libraries and a Rust one raise here; none of their errors is ours.
                 except Exception as problem:
                     self._trouble = self._trouble or time.monotonic()
@@ -261,6 +263,17 @@ class Hub:
         from huggingface_hub import HfApi
 
         return HfApi(endpoint=self.endpoint, library_name="harness")
+
+
+def _patience() -> float:
+    text = os.environ.get("HARNESS_HUB_WAIT") or "30"
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 86_400:
+        raise UsageError(f"HARNESS_HUB_WAIT={text!r}: seconds above 0 are needed, at most a day")
+    return seconds
 
 
 def _causes(problem: BaseException | None) -> Iterator[BaseException]:
