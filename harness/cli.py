@@ -62,6 +62,13 @@ ONLY = click.option(
 )
 
 
+REGISTRY = click.option(
+    "--registry",
+    type=click.Path(path_type=Path),
+    help="Registry of published checkpoints.  [default: registry/ beside or above SPEC]",
+)
+
+
 def _load(spec: Path, profile: str | None, sets: Sequence[str], seeds: str | None) -> Any:
     from harness.spec.load import load_with_origins
 
@@ -99,6 +106,8 @@ def harness(context: click.Context, debug: bool) -> None:
 )
 @ONLY
 @click.option("--offline", is_flag=True, help="Never download anything.")
+@REGISTRY
+@click.option("--no-reuse", is_flag=True, help="Do not look for checkpoints on the Hub.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option(
     "--keep-going/--fail-fast", default=True, help="After a failed stage, go on with the others."
@@ -109,7 +118,8 @@ def run(
 ) -> None:
     """Run SPEC, or go on with it, and write its report.
 
-    Finished stages come from the store. Ctrl-C once stops cleanly; the same command goes on.
+    Finished stages come from the store, then from the Hub as far as the registry lists them.
+    Ctrl-C once stops cleanly; the same command goes on.
     """
     from harness.execute.run import RunRequest, run_spec
     from harness.plan.only import restrict
@@ -123,6 +133,8 @@ def run(
         return
     profiles = "+".join(profile_names(profile)) or None
     out = how.pop("out") or Path("results") / loaded.id / (profiles or "default")
+    how["registry"] = _registry(how["registry"], spec)
+    how["reuse"] = not how.pop("no_reuse")
     command = _command_text()
     changes = (*sets, *([f"seeds=[{seeds}]"] if seeds else []))
     request = RunRequest(
@@ -139,6 +151,143 @@ def run(
     click.echo(outcome.text)
     if outcome.exit_code:
         sys.exit(outcome.exit_code)
+
+
+def _registry(named: Path | None, spec: Path) -> Path | None:
+    """The registry to read: the one that was named, or the nearest."""
+    from harness.store.registry import find_registry
+
+    if named is not None and not named.is_dir():
+        raise UsageError(f"--registry {named}: no such folder")
+    return named or find_registry(spec.parent, Path())
+
+
+@harness.command()
+@SPEC
+@PROFILE
+@click.option("--to", "repo", required=True, metavar="ORG/NAME", help="Repository on the Hub.")
+@STORE
+@click.option(
+    "--registry",
+    type=click.Path(path_type=Path),
+    help="Where the registry files go.  [default: registry/ beside or above SPEC, or here]",
+)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    help="Report folder.  [default: results/ID/PROFILE]",
+)
+@click.option(
+    "--license", "licence", default="apache-2.0", show_default=True, help="Of the weights."
+)
+@click.option("--private", is_flag=True, help="Make the repository private.")
+@click.option("--dry-run", is_flag=True, help="Say what would be uploaded; no network.")
+def publish(
+    spec: Path,
+    profile: str | None,
+    store: Path,
+    registry: Path | None,
+    results: Path | None,
+    **how: Any,
+) -> None:
+    """Upload what the store has for SPEC, and write its registry files.
+
+    Base models, what they were trained on, and chosen checkpoints that are not in the registry go
+    up in one commit. Review and commit the registry files.
+    """
+    from harness.execute.publish import PublishRequest
+    from harness.execute.publish import publish as publish_plan
+    from harness.plan.plan import compile_plan
+    from harness.report import read_results
+    from harness.spec.load import profile_names
+    from harness.store.hub import Hub
+    from harness.store.registry import find_registry, read_registry
+
+    loaded, _ = _load(spec, profile, (), None)
+    profiles = "+".join(profile_names(profile)) or None
+    folder = results or Path("results") / loaded.id / (profiles or "default")
+    place = registry or find_registry(spec.parent, Path()) or Path("registry")
+    request = PublishRequest(
+        plan=compile_plan(loaded),
+        profile=profiles,
+        spec_file=spec,
+        store=store,
+        registry=place,
+        results=read_results(folder) if results or folder.exists() else None,
+        **how,
+    )
+    click.echo(publish_plan(request, read_registry(place), Hub()))
+
+
+@harness.command()
+@SPEC
+@spec_options
+@STORE
+@REGISTRY
+@ONLY
+@click.option("--offline", is_flag=True, help="Only the Hub library's cache, no network.")
+def pull(
+    spec: Path,
+    profile: str | None,
+    sets: tuple[str, ...],
+    seeds: str | None,
+    store: Path,
+    registry: Path | None,
+    only: tuple[str, ...],
+    offline: bool,
+) -> None:
+    """Fetch everything the registry has for SPEC into the store. Runs nothing."""
+    from harness.execute.reuse import pull as pull_plan
+    from harness.plan.only import restrict
+    from harness.plan.plan import compile_plan
+    from harness.store import Store
+    from harness.store.hub import Hub
+    from harness.store.registry import read_registry
+
+    plan = restrict(compile_plan(_load(spec, profile, sets, seeds)[0]), only)
+    place = _registry(registry, spec)
+    if place is None:
+        raise UsageError(f"no registry folder beside or above {spec}; name one with --registry")
+    fetched, there = pull_plan(
+        plan, Store(store), read_registry(place), Hub(offline=offline), click.echo
+    )
+    click.echo(f"{fetched} checkpoints fetched, {there} were there already")
+
+
+@harness.command()
+@SPEC
+@spec_options
+@STORE
+@DATA_ROOT
+@ONLY
+@click.option(
+    "--recompute", type=click.IntRange(0), default=0, metavar="N", help="Compute N stages again."
+)
+@click.option("--seed", default=0, show_default=True, help="Chooses which.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+def verify(
+    spec: Path,
+    profile: str | None,
+    sets: tuple[str, ...],
+    seeds: str | None,
+    store: Path,
+    only: tuple[str, ...],
+    **how: Any,
+) -> None:
+    """Hash everything the store has for SPEC (exit code 4 when it is damaged).
+
+    With --recompute N, compute N stages again elsewhere and compare their bytes (exit code 1 when
+    they differ).
+    """
+    from harness.execute.recompute import recompute, verify_plan
+    from harness.plan.only import restrict
+    from harness.plan.plan import compile_plan
+    from harness.store import Store
+
+    plan = restrict(compile_plan(_load(spec, profile, sets, seeds)[0]), only)
+    click.echo(verify_plan(plan, Store(store)))
+    if count := how.pop("recompute"):
+        click.echo(recompute(plan, store, count, click.echo, **how))
 
 
 def _command_text() -> str:
@@ -313,6 +462,31 @@ def store_verify(store: Path) -> None:
     from harness.execute.store_commands import check
 
     click.echo(check(store))
+
+
+@harness.group()
+def registry() -> None:
+    """Check the registry of published checkpoints."""
+
+
+@registry.command("check")
+@click.option(
+    "--registry",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="The registry.  [default: registry/ here or above]",
+)
+@click.option(
+    "--specs", type=click.Path(path_type=Path), default=Path("specs"), help="Folder of the specs."
+)
+def registry_check(folder: Path | None, specs: Path) -> None:
+    """Check that every entry is well-formed, single, and the key of a spec."""
+    from harness.execute.registry_commands import check_registry
+
+    place = _registry(folder, specs)
+    if place is None:
+        raise UsageError("no registry folder here or above; name one with --registry")
+    click.echo(check_registry(place, specs))
 
 
 @harness.command()

@@ -38,6 +38,7 @@ class Dispatcher:
         self.errors: dict[str, str] = {}
         self.traces: dict[str, str] = {}
         self.worked = 0.0
+        self.computed = 0
         for key in targets:
             if key not in self.graph.missing:
                 self._evaluated(key)
@@ -126,6 +127,7 @@ class Dispatcher:
         match what:
             case "done":
                 self.worked += event[2]
+                self.computed += 1
                 self.watcher.finished(stage, event[2])
                 self._finished(key)
                 if self._over_budget():

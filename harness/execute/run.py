@@ -57,6 +57,8 @@ class RunRequest:
     offline: bool
     keep_going: bool
     json_log: Path | None
+    registry: Path | None = None
+    reuse: bool = True
 
 
 @frozen
@@ -72,6 +74,7 @@ def run_spec(request: RunRequest) -> Outcome:
 
     Raises:
         OverBudget, Interrupted: stopped early; what is finished is in the store.
+        IntegrityError: what the Hub sent is not what the registry says; nothing was computed.
     """
     begun, started = time.monotonic(), datetime.now(UTC)
     store = Store(request.store)
@@ -79,6 +82,7 @@ def run_spec(request: RunRequest) -> Outcome:
     stop = _stop_flag()
     shown = watcher(request.json_log)
     with shown, _stopping(stop, shown):
+        origins = _from_hub(request, store, shown, stop)
         dispatcher = Dispatcher(request.plan, store, options, shown, stop)
         dispatcher.run(lambda: _workers(request, dispatcher, options, stop))
     provenance = {
@@ -91,6 +95,7 @@ def run_spec(request: RunRequest) -> Outcome:
         "plugins": dict(environment.plugins()),
         "git": environment.git_state(request.spec_file.resolve().parent),
         "deterministic": request.plan.spec.deterministic,
+        "stages": {"computed": dispatcher.computed, "hub": origins},
     }
     rows = _rows(request.plan, dispatcher)
     provenance["times"] = times_of(rows, store)
@@ -100,12 +105,28 @@ def run_spec(request: RunRequest) -> Outcome:
     return _outcome(results, dispatcher, files, request.out)
 
 
+def _from_hub(request: RunRequest, store: Store, shown: Watcher, stop: Any) -> dict[str, str]:
+    """The origins of what could be fetched instead of computed."""
+    if request.registry is None or not request.reuse:
+        return {}
+    from harness.execute.reuse import fetch_needed
+    from harness.store.registry import read_registry
+
+    entries = read_registry(request.registry)
+    if entries.keys().isdisjoint(request.plan.stages):
+        return {}
+    from harness.store.hub import Hub
+
+    hub = Hub(offline=request.offline)
+    return fetch_needed(request.plan, store, entries, hub, shown.note, stop.is_set)
+
+
 def _options(request: RunRequest) -> Options:
     budget = request.plan.spec.budget
     return Options(
         store=request.store,
         data_root=request.data_root,
-        devices=_devices(request.device),
+        devices=devices(request.device),
         jobs=request.jobs or 0,
         offline=request.offline,
         fail_fast=not request.keep_going,
@@ -115,7 +136,8 @@ def _options(request: RunRequest) -> Options:
     )
 
 
-def _devices(asked: str) -> tuple[str, ...]:
+def devices(asked: str) -> tuple[str, ...]:
+    """The devices that ``--device`` stands for. Raises UsageError for one that is not here."""
     if asked == "cpu" or (asked == "auto" and not environment.has_nvidia_driver()):
         return ("cpu",)
     import torch

@@ -240,9 +240,9 @@ class Lazily(Mapping[str, Any]):
 
 
 def load_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Copy ``tensors`` into ``model``. Raises IntegrityError unless names and shapes agree."""
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in tensors.items()}
+    """Copy ``tensors`` into ``model``. Raises IntegrityError unless names, shapes, types agree."""
+    expected = {n: (tuple(v.shape), str(v.dtype)) for n, v in model.state_dict().items()}
+    found = {n: (tuple(v.shape), str(v.dtype)) for n, v in tensors.items()}
     if expected != found:
         wrong = sorted(set(expected.items()) ^ set(found.items()))[0]
         raise IntegrityError(f"the stored weights do not fit the model, first at {wrong}")

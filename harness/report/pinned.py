@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -115,6 +116,16 @@ def _computed(seconds: Mapping[str, float]) -> str | None:
     return ", ".join(parts) or None
 
 
+def _origins_text(run: Mapping[str, Any]) -> str | None:
+    """Where this run's stages came from, where it was recorded."""
+    if "stages" not in run:
+        return None
+    parts = [f"{run['stages']['computed']:,} computed by this run"]
+    repos = Counter(run["stages"]["hub"].values())
+    parts += [f"{count:,} from the Hub ({repo})" for repo, count in sorted(repos.items())]
+    return ", ".join([*parts, "the others from the store"])
+
+
 def provenance_table(results: Mapping[str, Any]) -> Table:
     """When, where and with what the run was made."""
     run = results["provenance"]
@@ -126,6 +137,7 @@ def provenance_table(results: Mapping[str, Any]) -> Table:
         "machine": hardware_text(results),
         "software": software_text(results),
         "code": code_text(results),
+        "stages": _origins_text(run),
         "components (revision)": components_text(results),
         "repeats": results["spec"]["deterministic"],
     }

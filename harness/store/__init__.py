@@ -1,4 +1,4 @@
-"""Where artifacts lie, by key: a local folder."""
+"""Where artifacts lie, by key: a local folder, and the Hub through a registry."""
 
 from harness.store.maintenance import gc, listing, verify
 from harness.store.store import Artifact, Store

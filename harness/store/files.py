@@ -53,6 +53,12 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def file_sha256(file: Path) -> str:
+    """Hex digest of a file of any size."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def seal(content: Mapping[str, Any]) -> bytes:
     """``content`` as JSON together with its own hash: equal bytes for equal content."""
     text = json.dumps(content, sort_keys=True, allow_nan=False, separators=(",", ":"))

@@ -126,6 +126,24 @@ class Store:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
 
+    def adopt(self, kind: str, key: str, record: bytes, tensors: Path | None) -> None:
+        """Put a copy of the files of an artifact that was made elsewhere into the store.
+
+        Raises:
+            StoreError: the disk is full or read-only; the store is as it was.
+        """
+        target = self.path(kind, key)
+        with explained(self.folder):
+            folder = self._temporary()
+            try:
+                write_durably(folder / RECORD, record)
+                if tensors is not None:
+                    shutil.copyfile(tensors, folder / TENSORS)
+                sync_folder(folder)
+                self._publish(folder, target, with_tensors=tensors is not None)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
     def _fill(
         self, folder: Path, record: Mapping[str, Any], tensors: Mapping[str, torch.Tensor] | None
     ) -> None:

@@ -1,0 +1,139 @@
+"""``harness verify``: is the store what its hashes say, and does computing again give the same?"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import tempfile
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
+from pathlib import Path
+
+import attrs
+
+from harness.errors import IntegrityError, StageFailed
+from harness.execute.cost import flops_of
+from harness.execute.options import Options
+from harness.execute.run import devices
+from harness.execute.workers import attempt
+from harness.plan.plan import Plan
+from harness.plan.stage import Stage
+from harness.store import Store
+from harness.store.store import TENSORS
+
+Note = Callable[[str], None]
+
+
+def verify_plan(plan: Plan, store: Store) -> str:
+    """Hash every artifact of ``plan``. Raises IntegrityError that names each damaged file."""
+    there = [s for s in plan.stages.values() if store.has(s.kind, s.key)]
+    problems = []
+    for stage in there:
+        try:
+            store.read(stage.kind, stage.key)
+        except IntegrityError as error:
+            problems.append(str(error))
+    if problems:
+        raise IntegrityError(f"{len(problems)} damaged artifacts:\n" + "\n".join(problems))
+    return f"{len(there)} of the plan's {len(plan.stages)} artifacts are there and whole"
+
+
+def recompute(
+    plan: Plan,
+    folder: Path,
+    count: int,
+    note: Note,
+    *,
+    seed: int,
+    device: str,
+    data_root: Path | None,
+) -> str:
+    """Compute ``count`` stages again in a temporary store and compare the bytes of their tensors.
+
+    The smallest of each kind come first; ``seed`` chooses among equals.
+
+    Raises:
+        StageFailed: a stage raised, or gave other bytes; each is named.
+    """
+    options = Options(
+        store=folder,
+        data_root=data_root,
+        devices=devices(device)[:1],
+        jobs=1,
+        deterministic=plan.spec.deterministic == "bitwise",
+    )
+    store = Store(folder)
+    chosen = _chosen(plan, store, count, seed)
+    differing = []
+    for stage in chosen:
+        wrong = _again(plan, stage, store, options)
+        note(f"{stage.name}: {wrong or 'the same bytes'}")
+        if wrong:
+            differing.append(f"{stage.name}: {wrong}")
+    if differing:
+        advice = ""
+        if plan.spec.deterministic != "bitwise":
+            advice = "\nThe spec asks for statistical repeats only: other bytes are allowed"
+        raise StageFailed(
+            f"{len(differing)} of {len(chosen)} differ:\n{chr(10).join(differing)}{advice}"
+        )
+    return f"{len(chosen)} stages computed again: the same bytes"
+
+
+def _chosen(plan: Plan, store: Store, count: int, seed: int) -> list[Stage]:
+    """Stages whose tensors and inputs the store has, one of each kind in turn."""
+    stages = [s for s in plan.stages.values() if _repeatable(plan, s, store)]
+    random.Random(seed).shuffle(stages)  # noqa: S311 (nothing secret)
+    kinds: dict[str, list[Stage]] = defaultdict(list)
+    for stage in sorted(stages, key=flops_of):
+        kinds[stage.kind].append(stage)
+    turns = zip_longest(*kinds.values())
+    return [stage for turn in turns for stage in turn if stage is not None][:count]
+
+
+def _repeatable(plan: Plan, stage: Stage, store: Store) -> bool:
+    if stage.kind == "evaluate" or not store.has(stage.kind, stage.key, tensors=True):
+        return False
+    return all(store.has(s.kind, s.key, tensors=True) for s in _sources(plan, stage))
+
+
+def _sources(plan: Plan, stage: Stage) -> Iterator[Stage]:
+    for _, key in stage.inputs:
+        yield plan.stages[key]
+        yield from _sources(plan, plan.stages[key])
+
+
+def _again(plan: Plan, stage: Stage, store: Store, options: Options) -> str | None:
+    """What is wrong with a second computation of ``stage``; None when its bytes are the same."""
+    from harness.execute.world import World
+
+    with tempfile.TemporaryDirectory(prefix="harness-verify-") as place:
+        second = Store(Path(place) / "store")
+        for source in _sources(plan, stage):
+            _lend(store.path(source.kind, source.key), second.path(source.kind, source.key))
+        world = World(attrs.evolve(options, store=second.folder))
+        world.root = attrs.evolve(world.root, cache=options.store.parent / "data")
+        event = attempt(stage, world, lambda _: None, threading.Event())
+        if event[0] != "done":
+            return str(event[2])
+        files = [s.path(stage.kind, stage.key) / TENSORS for s in (store, second)]
+        before, after = (file.read_bytes() for file in files)
+        if before == after:
+            return None
+        made = store.record(stage.kind, stage.key)
+        return f"other bytes than those computed on {made['device']} ({made['threads']} threads)"
+
+
+def _lend(source: Path, target: Path) -> None:
+    """The files of an artifact, linked where the disk allows it."""
+    if target.exists():
+        return
+    target.mkdir(parents=True)
+    for file in source.iterdir():
+        try:
+            os.link(file, target / file.name)
+        except OSError:
+            shutil.copyfile(file, target / file.name)
