@@ -167,6 +167,26 @@ def _show_plan(plan: Any, store: Path, as_json: bool) -> None:
 
 
 @harness.command()
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option("--profile", metavar="NAME", help="Compare with this profile applied to both.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown"]),
+    default="text",
+    show_default=True,
+    help="How it is printed.",
+)
+def diff(old: Path, new: Path, profile: str | None, form: str) -> None:
+    """Say what changed from the spec OLD to NEW, and what has to be computed again."""
+    from harness.execute.compare import compare
+    from harness.spec.load import load_spec
+
+    click.echo(compare(load_spec(old, profile), load_spec(new, profile), form))
+
+
+@harness.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 def validate(paths: tuple[Path, ...]) -> None:
     """Check the specs in PATHS (files or folders; specs/ when none is named)."""

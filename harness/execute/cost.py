@@ -190,10 +190,10 @@ def plan_text(plan: Plan, store_folder: Path) -> str:
     """The plan for people."""
     facts = summary(plan, store_folder)
     rows = [
-        [kind, row["stages"], row["cached"], _flops(row["flops_left"])]
+        [kind, row["stages"], row["cached"], readable(row["flops_left"])]
         for kind, row in facts["kinds"].items()
     ]
-    rows.append(["all", facts["stages"], facts["cached"], _flops(facts["flops_left"])])
+    rows.append(["all", facts["stages"], facts["cached"], readable(facts["flops_left"])])
     table = tabulate(rows, headers=["kind", "stages", "cached", "FLOP left"], tablefmt="simple")
     points = f"{facts['points']:,} points of the tables need {facts['stages']:,} unique stages."
     return f"{facts['spec']} {facts['version']}: {points}\n\n{table}\n\n{_budget(facts)}"
@@ -204,7 +204,8 @@ def _budget(facts: Mapping[str, Any]) -> str:
     return f"budget: {', '.join(limits)}" if limits else "budget: none declared"
 
 
-def _flops(count: float) -> str:
+def readable(count: float) -> str:
+    """``1.20 P``: a number of operations with the prefix of its size."""
     for unit, size in (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6)):
         if count >= size:
             return f"{count / size:.2f} {unit}"
