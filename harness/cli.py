@@ -320,11 +320,29 @@ def store_verify(store: Path) -> None:
 @harness.command()
 @STORE
 @DATA_ROOT
-def doctor(store: Path, data_root: Path | None) -> None:
-    """Say what this machine offers: versions, devices, data, Hub login."""
-    from harness.execute.doctor import examine
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="RESULTS",
+    help="Say how this machine differs from the one that made these results (file or folder).",
+)
+def doctor(store: Path, data_root: Path | None, against: Path | None) -> None:
+    """Say what this machine offers: versions, devices, data, Hub login.
 
-    click.echo(examine(store, data_root))
+    With --against the exit code is 1 where something differs that identical bytes need.
+    """
+    if against is None:
+        from harness.execute.doctor import examine
+
+        click.echo(examine(store, data_root))
+        return
+    from harness.execute.against import differences
+    from harness.report import read_results
+
+    text, same_bytes = differences(read_results(against))
+    click.echo(text)
+    if not same_bytes:
+        sys.exit(1)
 
 
 @harness.command()

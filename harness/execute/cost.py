@@ -19,6 +19,7 @@ from harness.plan.plan import Plan
 from harness.plan.stage import KINDS, Setting, Stage
 from harness.spec.blocks import Use
 from harness.store import Store
+from harness.training.threads import threads_for
 
 
 def architecture(model: Use) -> Use:
@@ -127,11 +128,18 @@ def splits_read(stage: Stage) -> set[str]:
 
 def flops_of(stage: Stage) -> float:
     """An estimate of the floating-point operations of ``stage``."""
-    facts = get("datasets", stage.setting.data.dataset.name).traits["facts"](
-        stage.setting.data.dataset.settings
-    )
-    per_sample = flops_per_sample(stage.setting.model, tuple(facts["shape"]), facts["classes"])
-    return samples_of(stage).work * per_sample
+    return samples_of(stage).work * _per_sample(stage.setting)
+
+
+def threads_of(setting: Setting) -> int:
+    """The threads that a stage of ``setting`` is computed with on this machine."""
+    return threads_for(3 * _per_sample(setting) * setting.train.batch_size)
+
+
+def _per_sample(setting: Setting) -> int:
+    data = setting.data.dataset
+    facts = get("datasets", data.name).traits["facts"](data.settings)
+    return flops_per_sample(setting.model, tuple(facts["shape"]), facts["classes"])
 
 
 def total_flops(plan: Plan, store: Store) -> float:

@@ -79,6 +79,7 @@ def run_spec(request: RunRequest) -> Outcome:
     with shown, _stopping(stop, shown):
         dispatcher = Dispatcher(request.plan, store, options, shown, stop)
         dispatcher.run(lambda: _workers(request, dispatcher, options, stop))
+    home = request.spec_file.resolve().parent
     provenance = {
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -86,8 +87,11 @@ def run_spec(request: RunRequest) -> Outcome:
         "command": request.command,
         "machine": environment.machine(options.devices),
         "versions": environment.versions(),
+        "packages": environment.packages(environment.imported() | dispatcher.imported),
         "plugins": dict(environment.plugins()),
-        "git": environment.git_state(request.spec_file.resolve().parent),
+        "threads": _threads(dispatcher),
+        "git": environment.git_state(home),
+        "constraints": environment.constraints_digest(home),
         "deterministic": request.plan.spec.deterministic,
     }
     rows = _rows(request.plan, dispatcher)
@@ -178,15 +182,15 @@ def _fitting_jobs(plan: Plan, dispatcher: Dispatcher, options: Options) -> int:
     """As many stages at once as keep the processors busy; one for each accelerator."""
     if options.devices != ("cpu",):
         return len(options.devices)
-    from harness.execute.cost import flops_per_sample
-    from harness.training.threads import threads_for
+    from harness.execute.cost import threads_of
 
     stage = plan.stages[next(iter(dispatcher.graph.missing))]
-    data = stage.setting.data.dataset
-    facts = get("datasets", data.name).traits["facts"](data.settings)
-    per_sample = flops_per_sample(stage.setting.model, tuple(facts["shape"]), facts["classes"])
-    threads = threads_for(3 * per_sample * stage.setting.train.batch_size)
-    return max(1, environment.cpu_count() // threads)
+    return max(1, environment.cpu_count() // threads_of(stage.setting))
+
+
+def _threads(dispatcher: Dispatcher) -> list[int]:
+    """With how many threads stages were computed, wherever that was."""
+    return sorted({r["threads"] for r in dispatcher.records.values() if "threads" in r})
 
 
 def _rows(plan: Plan, dispatcher: Dispatcher) -> list[dict[str, Any]]:
