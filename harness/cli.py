@@ -100,6 +100,16 @@ def harness(context: click.Context, debug: bool) -> None:
     "--keep-going/--fail-fast", default=True, help="After a failed stage, go on with the others."
 )
 @click.option("--json-log", type=click.Path(path_type=Path), help="Write events here, JSON lines.")
+@click.option(
+    "--limit-hours",
+    type=click.FloatRange(0, min_open=True),
+    help="Stop after these hours, whatever the spec's budget says.",
+)
+@click.option(
+    "--limit-memory-gb",
+    type=click.FloatRange(0, min_open=True),
+    help="Refuse each process more memory than that (Linux).",
+)
 def run(
     spec: Path, profile: str | None, sets: tuple[str, ...], seeds: str | None, **how: Any
 ) -> None:

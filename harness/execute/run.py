@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import threading
@@ -20,6 +21,7 @@ from harness.errors import OverBudget, UsageError
 from harness.execute import environment
 from harness.execute.clock import times_of
 from harness.execute.dispatch import Dispatcher
+from harness.execute.limits import memory_limit, time_limit
 from harness.execute.options import Options
 from harness.execute.progress import Watcher, watcher
 from harness.execute.workers import Here, Processes, Workers
@@ -55,6 +57,8 @@ class RunRequest:
     offline: bool
     keep_going: bool
     json_log: Path | None
+    limit_hours: float | None = None
+    limit_memory_gb: float | None = None
 
 
 @frozen
@@ -71,12 +75,19 @@ def run_spec(request: RunRequest) -> Outcome:
     Raises:
         OverBudget, Interrupted: stopped early; what is finished is in the store.
     """
+    with memory_limit(request.limit_memory_gb):
+        return _run(request)
+
+
+def _run(request: RunRequest) -> Outcome:
     begun, started = time.monotonic(), datetime.now(UTC)
+    if request.offline:  # also for libraries that would ask the Hub by themselves
+        os.environ["HF_HUB_OFFLINE"] = "1"
     store = Store(request.store)
     options = _options(request)
     stop = _stop_flag()
     shown = watcher(request.json_log)
-    with shown, _stopping(stop, shown):
+    with shown, _stopping(stop, shown), time_limit(request.limit_hours, stop):
         dispatcher = Dispatcher(request.plan, store, options, shown, stop)
         dispatcher.run(lambda: _workers(request, dispatcher, options, stop))
     home = request.spec_file.resolve().parent

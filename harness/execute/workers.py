@@ -52,9 +52,17 @@ def attempt(stage: Stage, world: Any, emit: Callable[[Event], None], stop: StopF
     except HarnessError as error:
         return ("failed", stage.key, str(error), "", "StageFailed")
     except Exception as error:
+        if _out_of_memory(error):
+            return ("failed", stage.key, f"memory ran out ({error})", "", "StageFailed")
         shown = f"{type(error).__name__}: {error}"
         return ("failed", stage.key, shown, traceback.format_exc(), "StageFailed")
     return (outcome, stage.key, time.monotonic() - begun)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether Python, torch's processor part or an accelerator could not allocate."""
+    words = ("can't allocate memory", "not enough memory", "out of memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 class Workers(Protocol):

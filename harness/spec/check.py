@@ -11,11 +11,22 @@ from harness.spec import expression
 from harness.spec.blocks import Figure, MethodUse, Spec, Use
 from harness.spec.places import Document, Path, Problem
 from harness.spec.structure import unstructure, unstructure_settings
-from harness.spec.sweeps import CELL_BLOCKS, assignments, axis_names, cell_blocks, sweeps_in
+from harness.spec.sweeps import (
+    CELL_BLOCKS,
+    assignments,
+    axis_names,
+    cell_blocks,
+    points_of,
+    sweeps_in,
+)
+
+MOST_POINTS = 200_000  # of the tables, which is ten times the largest protocol so far
 
 
 def check(spec: Spec, document: Document) -> list[Problem]:
     """Everything in ``spec`` that contradicts itself."""
+    if too_many := list(_check_points(spec, document)):
+        return too_many
     return [
         *_check_sweeps(spec, document),
         *_check_train(spec, document),
@@ -40,6 +51,15 @@ def needs_of(metric: Use) -> frozenset[str]:
     needs = get("metrics", metric.name).traits.get("needs", frozenset())
     found: frozenset[str] = needs(metric.settings) if callable(needs) else needs
     return found
+
+
+def _check_points(spec: Spec, document: Document) -> Iterator[Problem]:
+    """A short file can span more points than anybody can list."""
+    candidates = sum(points_of(sweeps_of(method)) for method in spec.methods)
+    points = points_of(cell_blocks(spec)) * len(spec.seeds) * candidates
+    if points > MOST_POINTS:
+        what = f"the sweeps span {points:,} points; at most {MOST_POINTS:,} are allowed"
+        yield document.problem((), what)
 
 
 def _check_sweeps(spec: Spec, document: Document) -> Iterator[Problem]:
