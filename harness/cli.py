@@ -113,6 +113,16 @@ def harness(context: click.Context, debug: bool) -> None:
     "--keep-going/--fail-fast", default=True, help="After a failed stage, go on with the others."
 )
 @click.option("--json-log", type=click.Path(path_type=Path), help="Write events here, JSON lines.")
+@click.option(
+    "--limit-hours",
+    type=click.FloatRange(0, min_open=True),
+    help="Stop after these hours, whatever the spec's budget says.",
+)
+@click.option(
+    "--limit-memory-gb",
+    type=click.FloatRange(0, min_open=True),
+    help="Refuse each process more memory than that (Linux).",
+)
 def run(
     spec: Path, profile: str | None, sets: tuple[str, ...], seeds: str | None, **how: Any
 ) -> None:
@@ -324,6 +334,26 @@ def _show_plan(plan: Any, store: Path, as_json: bool) -> None:
 
 
 @harness.command()
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option("--profile", metavar="NAME", help="Compare with this profile applied to both.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown"]),
+    default="text",
+    show_default=True,
+    help="How it is printed.",
+)
+def diff(old: Path, new: Path, profile: str | None, form: str) -> None:
+    """Say what changed from the spec OLD to NEW, and what has to be computed again."""
+    from harness.execute.compare import compare
+    from harness.spec.load import load_spec
+
+    click.echo(compare(load_spec(old, profile), load_spec(new, profile), form))
+
+
+@harness.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @PROFILE
 def validate(paths: tuple[Path, ...], profile: str | None) -> None:
@@ -370,6 +400,39 @@ def report(folder: Path, form: str | None) -> None:
     else:
         for file in write_report(results, folder):
             click.echo(file)
+
+
+@harness.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--kind",
+    type=click.Choice(["variables", "neurips", "ml-reproducibility"]),
+    default="variables",
+    show_default=True,
+    help="Which checklist.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["markdown", "latex"]),
+    default="markdown",
+    show_default=True,
+    help="How it is written.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Write it to this file.")
+def checklist(folder: Path, kind: str, form: str, out: Path | None) -> None:
+    """Fill in a checklist for a paper's authors from the results in FOLDER.
+
+    What the run does not prove is marked for the authors to answer.
+    """
+    from harness.report import author_checklist, read_results
+
+    text = author_checklist(kind, form, read_results(folder))
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+    else:
+        click.echo(text, nl=False)
 
 
 @harness.command("list")
@@ -492,11 +555,29 @@ def registry_check(folder: Path | None, specs: Path) -> None:
 @harness.command()
 @STORE
 @DATA_ROOT
-def doctor(store: Path, data_root: Path | None) -> None:
-    """Say what this machine offers: versions, devices, data, Hub login."""
-    from harness.execute.doctor import examine
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="RESULTS",
+    help="Say how this machine differs from the one that made these results (file or folder).",
+)
+def doctor(store: Path, data_root: Path | None, against: Path | None) -> None:
+    """Say what this machine offers: versions, devices, data, Hub login.
 
-    click.echo(examine(store, data_root))
+    With --against the exit code is 1 where something differs that identical bytes need.
+    """
+    if against is None:
+        from harness.execute.doctor import examine
+
+        click.echo(examine(store, data_root))
+        return
+    from harness.execute.against import differences
+    from harness.report import read_results
+
+    text, same_bytes = differences(read_results(against))
+    click.echo(text)
+    if not same_bytes:
+        sys.exit(1)
 
 
 @harness.command()

@@ -19,6 +19,7 @@ from harness.plan.plan import Plan
 from harness.plan.stage import KINDS, Setting, Stage
 from harness.spec.blocks import Use
 from harness.store import Store
+from harness.training.threads import threads_for
 
 
 def architecture(model: Use) -> Use:
@@ -127,11 +128,18 @@ def splits_read(stage: Stage) -> set[str]:
 
 def flops_of(stage: Stage) -> float:
     """An estimate of the floating-point operations of ``stage``."""
-    facts = get("datasets", stage.setting.data.dataset.name).traits["facts"](
-        stage.setting.data.dataset.settings
-    )
-    per_sample = flops_per_sample(stage.setting.model, tuple(facts["shape"]), facts["classes"])
-    return samples_of(stage).work * per_sample
+    return samples_of(stage).work * _per_sample(stage.setting)
+
+
+def threads_of(setting: Setting) -> int:
+    """The threads that a stage of ``setting`` is computed with on this machine."""
+    return threads_for(3 * _per_sample(setting) * setting.train.batch_size)
+
+
+def _per_sample(setting: Setting) -> int:
+    data = setting.data.dataset
+    facts = get("datasets", data.name).traits["facts"](data.settings)
+    return flops_per_sample(setting.model, tuple(facts["shape"]), facts["classes"])
 
 
 def total_flops(plan: Plan, store: Store) -> float:
@@ -193,10 +201,10 @@ def plan_text(plan: Plan, store_folder: Path) -> str:
     """The plan for people."""
     facts = summary(plan, store_folder)
     rows = [
-        [kind, row["stages"], row["cached"], _flops(row["flops_left"])]
+        [kind, row["stages"], row["cached"], readable(row["flops_left"])]
         for kind, row in facts["kinds"].items()
     ]
-    rows.append(["all", facts["stages"], facts["cached"], _flops(facts["flops_left"])])
+    rows.append(["all", facts["stages"], facts["cached"], readable(facts["flops_left"])])
     table = tabulate(rows, headers=["kind", "stages", "cached", "FLOP left"], tablefmt="simple")
     points = (
         f"{facts['points']:,} points of the tables need {facts['stages']:,} unique stages, "
@@ -210,7 +218,8 @@ def _budget(facts: Mapping[str, Any]) -> str:
     return f"budget: {', '.join(limits)}" if limits else "budget: none declared"
 
 
-def _flops(count: float) -> str:
+def readable(count: float) -> str:
+    """``1.20 P``: a number of operations with the prefix of its size."""
     for unit, size in (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6)):
         if count >= size:
             return f"{count / size:.2f} {unit}"

@@ -37,6 +37,7 @@ class Dispatcher:
         self.running: set[str] = set()
         self.errors: dict[str, str] = {}
         self.traces: dict[str, str] = {}
+        self.imported: set[str] = set()  # by other processes, the outermost names of modules
         self.worked = 0.0
         self.computed = 0
         for key in targets:
@@ -122,6 +123,9 @@ class Dispatcher:
         stage = self.plan.stages[key]
         if what == "step":
             self.watcher.stepped(stage, *event[2:])
+            return
+        if what == "imported":
+            self.imported |= event[2]
             return
         self.running.discard(key)
         match what:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
+import re
 import subprocess
-from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, distributions, version
+import sys
+from collections.abc import Iterable, Mapping
+from importlib.metadata import (
+    PackageNotFoundError,
+    distributions,
+    packages_distributions,
+    version,
+)
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +33,18 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def imported() -> set[str]:
+    """The outermost names of all modules that this process has imported."""
+    return {name.partition(".")[0] for name in list(sys.modules)}
+
+
+def packages(modules: Iterable[str]) -> dict[str, str]:
+    """The installed packages that ``modules``, named by their outermost names, come from."""
+    homes = packages_distributions()
+    names = {name for module in modules for name in homes.get(module, ())}
+    return {re.sub(r"[-_.]+", "-", name).lower(): version(name) for name in sorted(names)}
 
 
 def cpu_model() -> str:
@@ -48,19 +68,38 @@ def has_nvidia_driver() -> bool:
     return Path("/proc/driver/nvidia").exists() or platform.system() == "Windows"
 
 
+def nvidia_driver() -> str | None:
+    """The version of the graphics driver, on Linux."""
+    try:
+        text = Path("/proc/driver/nvidia/version").read_text()
+    except OSError:
+        return None
+    found = re.search(r"Module.*?\s(\d+\.[\d.]+)", text)
+    return found[1] if found else None
+
+
 def git_state(folder: Path) -> dict[str, Any] | None:
     """Revision of the checkout that holds ``folder``, and whether it has changes."""
-
-    def git(*words: str) -> str:
-        command = ["git", "-C", str(folder), *words]
-        return subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-
     try:
-        return {"revision": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+        revision, status = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain")
     except (OSError, subprocess.SubprocessError):
         return None
+    return {"revision": revision, "dirty": bool(status)}
+
+
+def constraints_digest(folder: Path) -> str | None:
+    """SHA-256 of ``constraints.txt`` at the root of the checkout that holds ``folder``."""
+    try:
+        root = Path(_git(folder, "rev-parse", "--show-toplevel"))
+        return hashlib.sha256((root / "constraints.txt").read_bytes()).hexdigest()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *words: str) -> str:
+    command = ["git", "-C", str(folder), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()
 
 
 def machine(devices: tuple[str, ...]) -> dict[str, Any]:
@@ -75,7 +114,8 @@ def machine(devices: tuple[str, ...]) -> dict[str, Any]:
         import torch
 
         facts["gpu"] = [torch.cuda.get_device_name(d) for d in devices if d.startswith("cuda")]
-        facts["cuda"] = torch.version.cuda
+        facts["cuda"], facts["driver"] = torch.version.cuda, nvidia_driver()
+        facts["cudnn"] = torch.backends.cudnn.version()
     return facts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import threading
@@ -20,6 +21,7 @@ from harness.errors import OverBudget, UsageError
 from harness.execute import environment
 from harness.execute.clock import computed, times_of
 from harness.execute.dispatch import Dispatcher
+from harness.execute.limits import memory_limit, time_limit
 from harness.execute.options import Options
 from harness.execute.progress import Watcher, watcher
 from harness.execute.workers import Here, Processes, Workers
@@ -59,6 +61,8 @@ class RunRequest:
     json_log: Path | None
     registry: Path | None = None
     reuse: bool = True
+    limit_hours: float | None = None
+    limit_memory_gb: float | None = None
 
 
 @frozen
@@ -76,15 +80,23 @@ def run_spec(request: RunRequest) -> Outcome:
         OverBudget, Interrupted: stopped early; what is finished is in the store.
         IntegrityError: what the Hub sent is not what the registry says; nothing was computed.
     """
+    with memory_limit(request.limit_memory_gb):
+        return _run(request)
+
+
+def _run(request: RunRequest) -> Outcome:
     begun, started = time.monotonic(), datetime.now(UTC)
+    if request.offline:  # also for libraries that would ask the Hub by themselves
+        os.environ["HF_HUB_OFFLINE"] = "1"
     store = Store(request.store)
     options = _options(request)
     stop = _stop_flag()
     shown = watcher(request.json_log)
-    with shown, _stopping(stop, shown):
+    with shown, _stopping(stop, shown), time_limit(request.limit_hours, stop):
         origins = _from_hub(request, store, shown, stop)
         dispatcher = Dispatcher(request.plan, store, options, shown, stop)
         dispatcher.run(lambda: _workers(request, dispatcher, options, stop))
+    home = request.spec_file.resolve().parent
     provenance = {
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -92,8 +104,11 @@ def run_spec(request: RunRequest) -> Outcome:
         "command": request.command,
         "machine": environment.machine(options.devices),
         "versions": environment.versions(),
+        "packages": environment.packages(environment.imported() | dispatcher.imported),
         "plugins": dict(environment.plugins()),
-        "git": environment.git_state(request.spec_file.resolve().parent),
+        "threads": _threads(dispatcher),
+        "git": environment.git_state(home),
+        "constraints": environment.constraints_digest(home),
         "deterministic": request.plan.spec.deterministic,
         "stages": {"computed": dispatcher.computed, "hub": origins},
     }
@@ -203,15 +218,15 @@ def _fitting_jobs(plan: Plan, dispatcher: Dispatcher, options: Options) -> int:
     """As many stages at once as keep the processors busy; one for each accelerator."""
     if options.devices != ("cpu",):
         return len(options.devices)
-    from harness.execute.cost import flops_per_sample
-    from harness.training.threads import threads_for
+    from harness.execute.cost import threads_of
 
     stage = plan.stages[next(iter(dispatcher.graph.missing))]
-    data = stage.setting.data.dataset
-    facts = get("datasets", data.name).traits["facts"](data.settings)
-    per_sample = flops_per_sample(stage.setting.model, tuple(facts["shape"]), facts["classes"])
-    threads = threads_for(3 * per_sample * stage.setting.train.batch_size)
-    return max(1, environment.cpu_count() // threads)
+    return max(1, environment.cpu_count() // threads_of(stage.setting))
+
+
+def _threads(dispatcher: Dispatcher) -> list[int]:
+    """With how many threads stages were computed, wherever that was."""
+    return sorted({r["threads"] for r in dispatcher.records.values() if "threads" in r})
 
 
 def _rows(plan: Plan, dispatcher: Dispatcher) -> list[dict[str, Any]]:

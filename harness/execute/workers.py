@@ -1,7 +1,8 @@
 """Where stages are computed: in this process, or in several that start afresh.
 
 Both kinds take a stage key and answer with events, so that one dispatcher serves both:
-``("step", key, done, total, loss)``, then exactly one of ``("done", key, seconds)``,
+``("step", key, done, total, loss)`` and ``("imported", key, names)`` (modules that a process has
+imported since it last said so), then exactly one of ``("done", key, seconds)``,
 ``("there", key, seconds)`` (another run has computed it), ``("busy", key, seconds)`` (another run
 is at it), ``("failed", key, message, trace, error)``, ``("damaged", key, damaged_key, message)`` or
 ``("interrupted", key)``.
@@ -51,9 +52,17 @@ def attempt(stage: Stage, world: Any, emit: Callable[[Event], None], stop: StopF
     except HarnessError as error:
         return ("failed", stage.key, str(error), "", "StageFailed")
     except Exception as error:
+        if _out_of_memory(error):
+            return ("failed", stage.key, f"memory ran out ({error})", "", "StageFailed")
         shown = f"{type(error).__name__}: {error}"
         return ("failed", stage.key, shown, traceback.format_exc(), "StageFailed")
     return (outcome, stage.key, time.monotonic() - begun)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether Python, torch's processor part or an accelerator could not allocate."""
+    words = ("can't allocate memory", "not enough memory", "out of memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 class Workers(Protocol):
@@ -120,7 +129,7 @@ class Processes:
         except queue.Empty:
             self._check_alive()
             return None
-        if event[0] != "step":
+        if event[0] not in ("step", "imported"):
             self.running -= 1
         return event
 
@@ -148,14 +157,20 @@ def _serve(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
+    from harness.execute.environment import imported
     from harness.execute.world import World
     from harness.plan.plan import compile_plan
     from harness.spec.structure import structure
 
     stages = compile_plan(structure(spec)).stages
     world = World(options.for_worker(number))
+    known: set[str] = set()
     while (key := inbox.get()) is not None:
-        outbox.put(attempt(stages[key], world, outbox.put, stop))
+        event = attempt(stages[key], world, outbox.put, stop)
+        if fresh := imported() - known:
+            outbox.put(("imported", key, fresh))
+            known |= fresh
+        outbox.put(event)
 
 
 def _die_with_parent() -> None:

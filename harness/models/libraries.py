@@ -6,7 +6,7 @@ from attrs import frozen
 
 from harness.components import component, setting
 from harness.data.vision import load_torchvision
-from harness.errors import HarnessError, nearest
+from harness.errors import HarnessError, RemoteError, nearest
 from harness.lazy import nn
 
 
@@ -85,7 +85,8 @@ def timm_model(settings: Timm, shape: tuple[int, ...], classes: int) -> nn.Modul
     """Any classification model of timm. float32 [B, C, H, W] to logits [B, classes].
 
     Raises:
-        HarnessError: timm is not installed, or has no such model.
+        HarnessError: timm is not installed, has no such model, or no weights of it on the Hub.
+        RemoteError: its weights could not be had.
     """
     load_torchvision()
     try:
@@ -98,7 +99,13 @@ def timm_model(settings: Timm, shape: tuple[int, ...], classes: int) -> nn.Modul
         raise HarnessError(
             f"timm has no model {settings.arch!r}{nearest(settings.arch, timm.list_models())}"
         )
-    model: nn.Module = timm.create_model(
-        settings.arch, pretrained=settings.pretrained, num_classes=classes, in_chans=shape[0]
-    )
+    known = timm.get_pretrained_cfg(settings.arch)
+    if settings.pretrained and not getattr(known, "hf_hub_id", None):
+        raise HarnessError(f"timm has no weights of {settings.arch!r} on the Hub")
+    try:
+        model: nn.Module = timm.create_model(
+            settings.arch, pretrained=settings.pretrained, num_classes=classes, in_chans=shape[0]
+        )
+    except OSError as problem:
+        raise RemoteError(f"the weights of {settings.arch!r} are not here: {problem}") from None
     return model

@@ -68,8 +68,10 @@ def hardware_text(results: Mapping[str, Any]) -> str:
         "processors": machine.get("cpus"),
         "GPU": ", ".join(machine.get("gpu") or ()) or ("none" if machine else None),
         "CUDA": machine.get("cuda"),
+        "cuDNN": machine.get("cudnn"),
+        "driver": machine.get("driver"),
         "computed on": ", ".join(filter(None, devices)),
-        "threads": run.get("threads"),
+        "threads": " or ".join(map(str, run.get("threads") or ())),
         "system": machine.get("system"),
     }
     return "; ".join(f"{name}: {value}" for name, value in facts.items() if value) or "not recorded"
@@ -79,7 +81,12 @@ def software_text(results: Mapping[str, Any]) -> str:
     """Versions of Python, of the packages that numbers depend on, and of plug-ins."""
     run = results["provenance"]
     versions = {**run.get("versions", {}), **run.get("plugins", {})}
-    return ", ".join(f"{name} {version}" for name, version in versions.items()) or "not recorded"
+    text = ", ".join(f"{name} {version}" for name, version in versions.items())
+    if run.get("packages"):
+        text += f"; all {len(run['packages'])} packages that were imported are in results.json"
+    if run.get("constraints"):
+        text += f"; constraints.txt has the SHA-256 {run['constraints']}"
+    return text or "not recorded"
 
 
 def cost_table(results: Mapping[str, Any]) -> Table:

@@ -16,13 +16,18 @@ from harness.spec.sweeps import (
     assignments,
     axis_names,
     cell_blocks,
+    points_of,
     substitute,
     sweeps_in,
 )
 
+MOST_POINTS = 200_000  # of the tables, which is ten times the largest protocol so far
+
 
 def check(spec: Spec, document: Document) -> list[Problem]:
     """Everything in ``spec`` that contradicts itself."""
+    if too_many := list(_check_points(spec, document)):
+        return too_many
     return [
         *_check_sweeps(spec, document),
         *_check_train(spec, document),
@@ -47,6 +52,15 @@ def needs_of(metric: Use) -> frozenset[str]:
     needs = get("metrics", metric.name).traits.get("needs", frozenset())
     found: frozenset[str] = needs(metric.settings) if callable(needs) else needs
     return found
+
+
+def _check_points(spec: Spec, document: Document) -> Iterator[Problem]:
+    """A short file can span more points than anybody can list."""
+    candidates = sum(points_of(sweeps_of(method)) for method in spec.methods)
+    points = points_of(cell_blocks(spec)) * len(spec.seeds) * candidates
+    if points > MOST_POINTS:
+        what = f"the sweeps span {points:,} points; at most {MOST_POINTS:,} are allowed"
+        yield document.problem((), what)
 
 
 def _check_sweeps(spec: Spec, document: Document) -> Iterator[Problem]:

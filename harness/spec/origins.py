@@ -12,20 +12,16 @@ from attrs import frozen
 
 from harness.errors import nearest
 from harness.spec.blocks import Origin, Spec
-from harness.spec.merge import entry_name, names_another, position_of
+from harness.spec.merge import names_another
 from harness.spec.places import Document, Path, Problem
 from harness.spec.structure import unstructure
+from harness.spec.tree import Entries, Names, is_block, named, values_in
 
 SECTIONS = ("seeds", "data", "corruption", "model", "train", "forget", "methods", "metrics")
 KINDS: tuple[str, ...] = get_args(get_type_hints(Origin)["from_"])
 COMMAND_LINE = ""  # what changed a value, where no profile did
 
-Names = tuple[str, ...]
 Row = tuple[str, Any, str, str]
-
-
-class _Entries(dict[str, Any]):
-    """A list of components by the names that paths call them."""
 
 
 @frozen
@@ -56,7 +52,9 @@ def origins(spec: Spec, trail: Trail) -> list[Row]:
 
     The origin is empty where the spec does not record one.
     """
-    return [(".".join(path), value, *_origin(path, trail)) for path, value in _values(_tree(spec))]
+    return [
+        (".".join(path), value, *_origin(path, trail)) for path, value in values_in(_tree(spec))
+    ]
 
 
 def wrong_entries(spec: Spec, document: Document, profile: str | None) -> Iterator[Problem]:
@@ -89,7 +87,7 @@ def uncovered(spec: Spec, document: Document, trail: Trail) -> Iterator[Problem]
     if not spec.provenance:
         return
     tree = _tree(spec)
-    covered = {path for path, _ in _values(tree) if any(_origin(path, trail))}
+    covered = {path for path, _ in values_in(tree) if any(_origin(path, trail))}
     for section, node in tree.items():
         yield from _gaps(node, (section,), (section,), covered, document)
 
@@ -112,42 +110,15 @@ def counts(rows: Sequence[Sequence[Any]]) -> str:
 
 def _tree(spec: Spec) -> dict[str, Any]:
     plain = unstructure(spec)
-    return {section: _named(plain[section]) for section in SECTIONS}
-
-
-def _named(value: Any) -> Any:
-    if _is_block(value):
-        return {key: _named(inner) for key, inner in value.items()}
-    if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
-        names = (_path_name(value, i) for i in range(len(value)))
-        return _Entries(zip(names, map(_named, value), strict=True))
-    return value
-
-
-def _path_name(items: list[Any], i: int) -> str:
-    name = entry_name(items[i])
-    return name if name and "." not in name and position_of(items, name) == i else str(i)
-
-
-def _is_block(node: Any) -> bool:
-    return isinstance(node, Mapping) and bool(node) and "sweep" not in node
-
-
-def _values(node: Any, path: Names = ()) -> Iterator[tuple[Names, Any]]:
-    """Every value below ``node``; a sweep and a list of plain values are one value."""
-    if _is_block(node):
-        for key, inner in node.items():
-            yield from _values(inner, (*path, key))
-    else:
-        yield path, node
+    return {section: named(plain[section]) for section in SECTIONS}
 
 
 def _changed(before: Any, after: Any, path: Names = ()) -> Iterator[Names]:
-    if _is_block(before) and _is_block(after) and not names_another(before, after):
+    if is_block(before) and is_block(after) and not names_another(before, after):
         for key, inner in after.items():
             yield from _changed(before.get(key, ...), inner, (*path, key))
     elif before != after:
-        yield from (changed for changed, _ in _values(after, path))
+        yield from (changed for changed, _ in values_in(after, path))
 
 
 def _rules(spec: Spec, profile: str | None) -> tuple[tuple[Names, int, Origin], ...]:
@@ -179,9 +150,9 @@ def _resolve(tree: Any, path: str) -> Names:
     node: Any = tree
     names: Names = ()
     for part in path.split("."):
-        if not _is_block(node):
+        if not is_block(node):
             raise LookupError(f"{path!r} does not exist: {'.'.join(names)!r} is one value")
-        if part not in node and isinstance(node, _Entries) and part in map(str, range(len(node))):
+        if part not in node and isinstance(node, Entries) and part in map(str, range(len(node))):
             part = list(node)[int(part)]
         if part not in node:
             place = f"in {'.'.join(names)!r}" if names else "among what has an origin"
@@ -194,12 +165,12 @@ def _resolve(tree: Any, path: str) -> Names:
 def _gaps(
     node: Any, names: Names, path: Path, covered: set[Names], document: Document
 ) -> Iterator[Problem]:
-    inside = [value for value, _ in _values(node, names)]
+    inside = [value for value, _ in values_in(node, names)]
     if covered.isdisjoint(inside):
         what = "its value comes" if inside == [names] else f"its {len(inside)} values come"
         hint = f"{{from: ..., of: [{'.'.join(names)}]}} (from: {', '.join(KINDS)})"
         yield document.problem(path, f"no entry of provenance says where {what} from; add {hint}")
-    elif _is_block(node):
+    elif is_block(node):
         for i, (name, inner) in enumerate(node.items()):
-            key = i if isinstance(node, _Entries) else name
+            key = i if isinstance(node, Entries) else name
             yield from _gaps(inner, (*names, name), (*path, key), covered, document)

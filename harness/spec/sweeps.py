@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import product
+from math import prod
 from typing import Any
 
 from harness.spec.blocks import Spec
@@ -27,17 +28,26 @@ def sweeps_in(data: Any, path: Path = ()) -> Iterator[tuple[Path, Mapping[str, A
             yield from sweeps_in(value, (*path, position))
 
 
-def assignments(data: Any) -> Iterator[Assignment]:
-    """Every point of the sweeps in ``data``: the product, zipped groups advancing together."""
+def points_of(data: Any) -> int:
+    """How many points the sweeps in ``data`` span, without going through them."""
+    return prod(min(len(values) for _, values in group) for group in _groups(data).values())
+
+
+def _groups(data: Any) -> dict[Any, list[tuple[Path, tuple[Any, ...]]]]:
     groups: dict[Any, list[tuple[Path, tuple[Any, ...]]]] = {}
     for path, sweep in sweeps_in(data):
         groups.setdefault(sweep.get("zip") or path, []).append((path, tuple(sweep["sweep"])))
+    return groups
+
+
+def assignments(data: Any) -> Iterator[Assignment]:
+    """Every point of the sweeps in ``data``: the product, zipped groups advancing together."""
     dimensions = [
         [
             dict(zip((p for p, _ in group), point, strict=True))
             for point in zip(*(v for _, v in group), strict=False)
         ]
-        for group in groups.values()
+        for group in _groups(data).values()
     ]
     for combination in product(*dimensions):
         yield {path: value for part in combination for path, value in part.items()}

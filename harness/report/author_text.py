@@ -1,0 +1,87 @@
+"""An author's checklist as Markdown or LaTeX."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from harness.report.author_checklists import AUTHORS, Item, items
+from harness.report.checklist import checklist
+from harness.report.tables import LATEX, plain
+
+TITLES = {
+    "variables": "Reproducibility variables",
+    "neurips": "NeurIPS paper checklist",
+    "ml-reproducibility": "Machine learning reproducibility checklist v2.0",
+}
+FILLED = (
+    "Filled in from the record of a run. An answer stands only where that record proves a yes; "
+    f"every other item is marked: {AUTHORS}. What the record says holds for this run, not for "
+    "the paper."
+)
+# The commands of the NeurIPS style, for documents without it.
+COMMANDS = r"""\providecommand{\answerYes}[1][]{[Yes] #1}
+\providecommand{\answerTODO}[1][]{[TODO] #1}"""
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    **{letter: f"\\{letter}" for letter in "{}$&#_%"},
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",
+    "]": "{]}",
+    '"': r"{\char34}",
+    "\0": "{}",
+    "`": r"\textasciigrave{}",
+    "†": r"\dag{}",
+    "“": "``",
+    "”": "''",
+    **LATEX,
+}
+
+
+def author_checklist(kind: str, form: str, results: Mapping[str, Any]) -> str:
+    """The checklist ``kind`` as ``markdown`` or ``latex``."""
+    if form == "latex":
+        return _latex(kind, results)
+    return checklist(results) if kind == "variables" else _markdown(kind, results)
+
+
+def _markdown(kind: str, results: Mapping[str, Any]) -> str:
+    spec = results["spec"]
+    parts = [f"# {TITLES[kind]}: {spec['id']} {spec['version']}", FILLED]
+    for number, item in enumerate(items(kind, results), 1):
+        answer = "Yes" if item.proved else AUTHORS.upper()
+        lines = [f"## {number}. {item.title}", item.asks, f"**Answer: {answer}**"]
+        parts += [*lines, *([plain(item.proof)] if item.proof else [])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _latex(kind: str, results: Mapping[str, Any]) -> str:
+    spec = results["spec"]
+    title = latex_plain(f"{TITLES[kind]}: {spec['id']} {spec['version']}")
+    shown = "".join(_latex_item(kind, item) for item in items(kind, results))
+    return (
+        f"{COMMANDS}\n\\section*{{{title}}}\n{latex_plain(FILLED)}\n"
+        f"\\begin{{enumerate}}\n{shown}\\end{{enumerate}}\n"
+    )
+
+
+def _latex_item(kind: str, item: Item) -> str:
+    lines = [rf"\item \textbf{{{latex_plain(item.title)}}}", rf"\item[] {latex_plain(item.asks)}"]
+    if kind != "variables":
+        answer = r"\answerYes{}" if item.proved else rf"\answerTODO{{}} {AUTHORS}"
+        lines.append(rf"\item[] Answer: {answer}")
+    if item.proof:
+        lines.append(rf"\item[] {latex_plain(item.proof)}")
+    return "".join(f"  {line}\n" for line in lines)
+
+
+def latex_plain(text: str) -> str:
+    """``text`` on one line, set by LaTeX as it is."""
+    one_line = " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", text).split())
+    apart = re.sub(r"-(?=-)", "-\0", one_line)  # --profile keeps both of its hyphens
+    return "".join(_LATEX.get(letter, letter) for letter in apart)
