@@ -310,6 +310,11 @@ def _command_text() -> str:
 @STORE
 @ONLY
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@click.option(
+    "--limit-exaflop",
+    type=click.FloatRange(0, min_open=True),
+    help="End with code 3 when the rest costs more, whatever the spec's budget says.",
+)
 def plan_command(
     spec: Path,
     profile: str | None,
@@ -318,13 +323,19 @@ def plan_command(
     store: Path,
     only: tuple[str, ...],
     as_json: bool,
+    limit_exaflop: float | None,
 ) -> None:
     """Show the stages of SPEC, what is cached, and what the rest costs. Runs nothing."""
     from harness.plan.only import restrict
     from harness.plan.plan import compile_plan
 
-    loaded, _ = _load(spec, profile, sets, seeds)
-    _show_plan(restrict(compile_plan(loaded), only), store, as_json)
+    plan = restrict(compile_plan(_load(spec, profile, sets, seeds)[0]), only)
+    _show_plan(plan, store, as_json)
+    if limit_exaflop is not None:
+        from harness.execute.cost import refuse_over
+        from harness.store import Store
+
+        refuse_over(limit_exaflop, plan, Store(store), "Make the spec or its profile smaller")
 
 
 def _show_plan(plan: Any, store: Path, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from attrs import frozen
 from tabulate import tabulate
 
 from harness.components import get
+from harness.errors import OverBudget
 from harness.lazy import torch
 from harness.plan.plan import Plan
 from harness.plan.stage import KINDS, Setting, Stage
@@ -145,6 +146,16 @@ def _per_sample(setting: Setting) -> int:
 def total_flops(plan: Plan, store: Store) -> float:
     """What is left to compute of ``plan``."""
     return sum(flops_of(s) for s in plan.stages.values() if not _cached(s, store))
+
+
+def refuse_over(exaflop: float, plan: Plan, store: Store, advice: str) -> None:
+    """Raise OverBudget when more than ``exaflop`` is left to compute of ``plan``."""
+    flops = total_flops(plan, store)
+    if flops > exaflop * 1e18:
+        raise OverBudget(
+            f"the plan needs about {flops / 1e18:.3g} EFLOP, the budget is {exaflop:g}; "
+            f"nothing ran. {advice}"
+        )
 
 
 def _cached(stage: Stage, store: Store) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 from attrs import frozen
 
 from harness.components import get
-from harness.errors import OverBudget, UsageError
+from harness.errors import UsageError
 from harness.execute import environment
 from harness.execute.clock import computed, times_of
 from harness.execute.dispatch import Dispatcher
@@ -197,16 +197,12 @@ def _stopping(stop: Any, shown: Watcher) -> Iterator[None]:
 def _workers(request: RunRequest, dispatcher: Dispatcher, options: Options, stop: Any) -> Workers:
     import attrs
 
-    from harness.execute.cost import total_flops
+    from harness.execute.cost import refuse_over
 
     budget = request.plan.spec.budget
     if budget.exaflop is not None:
-        flops = total_flops(request.plan, dispatcher.store)
-        if flops > budget.exaflop * 1e18:
-            raise OverBudget(
-                f"the plan needs about {flops / 1e18:.3g} EFLOP, the budget is {budget.exaflop:g}; "
-                "nothing ran. Use a smaller --profile, or raise budget.exaflop"
-            )
+        advice = "Use a smaller --profile, or raise budget.exaflop"
+        refuse_over(budget.exaflop, request.plan, dispatcher.store, advice)
     jobs = options.jobs or _fitting_jobs(request.plan, dispatcher, options)
     options = attrs.evolve(options, jobs=min(jobs, max(len(dispatcher.graph), 1)))
     if options.jobs == 1:

@@ -56,7 +56,7 @@ def _markdown(kind: str, results: Mapping[str, Any]) -> str:
     for number, item in enumerate(items(kind, results), 1):
         answer = "Yes" if item.proved else AUTHORS.upper()
         lines = [f"## {number}. {item.title}", item.asks, f"**Answer: {answer}**"]
-        parts += [*lines, *([plain(item.proof)] if item.proof else [])]
+        parts += [*lines, *([plain(item.proof).replace("$", r"\$")] if item.proof else [])]
     return "\n\n".join(parts) + "\n"
 
 

@@ -77,7 +77,7 @@ def as_text(table: Table, form: str) -> str:
 def plain(text: str) -> str:
     """``text`` on one line, shown by GitHub as it is."""
     one_line = " ".join(text.split())
-    escaped = re.sub(r"([\\`*\[\]<>|&~$])", r"\\\1", one_line)
+    escaped = re.sub(r"([\\`*\[\]<>|&~])", r"\\\1", one_line)
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", escaped)
 
 
