@@ -226,7 +226,7 @@ def test_the_files_of_figures_are_repeatable_escaped_and_never_stale(tmp_path: P
     assert "<script" not in page
     assert page.count("<svg") == 4
     text = names["report.md"].decode()
-    assert "![\\<script\\>alert(1)\\</script\\> \\| \\$x_1\\$ \\`y\\` \\](](figure_1.svg)" in text
+    assert "![\\<script\\>alert(1)\\</script\\> \\| $x_1$ \\`y\\` \\](](figure_1.svg)" in text
     (tmp_path / "a/trigger_9.png").write_bytes(b"")
     (tmp_path / "a/figure_of_mine.txt").write_bytes(b"")
     write_report(results(None, CURVES), tmp_path / "a")
