@@ -95,6 +95,21 @@ def test_an_empty_store_needs_no_training_and_ends_with_the_same_results(
     assert other("store", "verify").returncode == 0
 
 
+def test_offline_the_cache_of_the_hub_library_serves_an_empty_store(
+    published: tuple[Path, HubServer], other: Run, tmp_path: Path, hub: HubServer
+) -> None:
+    assert other("run", "tiny.yaml", "--jobs", 1).returncode == 0
+    shutil.rmtree(tmp_path / "store")
+    hub.repos.clear()
+    command = ("run", "tiny.yaml", "--jobs", 1, "--offline", "--json-log", "log.jsonl")
+    done = other(*command, "--out", "offline")
+    assert done.returncode == 0, done.stderr
+    assert results(tmp_path / "offline") == results(published[0] / "results/tiny/default")
+    events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert "train" not in {e["kind"] for e in events if e["event"] == "finished"}
+    assert len(provenance(tmp_path / "offline")["stages"]["hub"]) == 10
+
+
 def test_a_flipped_byte_on_the_hub_ends_with_code_4_and_both_hashes(
     other: Run, tmp_path: Path, hub: HubServer
 ) -> None:
