@@ -10,10 +10,10 @@ from harness.spec.blocks import Spec
 from harness.spec.check import check
 from harness.spec.merge import apply_profile, apply_set, read_extended
 from harness.spec.origins import (
-    COMMAND_LINE,
     Row,
     Trail,
     begin,
+    extend,
     follow,
     origins,
     uncovered,
@@ -42,7 +42,7 @@ def load_with_origins(
     """As ``load_spec``, with path, value, origin and place of every value."""
     document = read_extended(file)
     spec = _checked(document)
-    trail = begin(spec)
+    trail = _trail(spec, document)
     _refuse([*wrong_entries(spec, document, None), *uncovered(spec, document, trail)])
     _check_profiles(spec, document, trail)
     for name in profile_names(profile):
@@ -57,7 +57,7 @@ def load_with_origins(
     for assignment in sets:
         document = apply_set(document, assignment)
     spec, before = _checked(document), spec
-    trail = follow(trail, before, spec, COMMAND_LINE)
+    trail = follow(trail, before, spec, None)
     _refuse(uncovered(spec, document, trail))
     return spec, origins(spec, trail)
 
@@ -77,6 +77,16 @@ def _checked(document: Document) -> Spec:
     spec = structure(document.data)
     _refuse(check(spec, document))
     return spec
+
+
+def _trail(spec: Spec, document: Document) -> Trail:
+    """The origins of a spec as it is written, and those of what it extends."""
+    base = document.base
+    if base is None or not base.data.get("provenance") or not spec.provenance:
+        return begin(spec)
+    before, file = _checked(base), document.place(()).file
+    own = spec.provenance if document.place(("provenance",)).file == file else ()
+    return extend(_trail(before, base), before, spec, FilePath(file).name, own)
 
 
 def _refuse(found: Iterable[Problem]) -> None:

@@ -57,7 +57,7 @@ def merge(base: Document, over: Document) -> Document:
     """
     keys, values = dict(base.keys), dict(base.values)
     data = _merge((), base.data, over.data, over, keys, values)
-    return Document(data, keys, values)
+    return Document(data, keys, values, base)
 
 
 def _merge(

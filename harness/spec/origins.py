@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, get_args, get_type_hints
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from harness.errors import nearest
 from harness.spec.blocks import Origin, Spec
@@ -19,32 +19,43 @@ from harness.spec.tree import Entries, Names, is_block, named, values_in
 
 SECTIONS = ("seeds", "data", "corruption", "model", "train", "forget", "methods", "metrics")
 KINDS: tuple[str, ...] = get_args(get_type_hints(Origin)["from_"])
-COMMAND_LINE = ""  # what changed a value, where no profile did
+COMMAND_LINE = "--set"  # what changed a value, where no profile did
 
 Row = tuple[str, Any, str, str]
+Rule = tuple[Names, str | None, Origin]
 
 
 @frozen
 class Trail:
     """What is known of the origin of values.
 
-    ``rules`` are what an entry covers, its number and the entry; ``changes`` are the values that a
-    profile or the command line changed, and which did last.
+    ``entries`` are those of the spec and of what it extends; ``rules`` are what an entry covers,
+    what it speaks of (None: the values as first written) and the entry; ``changes`` are the values
+    that an extending file, a profile or the command line changed, and which did last.
     """
 
-    rules: tuple[tuple[Names, int, Origin], ...]
+    entries: tuple[Origin, ...]
+    rules: tuple[Rule, ...]
     changes: Mapping[Names, str]
 
 
 def begin(spec: Spec) -> Trail:
     """The origins of a spec as it is written, without a profile."""
-    return Trail(_rules(spec, None), {})
+    return Trail(spec.provenance, _rules(spec, spec.provenance, None, None), {})
 
 
-def follow(trail: Trail, before: Spec, after: Spec, by: str) -> Trail:
-    """``trail`` after the profile ``by``, or the command line, made ``after`` of ``before``."""
-    changes = dict.fromkeys(_changed(_tree(before), _tree(after)), by)
-    return Trail((*trail.rules, *_rules(after, by)), {**trail.changes, **changes})
+def extend(trail: Trail, before: Spec, after: Spec, file: str, own: Sequence[Origin]) -> Trail:
+    """``trail`` after ``file``, whose own entries are ``own``, made ``after`` of ``before``."""
+    rules = _rules(after, own, None, file)
+    return _later(evolve(trail, entries=(*trail.entries, *own)), before, after, file, rules)
+
+
+def follow(trail: Trail, before: Spec, after: Spec, profile: str | None) -> Trail:
+    """``trail`` after ``profile``, or the command line (None), made ``after`` of ``before``."""
+    if profile is None:
+        return _later(trail, before, after, COMMAND_LINE, ())
+    by = f"profile {profile}"
+    return _later(trail, before, after, by, _rules(after, trail.entries, profile, by))
 
 
 def origins(spec: Spec, trail: Trail) -> list[Row]:
@@ -66,6 +77,8 @@ def wrong_entries(spec: Spec, document: Document, profile: str | None) -> Iterat
     tree = _tree(spec)
     for i, entry in enumerate(spec.provenance):
         here: Path = ("provenance", i)
+        if document.place(here).file != document.place(()).file:
+            continue  # of a file that this one extends, where it is checked
         if profile is None and entry.profile not in (None, *spec.profiles):
             known = ", ".join(spec.profiles) or "none"
             hint = nearest(entry.profile or "", spec.profiles)
@@ -121,28 +134,33 @@ def _changed(before: Any, after: Any, path: Names = ()) -> Iterator[Names]:
         yield from (changed for changed, _ in values_in(after, path))
 
 
-def _rules(spec: Spec, profile: str | None) -> tuple[tuple[Names, int, Origin], ...]:
+def _later(trail: Trail, before: Spec, after: Spec, by: str, rules: tuple[Rule, ...]) -> Trail:
+    changes = dict.fromkeys(_changed(_tree(before), _tree(after)), by)
+    return Trail(trail.entries, (*trail.rules, *rules), {**trail.changes, **changes})
+
+
+def _rules(
+    spec: Spec, entries: Iterable[Origin], profile: str | None, by: str | None
+) -> tuple[Rule, ...]:
     tree, found = _tree(spec), []
-    for i, entry in enumerate(spec.provenance):
+    for entry in entries:
         for path in entry.of if entry.profile == profile else ():
-            with suppress(LookupError):  # another profile took it away
-                found.append((_resolve(tree, path), i, entry))
+            with suppress(LookupError):  # an extending file or another profile took it away
+                found.append((_resolve(tree, path), by, entry))
     return tuple(found)
 
 
 def _origin(path: Names, trail: Trail) -> tuple[str, str]:
     by = trail.changes.get(path)
     rules = [
-        rule
-        for rule in trail.rules
-        if path[: len(rule[0])] == rule[0] and by in (None, rule[2].profile)
+        (len(names), i, entry)
+        for i, (names, of, entry) in enumerate(trail.rules)
+        if path[: len(names)] == names and by in (None, of)
     ]
     if rules:
-        _, _, entry = max(rules, key=lambda rule: (len(rule[0]), rule[1]))
+        _, _, entry = max(rules, key=lambda rule: rule[:2])
         return entry.from_, entry.where
-    if by is None:
-        return "", ""
-    return "ours", "changed by --set" if by == COMMAND_LINE else f"changed by profile {by}"
+    return ("", "") if by is None else ("ours", f"changed by {by}")
 
 
 def _resolve(tree: Any, path: str) -> Names:

@@ -49,11 +49,15 @@ class SpecError(HarnessError):
 
 @frozen
 class Document:
-    """A YAML document as plain data, with the place of every key and value."""
+    """A YAML document as plain data, with the place of every key and value.
+
+    ``base`` is what it extends.
+    """
 
     data: Any
     keys: dict[Path, Place] = field(factory=dict)
     values: dict[Path, Place] = field(factory=dict)
+    base: Document | None = None
 
     def key_place(self, path: Path) -> Place:
         """Where the key at ``path`` stands, or the nearest enclosing value."""

@@ -187,3 +187,48 @@ def test_provenance_survives_writing_and_changes_no_key(tmp_path: Path) -> None:
     }
     assert structure(unstructure(spec)) == spec
     assert list(compile_plan(spec).stages) == list(plain.stages)
+
+
+def extending(folder: Path, text: str) -> Path:
+    written(folder, COVERED)
+    file = folder / "child.yaml"
+    file.write_text(f"extends: tiny.yaml\nid: child\n{text}")
+    return file
+
+
+def test_what_an_extending_file_changes_does_not_keep_the_origin_of_another_value(
+    tmp_path: Path,
+) -> None:
+    file = extending(tmp_path, "train: {steps: 9, ema: 0.5}\nmodel: mlp\n")
+    origin = found(file)
+    assert origin["train.steps"] == origin["train.ema"] == ("ours", "changed by child.yaml")
+    assert origin["model.name"] == ("ours", "changed by child.yaml")
+    assert origin["train.batch_size"] == ("paper", "Table 2")
+    assert found(file, "smoke")["train.steps"] == ("ours", "changed by profile smoke")
+    assert found(file, None, "train.ema=0.9")["train.ema"] == ("ours", "changed by --set")
+
+
+def test_entries_of_an_extending_file_count_beside_those_that_it_extends(tmp_path: Path) -> None:
+    own = "provenance: [{from: code, of: [train], where: train.py}]\n"
+    middle = extending(tmp_path, f"train: {{steps: 9}}\n{own}")
+    origin = found(middle)
+    assert origin["train.steps"] == ("code", "train.py")
+    assert origin["methods.ssd.alpha"] == ("paper", "Table 2")
+    assert origin["seeds"] == ("ours", "")
+    last = tmp_path / "last.yaml"
+    last.write_text("extends: child.yaml\nid: last\ntrain: {ema: 0.5}\n")
+    origin = found(last)
+    assert origin["train.steps"] == ("code", "train.py")
+    assert origin["train.ema"] == ("ours", "changed by last.yaml")
+
+
+def test_an_extending_file_may_take_away_what_an_entry_speaks_of(tmp_path: Path) -> None:
+    origin = found(extending(tmp_path, "methods: [none, retrain]\nclaims: []\nprofiles: null\n"))
+    assert origin["methods.retrain.epochs"] == ("ours", "")
+    assert not any(path.startswith("methods.ssd") for path in origin)
+
+
+def test_a_wrong_entry_of_an_extending_file_is_named_there(tmp_path: Path) -> None:
+    (problem,) = refused(extending(tmp_path, "provenance: [{from: code, of: [train.stepz]}]\n"))
+    assert problem.startswith("child.yaml:3:")
+    assert "did you mean 'steps'?" in problem
