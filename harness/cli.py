@@ -139,7 +139,7 @@ def run(
     loaded, origins = _load(spec, profile, sets, seeds)
     plan = restrict(compile_plan(loaded), how.pop("only"))
     if how.pop("dry_run"):
-        _show_plan(plan, how["store"], as_json=False)
+        _show_plan(plan, how["store"], _registry(how["registry"], spec), as_json=False)
         return
     profiles = "+".join(profile_names(profile)) or None
     out = how.pop("out") or Path("results") / loaded.id / (profiles or "default")
@@ -308,6 +308,7 @@ def _command_text() -> str:
 @SPEC
 @spec_options
 @STORE
+@REGISTRY
 @ONLY
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 @click.option(
@@ -321,16 +322,20 @@ def plan_command(
     sets: tuple[str, ...],
     seeds: str | None,
     store: Path,
+    registry: Path | None,
     only: tuple[str, ...],
     as_json: bool,
     limit_exaflop: float | None,
 ) -> None:
-    """Show the stages of SPEC, what is cached, and what the rest costs. Runs nothing."""
+    """Show the stages of SPEC, what is cached or published, and what the rest costs.
+
+    Runs nothing, and asks nobody: what is published is what the registry says.
+    """
     from harness.plan.only import restrict
     from harness.plan.plan import compile_plan
 
     plan = restrict(compile_plan(_load(spec, profile, sets, seeds)[0]), only)
-    _show_plan(plan, store, as_json)
+    _show_plan(plan, store, _registry(registry, spec), as_json)
     if limit_exaflop is not None:
         from harness.execute.cost import refuse_over
         from harness.store import Store
@@ -338,10 +343,10 @@ def plan_command(
         refuse_over(limit_exaflop, plan, Store(store), "Make the spec or its profile smaller")
 
 
-def _show_plan(plan: Any, store: Path, as_json: bool) -> None:
+def _show_plan(plan: Any, store: Path, registry: Path | None, as_json: bool) -> None:
     from harness.execute.cost import plan_json, plan_text
 
-    click.echo((plan_json if as_json else plan_text)(plan, store))
+    click.echo((plan_json if as_json else plan_text)(plan, store, registry))
 
 
 @harness.command()

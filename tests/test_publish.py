@@ -95,6 +95,20 @@ def test_an_empty_store_needs_no_training_and_ends_with_the_same_results(
     assert other("store", "verify").returncode == 0
 
 
+def test_the_plan_counts_what_is_published_and_asks_nobody(
+    other: Run, tmp_path: Path, hub: HubServer
+) -> None:
+    asked = len(hub.requests)
+    shown = other("plan", "tiny.yaml")
+    assert "registry: 10 stages that are not cached lie on the Hub" in shown.stdout, shown.stderr
+    assert len(hub.requests) == asked
+    assert other("pull", "tiny.yaml").returncode == 0
+    assert "registry:" not in other("plan", "tiny.yaml").stdout
+    assert json.loads(other("plan", "tiny.yaml", "--json").stdout)["fetchable"] == 0
+    elsewhere = other("plan", "tiny.yaml", "--registry", tmp_path / "none")
+    assert elsewhere.returncode == 2 and "no such folder" in elsewhere.stderr
+
+
 def test_offline_the_cache_of_the_hub_library_serves_an_empty_store(
     published: tuple[Path, HubServer], other: Run, tmp_path: Path, hub: HubServer
 ) -> None:

@@ -20,6 +20,7 @@ from harness.plan.plan import Plan
 from harness.plan.stage import KINDS, Setting, Stage
 from harness.spec.blocks import Use
 from harness.store import Store
+from harness.store.registry import read_registry
 from harness.training.threads import threads_for
 
 
@@ -162,9 +163,11 @@ def _cached(stage: Stage, store: Store) -> bool:
     return bool(store.has(stage.kind, stage.key))
 
 
-def summary(plan: Plan, store_folder: Path) -> dict[str, Any]:
-    """Stages by kind, what is cached, and the estimated cost of the rest."""
+def summary(plan: Plan, store_folder: Path, registry: Path | None) -> dict[str, Any]:
+    """Stages by kind, what is cached or can be fetched, and the estimated cost of the rest."""
     store = Store(store_folder)
+    entries = read_registry(registry) if registry is not None else {}
+    fetchable = 0
     kinds: dict[str, dict[str, float]] = {}
     cached: Counter[str] = Counter()
     learning = 0
@@ -177,6 +180,7 @@ def summary(plan: Plan, store_folder: Path) -> dict[str, Any]:
             row["cached"] += 1
         else:
             row["flops_left"] += flops_of(stage)
+            fetchable += stage.key in entries and entries[stage.key].kind == stage.kind
     budget = plan.spec.budget
     return {
         "spec": plan.spec.id,
@@ -185,6 +189,7 @@ def summary(plan: Plan, store_folder: Path) -> dict[str, Any]:
         "stages": len(plan.stages),
         "learning": learning,
         "cached": sum(cached.values()),
+        "fetchable": fetchable,
         "kinds": {kind: kinds[kind] for kind in KINDS if kind in kinds},
         "flops_left": sum(row["flops_left"] for row in kinds.values()),
         "budget": {"exaflop": budget.exaflop, "gpu_hours": budget.gpu_hours,
@@ -192,7 +197,7 @@ def summary(plan: Plan, store_folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def plan_json(plan: Plan, store_folder: Path) -> str:
+def plan_json(plan: Plan, store_folder: Path, registry: Path | None) -> str:
     """The plan for machines: the summary and every stage."""
     stages = [
         {
@@ -205,12 +210,12 @@ def plan_json(plan: Plan, store_folder: Path) -> str:
         }
         for stage in plan.stages.values()
     ]
-    return json.dumps({**summary(plan, store_folder), "graph": stages}, indent=1)
+    return json.dumps({**summary(plan, store_folder, registry), "graph": stages}, indent=1)
 
 
-def plan_text(plan: Plan, store_folder: Path) -> str:
+def plan_text(plan: Plan, store_folder: Path, registry: Path | None) -> str:
     """The plan for people."""
-    facts = summary(plan, store_folder)
+    facts = summary(plan, store_folder, registry)
     rows = [
         [kind, row["stages"], row["cached"], readable(row["flops_left"])]
         for kind, row in facts["kinds"].items()
@@ -221,7 +226,10 @@ def plan_text(plan: Plan, store_folder: Path) -> str:
         f"{facts['points']:,} points of the tables need {facts['stages']:,} unique stages, "
         f"of which {facts['learning']:,} train or take gradients."
     )
-    return f"{facts['spec']} {facts['version']}: {points}\n\n{table}\n\n{_budget(facts)}"
+    text = f"{facts['spec']} {facts['version']}: {points}\n\n{table}\n\n{_budget(facts)}"
+    if facts["fetchable"]:
+        text += f"\nregistry: {facts['fetchable']:,} stages that are not cached lie on the Hub"
+    return text
 
 
 def _budget(facts: Mapping[str, Any]) -> str:
