@@ -130,6 +130,7 @@ class World:
                 f"{made}. Use another --store, or the --data-root they were made with"
             )
         tensors = self.tensors("corrupt", corrupt)
+        _check_corruption(tensors, dataset)
         corruption = Corruption(tensors["rows"], tensors["targets"], tensors.get("inputs"))
         # Cells that differ only in what was discovered share one copy.
         train = self.remember(("corrupted", corrupt), lambda: corrupted(dataset.train, corruption))
@@ -255,6 +256,26 @@ def data_seed(setting: Setting) -> str:
     It leaves out amounts, so that a smaller corrupted or forgotten set is part of a larger one.
     """
     return digest("data", identity(setting.data.dataset), str(setting.seed))
+
+
+def _check_corruption(tensors: Mapping[str, torch.Tensor], dataset: Dataset) -> None:
+    """Raise IntegrityError unless rows and labels are of ``dataset`` and inputs like its own."""
+    train = dataset.train
+    limits = {
+        "train_rows": len(train.targets),
+        "validation_rows": len(train.targets),
+        "rows": len(train.targets),
+        "targets": len(dataset.classes),
+    }
+    for name, limit in limits.items():
+        found = tensors.get(name)
+        fits = found is not None and found.dtype == torch.int64 and found.dim() == 1
+        if found is None or not fits or not bool(((found >= 0) & (found < limit)).all()):
+            raise IntegrityError(f"the stored corruption does not fit the data, first at {name!r}")
+    inputs = tensors.get("inputs", train.inputs[:0])
+    like = inputs.dtype == train.inputs.dtype and inputs.shape[1:] == train.inputs.shape[1:]
+    if not like or len(tensors["rows"]) != len(tensors["targets"]):
+        raise IntegrityError("the stored corruption does not fit the data, first at 'inputs'")
 
 
 def corrupted(train: Split, corruption: Corruption) -> Split:

@@ -8,9 +8,12 @@ from pathlib import Path
 
 from harness.errors import IntegrityError
 from harness.store.files import explained, file_sha256, unseal
-from harness.store.hub import Hub
+from harness.store.hub import Hub, TooLarge
+from harness.store.records import wrong_with
 from harness.store.registry import Entry, Pinned
 from harness.store.store import Store
+
+_AROUND = "--no-reuse goes on without the Hub"
 
 
 def fetch(entry: Entry, hub: Hub, store: Store) -> None:
@@ -22,26 +25,52 @@ def fetch(entry: Entry, hub: Hub, store: Store) -> None:
     """
     record = _checked(entry, entry.record, hub, store)
     tensors = _checked(entry, entry.tensors, hub, store) if entry.tensors else None
-    content = record.read_bytes()
-    sealed = unseal(content, record)
-    if entry.tensors and (sealed["tensors"] or {}).get("sha256") != entry.tensors.sha256:
-        raise IntegrityError(f"{entry.file}: its record and its tensors are not of one artifact")
-    store.adopt(entry.kind, entry.key, content, tensors)
+    if wrong := _wrong(entry, record, tensors):
+        raise IntegrityError(
+            f"what the registry entry {entry.file} points at is no artifact: {wrong}. {_AROUND}"
+        )
+    store.adopt(entry.kind, entry.key, record.read_bytes(), tensors)
 
 
 def _checked(entry: Entry, pinned: Pinned, hub: Hub, store: Store) -> Path:
-    file = hub.download(entry.repo, entry.commit, pinned.path)
+    place = f"{pinned.path} of {entry.repo} at {entry.commit}"
+    claim = f"{place} is not what the registry entry {entry.file} says"
+    try:
+        file = hub.download(entry.repo, entry.commit, pinned.path, pinned.bytes)
+    except TooLarge as large:
+        raise IntegrityError(
+            f"{claim}: it should have {pinned.bytes:,} bytes, it has {large.bytes:,} and was not "
+            f"fetched. {_AROUND}"
+        ) from None
     size = file.stat().st_size
     found = file_sha256(file)
     if (size, found) == (pinned.bytes, pinned.sha256):
         return file
     aside = _set_aside(file, store)
     raise IntegrityError(
-        f"{pinned.path} of {entry.repo} at {entry.commit} is not what the registry entry "
-        f"{entry.file} says: its SHA-256 should be {pinned.sha256} ({pinned.bytes:,} bytes), it is "
-        f"{found} ({size:,} bytes). The bad file is kept in {aside}; --no-reuse goes on without "
-        "the Hub"
+        f"{claim}: its SHA-256 should be {pinned.sha256} ({pinned.bytes:,} bytes), it is "
+        f"{found} ({size:,} bytes). The bad file is kept in {aside}; {_AROUND}"
     )
+
+
+def _wrong(entry: Entry, record: Path, tensors: Path | None) -> str | None:
+    """Why files with the right hashes are no artifact all the same, or None."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        sealed = unseal(record.read_bytes(), record)
+        if wrong := wrong_with(entry.kind, sealed):
+            return f"its record: {wrong}"
+        if entry.tensors and (sealed["tensors"] or {}).get("sha256") != entry.tensors.sha256:
+            return "its record and its tensors are not of one artifact"
+        if tensors is not None:
+            with safe_open(tensors, "pt"):
+                pass
+    except (ValueError, RecursionError, IntegrityError) as problem:
+        return f"its record: {problem}"
+    except SafetensorError as problem:
+        return f"its tensors: {problem}"
+    return None
 
 
 def _set_aside(file: Path, store: Store) -> Path:

@@ -53,6 +53,14 @@ class _GaveUp(Exception):
     """No further attempt is made."""
 
 
+class TooLarge(_GaveUp):
+    """The Hub's file is larger than was asked for; it was not fetched."""
+
+    def __init__(self, found: int) -> None:
+        super().__init__(f"a file of {found:,} bytes")
+        self.bytes = found
+
+
 def scrub(text: str) -> str:
     """``text`` without tokens and logins."""
     from huggingface_hub import get_token
@@ -95,6 +103,7 @@ class Hub:
         self.offline, self.endpoint, self.cache = offline, endpoint, cache
         self._trouble: float | None = None
         self._attempts: Counter[tuple[str, str]] | None = None
+        self._most: int | None = None  # bytes of the file that is being downloaded
         self._install()
 
     def _install(self) -> None:
@@ -139,6 +148,8 @@ class Hub:
     def _after(self, response: Any) -> None:
         if self._attempts is not None and response.status_code in _TRANSIENT:
             raise _Answer(response.status_code, _seconds(response.headers.get("Retry-After")))
+        if self._most is not None and (found := _file_bytes(response)) > self._most:
+            raise TooLarge(found)
 
     def _waited(self) -> float:
         return 0.0 if self._trouble is None else time.monotonic() - self._trouble
@@ -186,6 +197,8 @@ class Hub:
         return self.offline or any(isinstance(c, OfflineModeIsEnabled) for c in _causes(problem))
 
     def _explained(self, what: str, problem: Exception, again: float | None) -> Exception:
+        if isinstance(problem, TooLarge):
+            return problem
         if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
             return StoreError(
                 f"{what}: no space left for the Hub library's cache; free some, or set HF_HOME "
@@ -203,8 +216,13 @@ class Hub:
         kind = Conflict if status in (409, 412) else RemoteError
         return kind(f"{what}: {advice} (HTTP {status})")
 
-    def download(self, repo: str, commit: str, path: str) -> Path:
-        """The file ``path`` of ``repo`` at ``commit``, in the library's cache."""
+    def download(self, repo: str, commit: str, path: str, most: int) -> Path:
+        """The file ``path`` of ``repo`` at ``commit``, in the library's cache.
+
+        Raises:
+            RemoteError: the Hub cannot be reached or refuses.
+            TooLarge: it has more than ``most`` bytes.
+        """
         from huggingface_hub import hf_hub_download
 
         def ask() -> str:
@@ -218,7 +236,11 @@ class Hub:
                 library_name="harness",
             )
 
-        return Path(self._call(f"{repo} at {commit[:12]}: {path}", ask))
+        self._most = most
+        try:
+            return Path(self._call(f"{repo} at {commit[:12]}: {path}", ask))
+        finally:
+            self._most = None
 
     def create(self, repo: str, *, private: bool) -> None:
         """Make the model repository ``repo`` unless it is there."""
@@ -287,6 +309,14 @@ def _status(problem: BaseException) -> int | None:
         return problem.status
     found = getattr(getattr(problem, "response", None), "status_code", None)
     return int(found) if found is not None else None
+
+
+def _file_bytes(response: Any) -> int:
+    """The size of the file that an answer brings or announces; 0 when it does not say."""
+    linked = response.headers.get("X-Linked-Size")
+    brings = response.request.method == "GET" and response.status_code in (200, 206)
+    stated = linked or (response.headers.get("Content-Length") if brings else None)
+    return int(stated) if stated and stated.isdigit() else 0
 
 
 def _message(problem: BaseException) -> str:

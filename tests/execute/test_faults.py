@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from conftest import ROOT, TINY, Cli, environment
+from harness.store import Store
 
 QUICKSTART = ROOT / "specs" / "quickstart.yaml"
 
@@ -111,6 +115,42 @@ def test_a_damaged_artifact_is_named_and_computed_again(
     if kind != "prepare":  # no stage that is left reads the importances
         assert "is damaged" in done.stderr
         assert cli("store", "verify").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "tensor", "change"),
+    [
+        ("corrupt", "rows", lambda rows: rows + 10**9),
+        ("corrupt", "targets", lambda labels: labels - 11),
+        ("corrupt", "train_rows", lambda rows: rows[None]),
+        ("corrupt", "validation_rows", lambda rows: rows.float()),
+        ("corrupt", "inputs", lambda images: images[:, :, 1:]),
+        ("train", "0.weight", lambda weight: weight.double()),
+    ],
+)
+def test_tensors_of_other_data_or_another_model_are_refused_though_their_hash_is_right(
+    kind: str,
+    tensor: str,
+    change: Callable[[torch.Tensor], torch.Tensor],
+    cli: Cli,
+    tiny: Path,
+    tmp_path: Path,
+) -> None:
+    if tensor == "inputs":  # only a trigger before augmentation stores images
+        tiny.write_text(TINY.replace("name: badnet", "name: badnet, when: before_augmentation"))
+    assert cli("run", tiny, "--jobs", 1, "--out", "before").returncode == 0
+    store = Store(tmp_path / "store")
+    (folder,) = (tmp_path / "store" / kind).glob("*/*")
+    found = store.read(kind, folder.name)
+    assert found.tensors is not None
+    strange = {**found.tensors, tensor: change(found.tensors[tensor])}
+    shutil.rmtree(folder)
+    shutil.rmtree(tmp_path / "store" / "evaluate")
+    store.write(kind, folder.name, found.record, strange)
+    done = cli("run", tiny, "--jobs", 1, "--out", "after")
+    assert done.returncode == 4, done.stderr
+    assert "fit" in done.stderr and repr(tensor) in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_two_runs_at_once_compute_each_stage_once(cli: Cli, tiny: Path, tmp_path: Path) -> None:

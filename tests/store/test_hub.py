@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import re
 import shutil
+import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +23,7 @@ from harness.errors import HarnessError, IntegrityError, RemoteError
 from harness.execute.publish import write_entries
 from harness.store import Store
 from harness.store.fetch import fetch
-from harness.store.files import StoreError
+from harness.store.files import StoreError, seal
 from harness.store.hub import Conflict, Hub, scrub
 from harness.store.registry import (
     Entry,
@@ -60,11 +62,21 @@ def hub(server: HubServer, tmp_path: Path) -> Hub:
     return Hub(wait=WAIT, endpoint=server.endpoint, cache=tmp_path / "cache")
 
 
+RECORD = {
+    "stage": {"kind": "train", "uses": ["small_cnn"]},
+    "seconds": {"wall": 0.5, "cpu": 0.5},
+    "device": "cpu",
+    "threads": 1,
+    "meter": {"forward": 10, "backward": 10, "steps": 1},
+    "fit": {"steps": 1, "losses": [2.3], "best_step": None},
+}
+
+
 @pytest.fixture
 def entry(server: HubServer, hub: Hub, tmp_path: Path) -> Entry:
     """A checkpoint on the Hub and its entry."""
     author = Store(tmp_path / "author")
-    author.write("train", KEY, {"stage": "x"}, {"w": torch.arange(5000.0)})
+    author.write("train", KEY, RECORD, {"w": torch.arange(5000.0)})
     names = ("record.json", "tensors.safetensors")
     contents = {name: (author.path("train", KEY) / name).read_bytes() for name in names}
     pinned = {
@@ -180,17 +192,80 @@ def test_wrong_bytes_of_the_right_length_are_named_and_kept_aside(
     assert store.has("train", KEY, tensors=True)
 
 
-def test_a_record_of_other_tensors_is_refused(
-    entry: Entry, hub: Hub, store: Store, server: HubServer
+def vouched_for(entry: Entry, server: HubServer, name: str, content: bytes) -> None:
+    """``content`` on the Hub in place of a file of ``entry``, which says that it is right."""
+    old: Pinned = getattr(entry, name)
+    pinned = Pinned(old.path, hashlib.sha256(content).hexdigest(), len(content))
+    server.repos["lab/x"].commits[entry.commit][old.path] = content
+    server.blobs[pinned.sha256] = content
+    object.__setattr__(entry, name, pinned)
+
+
+def sealed(entry: Entry, record: object) -> bytes:
+    assert entry.tensors is not None
+    tensors = {"sha256": entry.tensors.sha256, "bytes": entry.tensors.bytes}
+    return seal({"record": record, "tensors": tensors})
+
+
+def raw(text: str) -> bytes:
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f'{{"sha256":"{digest}","content":{text}}}\n'.encode()
+
+
+STRANGE: dict[str, tuple[Callable[[Entry], bytes], str]] = {
+    "a seal that does not fit": (lambda _: raw("{}").replace(b"{}", b"[]"), "is damaged"),
+    "a list": (lambda _: raw("[]"), "is not of type 'object'"),
+    "no JSON": (lambda _: raw("{"), "Expecting property name"),
+    "too deep": (lambda _: raw('{"a":' + "[" * 10**5 + "]" * 10**5 + "}"), "recursion"),
+    "no tensors": (lambda _: seal({"record": RECORD, "tensors": None}), "not of one artifact"),
+    "another kind": (
+        lambda e: sealed(e, {**RECORD, "stage": {"kind": "unlearn", "uses": []}}),
+        "record.stage.kind: 'train' was expected",
+    ),
+    "no meter": (lambda e: sealed(e, {**RECORD, "meter": {}}), "record.meter: 'forward'"),
+    "text for a number": (
+        lambda e: sealed(e, {**RECORD, "seconds": {"wall": "<script>"}}),
+        "record.seconds.wall: '<script>' is not of type 'number'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_a_record_that_no_harness_wrote_is_refused_though_its_hash_is_right(
+    name: str, entry: Entry, hub: Hub, store: Store, server: HubServer
 ) -> None:
-    strange = b'{"sha256":"' + b"0" * 64 + b'","content":{}}\n'
-    files = server.repos["lab/x"].commits[entry.commit]
-    files[entry.record.path] = strange
-    pinned = Pinned(entry.record.path, hashlib.sha256(strange).hexdigest(), len(strange))
-    object.__setattr__(entry, "record", pinned)
-    with pytest.raises(IntegrityError):
+    make, words = STRANGE[name]
+    vouched_for(entry, server, "record", make(entry))
+    with pytest.raises(IntegrityError, match=re.escape(words)) as caught:
         fetch(entry, hub, store)
+    assert str(entry.file) in str(caught.value)
     assert not store.has("train", KEY)
+
+
+@pytest.mark.parametrize("content", [b"x", struct.pack("<Q", 2**60) + b"{}"])
+def test_tensors_that_no_harness_wrote_are_refused_though_their_hash_is_right(
+    content: bytes, entry: Entry, hub: Hub, store: Store, server: HubServer
+) -> None:
+    vouched_for(entry, server, "tensors", content)
+    vouched_for(entry, server, "record", sealed(entry, RECORD))
+    with pytest.raises(IntegrityError, match="header too") as caught:
+        fetch(entry, hub, store)
+    assert str(entry.file) in str(caught.value)
+    assert not store.has("train", KEY)
+
+
+@pytest.mark.parametrize("name", ["record", "tensors"])
+def test_a_file_larger_than_its_entry_says_is_not_downloaded(
+    name: str, entry: Entry, hub: Hub, store: Store, server: HubServer, tmp_path: Path
+) -> None:
+    said = getattr(entry, name)
+    vouched_for(entry, server, name, b"x" * 10**6)
+    object.__setattr__(entry, name, said)
+    with pytest.raises(IntegrityError, match="it has 1,000,000 and was not fetched") as caught:
+        fetch(entry, hub, store)
+    assert str(entry.file) in str(caught.value)
+    assert not store.has("train", KEY)
+    assert not [f for f in (tmp_path / "cache").rglob("*") if f.stat().st_size > 10**5]
 
 
 def test_a_full_disk_leaves_no_half_artifact(
