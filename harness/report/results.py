@@ -116,10 +116,13 @@ def read_results(folder: Path) -> Results:
     file = folder / "results.json" if folder.is_dir() else folder
     try:
         results = json.loads(file.read_text(encoding="utf-8"))
-    except OSError:
-        raise UsageError(f"no results in {folder}: {file.name} is missing") from None
+    except OSError as problem:
+        raise UsageError(f"no results in {file}: {problem.strerror}") from None
     except ValueError as problem:
         raise UsageError(f"{file} is not JSON: {problem}") from None
     if not isinstance(results, dict) or results.get("format") != FORMAT:
         raise UsageError(f"{file} is not a results file of format {FORMAT}")
-    return assemble(results["rows"], results, results["provenance"])
+    try:
+        return assemble(results["rows"], results, results["provenance"])
+    except (KeyError, TypeError, AttributeError) as problem:  # edited by hand, or by nobody
+        raise UsageError(f"{file} is not a whole results file: {problem!r}") from None

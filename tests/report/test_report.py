@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from conftest import TINY
+from harness.errors import UsageError
 from harness.report import assemble, read_results, render, write_report
 from harness.report.results import statistics
 from harness.spec.structure import structure, unstructure
@@ -191,3 +192,25 @@ def test_a_number_that_is_not_finite_is_null_and_does_not_break_the_report(tmp_p
         json.loads((tmp_path / "results.json").read_text())["rows"][0]["metrics"]["clean_accuracy"]
         is None
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "No such file"),
+        ("{", "is not JSON"),
+        ("[]", "is not a results file of format 1"),
+        ('{"format": 1}', "is not a whole results file: KeyError('rows')"),
+        ('{"format": 1, "rows": "x", "provenance": []}', "is not a whole results file"),
+        ('{"format": 1, "rows": [{}], "provenance": {}}', "is not a whole results file"),
+    ],
+)
+def test_a_file_of_results_that_is_none_is_named(
+    text: str | None, words: str, tmp_path: Path
+) -> None:
+    if text is not None:
+        (tmp_path / "results.json").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        read_results(tmp_path)
+    assert str(tmp_path / "results.json") in str(caught.value)
+    assert words in str(caught.value)
