@@ -524,12 +524,16 @@ def store_ls(store: Path) -> None:
     "--keep",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Keep what this spec needs; repeatable.",
+    help="Keep what this spec and each of its profiles needs; repeatable.",
 )
+@click.option("--all", "everything", is_flag=True, help="Keep nothing.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
-def store_gc(store: Path, keep: tuple[Path, ...], dry_run: bool) -> None:
+def store_gc(store: Path, keep: tuple[Path, ...], everything: bool, dry_run: bool) -> None:
     """Remove what no --keep spec needs, and what interrupted runs left behind."""
     from harness.execute.store_commands import collect
+
+    if bool(keep) == everything:
+        raise UsageError("say what to keep with --keep SPEC, or --all to remove every artifact")
 
     click.echo(collect(store, keep, dry_run))
 
@@ -624,6 +628,11 @@ def guarded(command: Callable[[], None]) -> Callable[[], None]:
         except BrokenPipeError:
             sys.stdout = None
             sys.exit(0)
+        except OSError as error:
+            if "--debug" in sys.argv or error.filename is None:
+                raise
+            click.echo(f"harness: {error.filename}: {error.strerror}", err=True)
+            sys.exit(1)
 
     return call
 

@@ -28,6 +28,16 @@ def find(folder: Path, split: str) -> list[Path]:
     return []
 
 
+def is_jpeg(files: Sequence[Path]) -> bool:
+    """Whether the first image of parquet ``files`` is stored as JPEG."""
+    import pyarrow.parquet as parquet
+
+    with parquet.ParquetFile(files[0]) as file:
+        column = next(name for name in IMAGE_COLUMNS if name in file.schema_arrow.names)
+        first = next(file.iter_batches(1, columns=[column]))[column][0].as_py()
+    return bool(first["bytes"].startswith(b"\xff\xd8\xff"))
+
+
 def read(
     files: Sequence[Path], label: str, mode: str, size: int | None, cache: Path | None
 ) -> Split:

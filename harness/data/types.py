@@ -23,7 +23,8 @@ class Dataset:
     """A loaded data set.
 
     ``digest`` is SHA-256 over all tensors; ``mean`` and ``std`` are per channel, of intensities in
-    [0, 1]; ``origin`` says where the data were found.
+    [0, 1]; ``origin`` says where the data were found; ``lossy``, that they are a JPEG copy of
+    images that were published without loss.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Dataset:
     std: tuple[float, ...]
     origin: str
     digest: str
+    lossy: bool = False
 
 
 @frozen
@@ -65,7 +67,9 @@ def dataset(
     classes: tuple[str, ...],
     statistics: tuple[tuple[float, ...], tuple[float, ...]],
     origin: str,
+    *,
+    lossy: bool = False,
 ) -> Dataset:
     """A ``Dataset`` with its digest. ``statistics`` are mean and std per channel."""
     mean, std = statistics
-    return Dataset(name, train, test, classes, mean, std, origin, digest(train, test))
+    return Dataset(name, train, test, classes, mean, std, origin, digest(train, test), lossy)

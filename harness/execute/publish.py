@@ -71,7 +71,10 @@ def publish(request: PublishRequest, known: Mapping[str, Entry], hub: Hub) -> st
         raise UsageError(f"--to {request.repo!r}: ORG/NAME is needed, of letters, digits, . _ -")
     provenance = _provenance(request)
     store = Store(request.store)
-    offers = [o for o in _offers(request, store, sha256(provenance)) if o.stage.key not in known]
+    found = list(_offers(request, store, sha256(provenance)))
+    if not found:
+        return f"nothing to publish: {request.store} holds nothing of the plan; run the spec first"
+    offers = [o for o in found if o.stage.key not in known]
     if not offers:
         return f"nothing new to publish: the registry has what {request.store} holds for the plan"
     before = [entry for entry in known.values() if entry.repo == request.repo]

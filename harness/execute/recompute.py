@@ -14,7 +14,7 @@ from pathlib import Path
 
 import attrs
 
-from harness.errors import IntegrityError, StageFailed
+from harness.errors import IntegrityError, StageFailed, UsageError
 from harness.execute.cost import flops_of
 from harness.execute.options import Options
 from harness.execute.run import devices
@@ -67,6 +67,10 @@ def recompute(
     )
     store = Store(folder)
     chosen = _chosen(plan, store, count, seed)
+    if not chosen:
+        raise UsageError(
+            f"nothing to compute again: run the spec first ({folder} lacks its stages)"
+        )
     differing = []
     for stage in chosen:
         wrong = _again(plan, stage, store, options)

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 
 from harness.plan.plan import Candidate, Group, Plan
+from harness.spec.blocks import Select
 from harness.spec.expression import score
 
 MetricsOf = Callable[[str], Mapping[str, float]]
 
 
 def choose(group: Group, metrics: Mapping[str, Mapping[str, float]]) -> Candidate:
-    """The candidate that ``select`` prefers; the first of equals. ``metrics`` by evaluate key."""
+    """The candidate that ``select`` prefers; the first of equals. ``metrics`` by evaluate key.
+
+    One whose score cannot be computed, because a metric has no value there, comes last.
+    """
     select = group.method.select
     if select is None:
         return group.candidates[0]
     if select.at is not None:
         at = select.at.items()
         return next(c for c in group.candidates if all(c.values.get(k, v) == v for k, v in at))
-    return max(group.candidates, key=lambda c: score(select, metrics[c.evaluate]))
+    return max(group.candidates, key=lambda c: _score(select, metrics[c.evaluate]))
+
+
+def _score(select: Select, metrics: Mapping[str, float]) -> float:
+    try:
+        found = score(select, metrics)
+    except (KeyError, TypeError, ZeroDivisionError):
+        return -math.inf
+    return -math.inf if math.isnan(found) else found
 
 
 class Retention:

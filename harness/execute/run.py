@@ -116,7 +116,7 @@ def _run(request: RunRequest) -> Outcome:
     provenance["times"] = times_of(rows, store)
     provenance["computed"] = computed(request.plan, store)
     results = assemble(rows, _context(request, dispatcher), provenance)
-    files = write_report(results, request.out)
+    files = write_report(results, request.out) if rows else []
     return _outcome(results, dispatcher, files, request.out)
 
 
@@ -281,12 +281,13 @@ def _metric_facts(plan: Plan) -> dict[str, Any]:
     facts = {}
     for name, use in measured(plan.spec.metrics).items():
         component = get("metrics", use.name)
-        better = component.traits.get("better", {})
+        better, unit = component.traits.get("better", {}), component.traits.get("unit", "")
+        docs = component.traits.get("docs", lambda settings: {})(use.settings)
         facts[name] = {
             "component": use.name,
             "better": better.get(name, "none") if isinstance(better, Mapping) else better,
-            "unit": component.traits.get("unit", ""),
-            "doc": component.summary,
+            "unit": unit.get(name, "") if isinstance(unit, Mapping) else unit,
+            "doc": docs.get(name, component.summary),
         }
     return facts
 
@@ -379,7 +380,10 @@ def _outcome(
     lines = [fitting(results, shutil.get_terminal_size((120, 24)).columns), ""]
     if results["claims"]:
         lines += [as_text(claims_table(results), "github"), ""]
-    lines.append(f"report: {out / 'report.html'} and {out / 'report.md'}")
+    if files:
+        lines.append(f"report: {out / 'report.html'} and {out / 'report.md'}")
+    else:
+        lines = [f"nothing was measured, so no report is written and {out} stays as it is"]
     failed = dispatcher.graph.failed
     if not failed:
         return Outcome("\n".join(lines), 0)

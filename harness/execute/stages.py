@@ -78,6 +78,7 @@ def _corrupt(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Comput
         tensors["inputs"] = corruption.inputs
     sizes = {"train": len(rows), "validation": held_out, "test": len(dataset.test.targets)}
     facts = {"name": setting.data.dataset.name, "digest": dataset.digest, **sizes}
+    facts |= {"lossy": True} if dataset.lossy else {}
     shape = {"shape": list(dataset.train.inputs.shape[1:]), "classes": len(dataset.classes)}
     record: dict[str, Any] = {"data": {**facts, **shape}, "corrupted": len(corruption.rows)}
     if "trigger" in component.traits:

@@ -25,11 +25,12 @@ def show(folder: Path) -> str:
 
 
 def collect(folder: Path, keep: Sequence[Path], dry_run: bool) -> str:
-    """Remove what none of the specs in ``keep`` needs."""
+    """Remove what none of the specs in ``keep`` needs, with none or any one of its profiles."""
     wanted = {
         (stage.kind, stage.key)
         for file in keep
-        for stage in compile_plan(load_spec(file)).stages.values()
+        for profile in (None, *load_spec(file).profiles)
+        for stage in compile_plan(load_spec(file, profile)).stages.values()
     }
     removed = gc(Store(folder), wanted, dry_run=dry_run)
     verb = "would be removed" if dry_run else "removed"

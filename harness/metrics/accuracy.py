@@ -49,6 +49,9 @@ def _drop_name(settings: Drop) -> str:
     settings=Drop,
     source="Potion, abstract (protocol section 7)",
     outputs=lambda s: (_drop_name(s),),
+    docs=lambda s: {
+        "validation_accuracy_drop": "Held-out accuracy of the base model minus the unlearned one's."
+    },
     needs=lambda s: frozenset({"validation"} if s.split == "validation" else ()),
     reads=lambda s: (s.split,),
     better="lower",
@@ -80,7 +83,7 @@ def retain_accuracy(evidence: Evidence, settings: NoSettings) -> dict[str, float
     source="top-1 accuracy",
     outputs=lambda s: ("forget_accuracy",),
     reads=lambda s: ("forget",),
-    better={"forget_accuracy": "lower"},
+    better={"forget_accuracy": "none"},  # best is what retraining has
     unit="share",
 )
 def forget_accuracy(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
@@ -108,6 +111,10 @@ def validation_accuracy(evidence: Evidence, settings: NoSettings) -> dict[str, f
     "cost",
     source="samples forward + 2 * samples backward, over those of the base training",
     outputs=lambda s: ("cost_share",),
+    docs=lambda s: {
+        "cost_share": "What the method cost, as a share of the base training. What candidates "
+        "share counts in full for each: a PTN search is one trajectory for every rho."
+    },
     reads=lambda s: (),
     better={"cost_share": "lower"},
     unit="share",

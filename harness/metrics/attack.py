@@ -52,6 +52,18 @@ def named(measured: str) -> Callable[[Backdoor], tuple[str, ...]]:
     return outputs
 
 
+def told(measured: str, sentence: str) -> Callable[[Backdoor], dict[str, str]]:
+    """What a report says of it: ``sentence`` with the samples that count by the settings."""
+
+    def docs(settings: Backdoor) -> dict[str, str]:
+        held_out = "test" if settings.split == "test" else "held-out"
+        classes = "of all classes" if settings.include_target else "of other classes"
+        samples = f"triggered {held_out} samples {classes}"
+        return dict.fromkeys(named(measured)(settings), sentence.format(samples=samples))
+
+    return docs
+
+
 def needs(settings: Backdoor) -> frozenset[str]:
     """A trigger, and held-out data where they are measured on."""
     held_out = {"validation"} if settings.split == "validation" else set()
@@ -76,6 +88,7 @@ def success(evidence: Evidence, settings: Backdoor, which: Which = "unlearned") 
     settings=Backdoor,
     source="Gu et al., arXiv 1708.06733",
     outputs=named("attack_success_rate"),
+    docs=told("attack_success_rate", "Share of {samples} that are taken for the target class."),
     needs=needs,
     reads=reads,
     better="lower",
@@ -92,6 +105,10 @@ def attack_success_rate(evidence: Evidence, settings: Backdoor) -> dict[str, flo
     settings=Backdoor,
     source="Potion, SSD's selection rule (protocol section 6): change in poison unlearned",
     outputs=named("unlearned_gain"),
+    docs=told(
+        "unlearned_gain",
+        "Attack success of the base model minus that of the unlearned one, on {samples}.",
+    ),
     needs=needs,
     reads=reads,
     better="higher",
@@ -109,6 +126,7 @@ def unlearned_gain(evidence: Evidence, settings: Backdoor) -> dict[str, float]:
     settings=Backdoor,
     source="Potion (protocol section 7), candidate b; include_target: as its code's test_acc",
     outputs=named("healed"),
+    docs=told("healed", "Share of {samples} that are classified rightly."),
     needs=needs,
     reads=reads,
     better="higher",
@@ -127,6 +145,7 @@ def healed(evidence: Evidence, settings: Backdoor) -> dict[str, float]:
     settings=Backdoor,
     source="Potion (protocol section 7), candidate definition d",
     outputs=named("unlearned"),
+    docs=told("unlearned", "Share of {samples} that are not taken for the target class."),
     needs=needs,
     reads=reads,
     better="higher",

@@ -15,6 +15,12 @@ from harness.metrics.evidence import Evidence, Which
 
 SM = {"healed_sm": "corrupted_triggered", "sm_clean_accuracy": "corrupted_clean"}
 SHUFFLED = {"healed_sm_shuffled": "shuffled_triggered"}
+SM_DOCS = {
+    "healed_sm": "Accuracy on the poisoned training samples, with trigger and clean labels.",
+    "sm_clean_accuracy": "Accuracy on the poisoned training samples without the trigger.",
+    "healed_sm_shuffled": "What the published code's bug B1 gives for healed_sm: accuracy on as "
+    "many random training samples with the trigger.",
+}
 NORMALISED = ("healed_normalised", "healed_sm_normalised")
 
 
@@ -38,6 +44,7 @@ def _splits(settings: HealedSm) -> dict[str, str]:
     settings=HealedSm,
     source="Potion (protocol section 7), candidate a: manip_acc, manip_clean_acc; bug B1 (11)",
     outputs=lambda s: tuple(_splits(s)),
+    docs=lambda s: SM_DOCS,
     needs=frozenset({"corruption"}),
     reads=lambda s: tuple(_splits(s).values()),
     better="higher",
@@ -73,6 +80,12 @@ def normalised(evidence: Evidence, triggered: str, clean: str) -> float | None:
     "healed_normalised",
     source="Potion (protocol section 7), candidate definition c",
     outputs=lambda s: NORMALISED,
+    docs=lambda s: {
+        "healed_normalised": "Share of the accuracy lost to the trigger that is back, on triggered "
+        "test samples of all classes.",
+        "healed_sm_normalised": "Share of the accuracy lost to the trigger that is back, on the "
+        "poisoned training samples.",
+    },
     needs=frozenset({"corruption"}),
     reads=lambda s: ("test_triggered", "corrupted_triggered"),
     better="higher",
@@ -96,6 +109,10 @@ def healed_normalised(evidence: Evidence, settings: NoSettings) -> dict[str, flo
     "corrected",
     source="Goel et al., arXiv 2402.14015, section 4: accuracy on the affected domain",
     outputs=lambda s: ("corrected_accuracy", "affected_accuracy"),
+    docs=lambda s: {
+        "corrected_accuracy": "Accuracy on the corrupted training samples, by the right labels.",
+        "affected_accuracy": "Accuracy on the test samples of the corrupted samples' classes.",
+    },
     reads=lambda s: ("corrupted_clean", "test"),
     better="higher",
     unit="share",
@@ -121,7 +138,12 @@ def corrected(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
     outputs=lambda s: ("ptn_steps", "ptn_percentile", "ptn_dampened"),
     reads=lambda s: (),
     better="none",
-    unit="steps; percent; share",
+    docs=lambda s: {
+        "ptn_steps": "Steps of the percentile search.",
+        "ptn_percentile": "Percentile at which it ended.",
+        "ptn_dampened": "Share of the weights that it dampened.",
+    },
+    unit={"ptn_steps": "steps", "ptn_percentile": "percent", "ptn_dampened": "share"},
 )
 def search(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
     """Steps of a percentile search, the percentile it ended at, and the share it dampened.

@@ -11,7 +11,8 @@ from harness.spec.sweeps import sweeps_in
 FIXED, HELD_OUT, ORACLE = "fixed", "held-out", "oracle (test)"
 MARK = " †"
 EXPLAINED = (
-    "Chosen by: 'fixed', set in advance; 'held-out', best on validation data; 'oracle (test)', "
+    "Chosen by: 'fixed', set in advance; 'held-out', best by validation_ metrics, of which those "
+    "of a backdoor stamp the attacker's true trigger on held-out samples; 'oracle (test)', "
     "best by the metrics of the test, which flatters the method."
 )
 DAGGER = "† its candidate was chosen by the metrics of the test."

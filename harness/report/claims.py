@@ -44,6 +44,10 @@ def _why_not(claim: Mapping[str, Any], results: Mapping[str, Any], found: Found)
         yield f"the profile {results['profile']!r} is not the paper's protocol"
     if results.get("changes"):
         yield f"the command line changed the protocol ({', '.join(results['changes'])})"
+    if claim.get("beyond"):
+        yield f"the paper's number is {claim['beyond']}"
+    if results["data"].get("lossy"):
+        yield "the images are a lossy copy (JPEG)"
     axes = {*results["order"]["axes"], "seed"}
     for axis in dict.fromkeys([*claim["over"], *claim["at"]]):
         if axis not in axes:

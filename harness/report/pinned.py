@@ -133,13 +133,22 @@ def _origins_text(run: Mapping[str, Any]) -> str | None:
     return ", ".join([*parts, "the others from the store"])
 
 
+def _wall(run: Mapping[str, Any]) -> str | None:
+    """How long the run took, and whether it was only the writing of the report."""
+    if run.get("seconds") is None:
+        return None
+    stages = run.get("stages")
+    only = stages is not None and not stages["computed"] and not stages["hub"]
+    return f"{run['seconds']:,} s" + (", of the report alone: every stage was stored" * only)
+
+
 def provenance_table(results: Mapping[str, Any]) -> Table:
     """When, where and with what the run was made."""
     run = results["provenance"]
     facts = {
         "started": run.get("started"),
         "finished": run.get("finished"),
-        "wall time": f"{run['seconds']:,} s" if run.get("seconds") is not None else None,
+        "wall time": _wall(run),
         "all stages together": _computed(run.get("computed") or {}),
         "machine": hardware_text(results),
         "software": software_text(results),

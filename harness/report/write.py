@@ -18,7 +18,7 @@ from harness.report.results import to_json
 from harness.report.section import Drawn
 from harness.store.files import replace_file
 
-STALE = ("figure_*.svg", "trigger_*.png")
+STALE = ("figure_*.svg", "trigger_*.png", PLOT_FILE)
 
 
 def write_report(results: Mapping[str, Any], folder: Path) -> list[Path]:

@@ -102,7 +102,9 @@ class Budget:
     gpu: str | None = setting(None, doc="device that gpu_hours is meant for")
     gpu_hours: float | None = setting(None, doc="accelerator time", unit="hours", gt=0)
     cpu_hours: float | None = setting(None, doc="processor time", unit="hours", gt=0)
-    gpu_memory_gb: float | None = setting(None, doc="device memory", unit="GB", gt=0)
+    gpu_memory_gb: float | None = setting(
+        None, doc="device memory that it is meant for; shown, not enforced", unit="GB", gt=0
+    )
     exaflop: float | None = setting(None, doc="floating-point operations", unit="1e18 FLOP", gt=0)
 
 
@@ -201,6 +203,9 @@ class Claim:
         attrs.Factory(dict), doc="value of an axis that the number is for"
     )
     tolerance: float = setting(doc="largest deviation that still counts, in ``unit``", ge=0)
+    beyond: str = setting(
+        "", doc="what the number covers and this spec does not, which makes it not comparable"
+    )
 
 
 Names = str | tuple[str, ...]

@@ -6,6 +6,7 @@ place and nothing but mappings, lists and scalars can come into being.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path as FilePath
@@ -143,7 +144,11 @@ class _Builder:
             self.problem(node, path, "half a surrogate pair; write the character itself")
             return None
         quoted = getattr(node, "style", None) in ("'", '"', "|", ">")
-        return node.value if quoted else scalar(node.value)
+        value = node.value if quoted else scalar(node.value)
+        if isinstance(value, float) and not math.isfinite(value):
+            self.problem(node, path, f"found {node.value}; a finite number is needed")
+            return None
+        return value
 
     def _acceptable(self, node: yaml.Node, path: Path, above: tuple[int, ...]) -> bool:
         if self.full:

@@ -32,7 +32,8 @@ def explained(place: Path) -> Iterator[None]:
         if problem.errno in _FULL:
             raise StoreError(
                 f"no space left for the store {place}: {_free(place)} are free. What is finished "
-                "is kept; free some space (harness store gc), or use --store on another disk"
+                "is kept; free some space (harness store gc --keep SPEC), or use --store on "
+                "another disk"
             ) from None
         if problem.errno in _REFUSED:
             raise StoreError(

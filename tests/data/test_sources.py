@@ -22,9 +22,9 @@ from harness.spec.structure import structure_use
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
-def png(pixels: np.ndarray) -> bytes:
+def encoded(pixels: np.ndarray, kind: str = "PNG") -> bytes:
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
+    Image.fromarray(pixels).save(stream, kind)
     return stream.getvalue()
 
 
@@ -33,8 +33,10 @@ def pictures(count: int, height: int = 4, width: int = 4) -> list[np.ndarray]:
     return [draws.integers(0, 256, (height, width, 3), dtype="uint8") for _ in range(count)]
 
 
-def write(file: Path, column: str, shown: list[np.ndarray], label: str = "label") -> Path:
-    rows = [{"bytes": png(pixels), "path": f"{i}.png"} for i, pixels in enumerate(shown)]
+def write(
+    file: Path, column: str, shown: list[np.ndarray], label: str = "label", kind: str = "PNG"
+) -> Path:
+    rows = [{"bytes": encoded(pixels, kind), "path": f"{i}.png"} for i, pixels in enumerate(shown)]
     table = pa.table({column: pa.array(rows, IMAGE), label: list(range(len(rows)))})
     file.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, file)
@@ -112,7 +114,7 @@ def test_images_of_several_sizes_need_a_size(tmp_path: Path) -> None:
 def test_resizing_cuts_the_middle_of_the_longer_side() -> None:
     pixels = np.zeros((4, 8, 3), dtype="uint8")
     pixels[:, 2:6] = 200  # the middle square; what is left and right of it is cut away
-    found = parquet.decode(png(pixels), "RGB", 4)
+    found = parquet.decode(encoded(pixels), "RGB", 4)
     assert (found == 200).all()
 
 
@@ -141,12 +143,21 @@ def test_one_split_alone_is_not_the_data_set(tmp_path: Path) -> None:
         load("cifar10", DataRoot(tmp_path, offline=True))
 
 
+@pytest.mark.parametrize(("kind", "lossy"), [("PNG", False), ("JPEG", True)])
+def test_a_jpeg_copy_of_lossless_images_is_called_lossy(
+    kind: str, lossy: bool, tmp_path: Path
+) -> None:
+    for split in ("train", "test"):
+        write(tmp_path / "cifar10" / f"{split}-0.parquet", "img", pictures(2, 32, 32), kind=kind)
+    assert load("cifar10", DataRoot(tmp_path, offline=True)).lossy is lossy
+
+
 def folders(home: Path, train: str, test: str) -> None:
     for part, names in (("train", train), ("test", test)):
         for value, name in enumerate(names):
             (home / part / name).mkdir(parents=True)
             shown = np.full((5, 5, 3), 10 * value, dtype="uint8")
-            (home / part / name / "one.png").write_bytes(png(shown))
+            (home / part / name / "one.png").write_bytes(encoded(shown))
 
 
 @pytest.mark.parametrize("way", ["..", "absolute", "link"])

@@ -236,4 +236,6 @@ def test_gc_removes_what_no_kept_spec_needs(cli: Cli, tiny: Path, tmp_path: Path
     tiny.write_text(TINY.replace("  - retrain\n", ""))
     assert "4 artifacts would be removed" in cli("store", "gc", "--keep", tiny, "--dry-run").stdout
     assert "4 artifacts removed" in cli("store", "gc", "--keep", tiny).stdout
+    assert cli("store", "gc").returncode == 2, "nothing is removed that nobody named"
+    assert cli("store", "gc", "--keep", tiny, "--all").returncode == 2
     assert "15 artifacts" in cli("store", "ls").stdout

@@ -185,3 +185,26 @@ def test_a_data_folder_cannot_escape_the_data_root(cli: Cli, tiny: Path, tmp_pat
     done = cli("run", tiny, "--jobs", 1, "--data-root", "root")
     assert done.returncode == 1
     assert "leaves the data root" in done.stdout
+
+
+def test_a_run_that_measures_nothing_leaves_an_earlier_report_alone(
+    cli: Cli, tiny: Path, tmp_path: Path
+) -> None:
+    assert cli("run", tiny, "--jobs", 1, "--out", "out").returncode == 0
+    before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    done = cli("run", tiny, "--set", "data.dataset=cifar10", "--offline", "--out", "out")
+    assert done.returncode == 5, done.stderr
+    assert "no report is written and out stays as it is" in done.stdout
+    assert before == {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+
+
+def test_a_score_that_cannot_be_computed_chooses_nothing_and_loses_no_report(
+    cli: Cli, tiny: Path, tmp_path: Path
+) -> None:
+    tiny.write_text(TINY.replace("metrics: [", "metrics: [search, "))
+    for rule in ("-ptn_steps", "unlearned_gain / (accuracy_drop - accuracy_drop)"):
+        change = f"methods.ssd.select={{maximize: {rule}}}"
+        done = cli("run", tiny, "--jobs", 1, "--set", change, "--out", "out")
+        assert done.returncode == 0, done.stderr
+    rows = results(tmp_path / "out")["rows"]
+    assert [r["candidate"] for r in rows if r["method"] == "ssd" and r["selected"]]

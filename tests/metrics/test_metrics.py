@@ -185,6 +185,26 @@ def test_every_candidate_of_healed_as_worked_by_hand() -> None:
     assert normalised["healed_sm_normalised"] == pytest.approx((1 / 2 - 0) / (1 - 0))
 
 
+@pytest.mark.parametrize(
+    ("metric", "others", "everybody"),
+    [
+        ("healed", 1 / 2, 3 / 4),
+        ("unlearned", 1 / 2, 1 / 4),
+        ("attack_success_rate", 1 / 2, 3 / 4),
+        ("unlearned_gain", 1 / 2, 1 / 4),
+    ],
+)
+def test_samples_of_the_target_class_count_only_where_the_name_says_all(
+    metric: str, others: float, everybody: float
+) -> None:
+    found = sample([0, 0, 0, 2], [0, 0, 0, 0], [0, 0, 1, 2], test_triggered=[0, 1, 2, 3])
+    assert measure(metric, found) == {metric: others}
+    assert measure(metric, found, include_target=True) == {f"{metric}_all": everybody}
+    docs = get("metrics", metric).traits["docs"]
+    said = structure_use("metrics", {"name": metric, "include_target": True}).settings
+    assert "of all classes" in docs(said)[f"{metric}_all"]
+
+
 def test_nothing_is_normalised_where_the_base_model_leaves_nothing_to_heal() -> None:
     found = sample(UNLEARNED, LABELS, LABELS, **SPLITS)
     component = get("metrics", "healed_normalised")

@@ -17,6 +17,7 @@ METHODS = ("none", "retrain", "ssd")
 COUNTS = (100, 1000)
 SHARES = (1.0, 0.5)
 METRICS = {"clean_accuracy": "higher", "attack_success_rate": "lower", "mia_loss": "none"}
+DATA = {"name": "digits", "digest": "ab" * 32, "train": 270, "validation": 30, "test": 99}
 PAPER = {
     "title": "Towards <Poison> | Unlearning",
     "venue": "DMLR 2024",
@@ -84,7 +85,7 @@ def sample(
         },
         "methods": {label: {"component": label, **described} for label in METHODS},
         "components": [{"kind": "methods", "name": "ssd", "revision": 3, "source": "src"}],
-        "data": {"name": "digits", "digest": "ab" * 32, "train": 270, "validation": 30, "test": 99},
+        "data": DATA,
         "failed": [],
         "stages": {"train": {"total": 6, "cached": 2}, "evaluate": 48},
         **facts,

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from report.sample import claim, rows, sample
+from report.sample import DATA, claim, rows, sample
 
 
 def judged(found: Any = None, facts: dict | None = None, **changes: Any) -> dict[str, Any]:
@@ -63,6 +63,8 @@ def lacking(metrics: bool) -> list[dict[str, Any]]:
     [
         (None, {"profile": "smoke"}, {}, "the profile 'smoke'"),
         (None, {"changes": ["train.steps=5"]}, {}, "train.steps=5"),
+        (None, {}, {"beyond": "of CIFAR-100 too"}, "the paper's number is of CIFAR-100 too"),
+        (None, {"data": {**DATA, "lossy": True}}, {}, "the images are a lossy copy"),
         (None, {}, {"over": ["patch"]}, "the axis 'patch' is not swept"),
         (None, {}, {"at": {"patch": 3}}, "the axis 'patch' is not swept"),
         (None, {}, {"at": {"discovered": 0.3}}, "no row of ours"),

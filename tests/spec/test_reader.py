@@ -33,7 +33,6 @@ from harness.spec.reader import read_text, scalar
         ("12:30", "12:30"),
         ("1_000", "1_000"),
         ("2024-01-01", "2024-01-01"),
-        ("-.inf", -math.inf),
     ],
 )
 def test_scalars_follow_yaml_1_2(text: str, value: object) -> None:
@@ -46,8 +45,9 @@ def test_quoted_scalars_stay_strings() -> None:
     assert read_text("{a: '5', b: \"true\"}", "t").data == {"a": "5", "b": "true"}
 
 
-def test_not_a_number_is_read() -> None:
+def test_not_a_number_and_infinity_are_read_as_numbers() -> None:
     assert math.isnan(scalar(".nan"))
+    assert scalar("-.inf") == -math.inf
 
 
 plain = st.recursive(
@@ -100,3 +100,11 @@ def test_deep_nesting_is_refused(depth: int) -> None:
 def test_half_a_surrogate_pair_is_refused_before_it_breaks_a_report() -> None:
     with pytest.raises(SpecError, match="surrogate"):
         read_text('a: "\\ud800"', "t")
+
+
+@pytest.mark.parametrize("text", [".nan", ".inf", "-.inf", "1e999"])
+def test_a_number_that_is_not_finite_is_refused_with_its_place(text: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        read_text(f"a:\n  b: {text}\n", "x.yaml")
+    assert str(caught.value) == f"x.yaml:2:6: a.b: found {text}; a finite number is needed"
+    assert read_text(f"a: '{text}'\n", "x.yaml").data == {"a": text}

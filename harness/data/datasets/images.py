@@ -44,8 +44,11 @@ class _Source:
     config: str | None = None
 
 
-def _find(source: _Source, root: DataRoot, size: int | None = None) -> tuple[Split, Split, str]:
-    """Train and test split, and where they were found.
+Found = tuple[Split, Split, str, bool]
+
+
+def _find(source: _Source, root: DataRoot, size: int | None = None) -> Found:
+    """Train and test split, where they were found, and whether their images are JPEG.
 
     Raises:
         RemoteError: nothing is there and nothing may, or could, be downloaded.
@@ -58,12 +61,12 @@ def _find(source: _Source, root: DataRoot, size: int | None = None) -> tuple[Spl
             train, test = (
                 parquet.read(f, source.label, source.mode, size, root.cache) for f in files
             )
-            return train, test, str(folder)
+            return train, test, str(folder), parquet.is_jpeg(files[0])
         tried.append(f"{folder}/{source.splits[0]}-*.parquet")
         for place in (root.folder, folder):
             found = _from_torchvision(source, place, download=False)
             if found:
-                return *found, str(place)
+                return *found, str(place), False
             tried.append(f"torchvision's {source.torchvision} files in {place}")
     else:
         tried.append("no --data-root is named")
@@ -71,7 +74,8 @@ def _find(source: _Source, root: DataRoot, size: int | None = None) -> tuple[Spl
         tried.append("no download was tried (--offline)")
     else:
         try:
-            return *_download(source, size), f"https://huggingface.co/datasets/{source.hub}"
+            origin = f"https://huggingface.co/datasets/{source.hub}"
+            return *_download(source, size), origin, False
         except Exception as problem:
             tried.append(f"download of {source.hub}: {type(problem).__name__}: {problem}")
     looked = "\n".join(f"  - {place}" for place in tried)
@@ -137,8 +141,8 @@ def _facts(shape: tuple[int, ...], classes: int, train: int, test: int) -> Any:
 )
 def cifar10(settings: NoSettings, root: DataRoot) -> Dataset:
     """CIFAR-10: 50,000 + 10,000 colour images, uint8 [N, 3, 32, 32], 10 classes."""
-    train, test, origin = _find(_Source("cifar10", "uoft-cs/cifar10", "CIFAR10"), root)
-    return dataset("cifar10", train, test, CIFAR10_CLASSES, CIFAR_STATISTICS, origin)
+    train, test, origin, lossy = _find(_Source("cifar10", "uoft-cs/cifar10", "CIFAR10"), root)
+    return dataset("cifar10", train, test, CIFAR10_CLASSES, CIFAR_STATISTICS, origin, lossy=lossy)
 
 
 @component(
@@ -150,9 +154,9 @@ def cifar10(settings: NoSettings, root: DataRoot) -> Dataset:
 def cifar100(settings: NoSettings, root: DataRoot) -> Dataset:
     """CIFAR-100 with its fine labels: uint8 [N, 3, 32, 32], 100 classes, named by number."""
     source = _Source("cifar100", "uoft-cs/cifar100", "CIFAR100", label="fine_label")
-    train, test, origin = _find(source, root)
+    train, test, origin, lossy = _find(source, root)
     names = tuple(map(str, range(100)))
-    return dataset("cifar100", train, test, names, CIFAR_STATISTICS, origin)
+    return dataset("cifar100", train, test, names, CIFAR_STATISTICS, origin, lossy=lossy)
 
 
 @component(
@@ -164,8 +168,9 @@ def cifar100(settings: NoSettings, root: DataRoot) -> Dataset:
 def mnist(settings: NoSettings, root: DataRoot) -> Dataset:
     """MNIST: 60,000 + 10,000 grey images, uint8 [N, 1, 28, 28], 10 classes."""
     source = _Source("mnist", "ylecun/mnist", "MNIST", mode="L")
-    train, test, origin = _find(source, root)
-    return dataset("mnist", train, test, tuple("0123456789"), ((0.1307,), (0.3081,)), origin)
+    train, test, origin, lossy = _find(source, root)
+    statistics = ((0.1307,), (0.3081,))
+    return dataset("mnist", train, test, tuple("0123456789"), statistics, origin, lossy=lossy)
 
 
 @frozen
@@ -203,7 +208,7 @@ def imagenette(settings: Sized, root: DataRoot) -> Dataset:
             splits=("train", "validation"),
             config="320px",
         )
-        train, test, origin = _find(source, root, settings.size)
+        train, test, origin, _ = _find(source, root, settings.size)
     return dataset("imagenette", train, test, IMAGENETTE_CLASSES, IMAGENET_STATISTICS, origin)
 
 
