@@ -72,7 +72,9 @@ REGISTRY = click.option(
 def _load(spec: Path, profile: str | None, sets: Sequence[str], seeds: str | None) -> Any:
     from harness.spec.load import load_with_origins
 
-    return load_with_origins(spec, profile, [*sets, *([f"seeds=[{seeds}]"] if seeds else [])])
+    return load_with_origins(
+        spec, profile, [*sets, *([f"seeds=[{seeds}]"] if seeds is not None else [])]
+    )
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -146,7 +148,7 @@ def run(
     how["registry"] = _registry(how["registry"], spec)
     how["reuse"] = not how.pop("no_reuse")
     command = _command_text()
-    changes = (*sets, *([f"seeds=[{seeds}]"] if seeds else []))
+    changes = (*sets, *([f"seeds=[{seeds}]"] if seeds is not None else []))
     request = RunRequest(
         plan=plan,
         profile=profiles,

@@ -31,6 +31,7 @@ def check(spec: Spec, document: Document) -> list[Problem]:
     return [
         *_check_sweeps(spec, document),
         *_check_train(spec, document),
+        *_check_amount(spec, document),
         *_check_blocks(spec, document),
         *_check_methods(spec, document),
         *_check_claims(spec, document),
@@ -90,6 +91,22 @@ def _check_train(spec: Spec, document: Document) -> Iterator[Problem]:
     if train.checkpoint == "best_validation" and spec.data.validation == 0:
         what = "'best_validation' needs held-out data; set data.validation"
         yield document.problem(("train", "checkpoint"), what)
+
+
+def _check_amount(spec: Spec, document: Document) -> Iterator[Problem]:
+    """A corruption that takes a share or a number of samples needs one of them, not both."""
+    plain = unstructure_settings(spec.corruption)
+    if not {"share", "count"} <= set(plain):
+        return
+    for point in assignments(plain):
+        chosen = substitute(plain, point)
+        if (chosen["share"] is None) == (chosen["count"] is None):
+            neither = chosen["share"] is None
+            what = (
+                f"found {'neither' if neither else 'both'}; exactly one of share, count is needed"
+            )
+            yield document.problem(("corruption",) if neither else ("corruption", "count"), what)
+            return
 
 
 def _check_blocks(spec: Spec, document: Document) -> Iterator[Problem]:

@@ -108,11 +108,11 @@ def override(document: Document, path: str, value: Any, places: Document, at: Pa
     full = _locate(document.data, path, places, at)
     if value is None:
         return _without(document, full[:-1], full[-1])
-    keys = {}
     values = {
         full + p[len(at) :]: place for p, place in places.values.items() if p[: len(at)] == at
     }
-    keys[full] = places.key_place(at)
+    created = [full[:n] for n in range(1, len(full)) if full[:n] not in document.values]
+    keys = dict.fromkeys([*created, full], places.key_place(at))
     data = _replace(document.data, full, value)
     kept_keys = {p: v for p, v in document.keys.items() if p[: len(full)] != full}
     kept_values = {p: v for p, v in document.values.items() if p[: len(full)] != full}
