@@ -19,7 +19,7 @@ import torch
 from harness.components import get
 from harness.data.pool import Pool
 from harness.data.types import Split
-from harness.execute.cost import flops_per_sample
+from harness.plan.cost import flops_per_sample
 from harness.spec.load import load_spec
 from harness.training.loop import fit
 from harness.training.seeding import generator

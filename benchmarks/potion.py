@@ -1,7 +1,7 @@
 """Potion's grid, the published pipeline's way and ours: python benchmarks/potion.py DATA_ROOT
 
 Writes two tables: what the plans of both specs cost against the published pipeline's count
-(protocol section 12), and the time of the SSD grid of one setting on real CIFAR-10 images.
+(protocol section 12), and the time of the SSD grid of one cell on real CIFAR-10 images.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from harness.execute.cost import flops_per_sample, samples_of, sizes_of, split_size, splits_read
-from harness.execute.options import Options
 from harness.execute.run import RunRequest, run_spec
-from harness.execute.world import World
+from harness.plan.cost import flops_per_sample, samples_of, sizes_of, split_size, splits_read
 from harness.plan.plan import Plan, compile_plan
 from harness.plan.stage import Stage
 from harness.spec.load import load_spec
+from harness.stages.options import Options
+from harness.stages.world import World
 from harness.training.threads import threads_for
 from side_by_side import middle, write
 
@@ -79,13 +79,13 @@ def evaluation_forwards(plans: list[Plan]) -> float:
     total = 0.0
     for stage in (s for plan in plans for s in plan.stages.values() if s.kind == "evaluate"):
         total += samples_of(stage).forward
-        sizes = sizes_of(stage.setting)
+        sizes = sizes_of(stage.cell)
         bases[dict(stage.inputs)["base"]] = sum(split_size(n, sizes) for n in splits_read(stage))
     return total + sum(bases.values())
 
 
 def grid(data: Path, repeats: int) -> None:
-    """The SSD grid of one setting: importances for each point, or once. Every way starts afresh."""
+    """The SSD grid of one cell: importances for each point, or once. Every way starts afresh."""
     plan, trained = _plans()
     stage = next(s for s in plan.stages.values() if s.kind == "unlearn" and s.uses[0].name == "ssd")
     points = [(alpha, over) for alpha in ALPHAS for over in OVER]
@@ -124,7 +124,7 @@ def grid(data: Path, repeats: int) -> None:
     ]
     write(
         "potion_ssd_grid",
-        "The SSD grid of one setting, real CIFAR-10 images",
+        "The SSD grid of one cell, real CIFAR-10 images",
         ["way", f"median of {repeats} (range)", "times ours"],
         rows,
         "2,000 training and 400 test images, ResNet-9 of width 8 trained for 40 steps before "
@@ -136,7 +136,7 @@ def grid(data: Path, repeats: int) -> None:
 
 
 def _plans() -> tuple[Plan, Plan]:
-    """The SSD points of the one setting, and the base training that they start from."""
+    """The SSD points of the one cell, and the base training that they start from."""
     spec = load_spec(SPECS / "cifar10.yaml", None, SMALL)
     plan = compile_plan(spec)
 
@@ -161,11 +161,11 @@ def naive(
 ) -> None:
     """Every point by itself, as the published scripts do it."""
     world = World(_options(base, data))
-    setting, material = stage.setting, world.material(stage)
-    per_sample = flops_per_sample(setting.model, (3, 32, 32), 10)
-    torch.set_num_threads(threads_for(3 * per_sample * setting.train.batch_size))
-    retain = world.pool(material, setting.data, material.retain)
-    forget = world.pool(material, setting.data, material.forget)
+    cell, material = stage.cell, world.material(stage)
+    per_sample = flops_per_sample(cell.model, (3, 32, 32), 10)
+    torch.set_num_threads(threads_for(3 * per_sample * cell.train.batch_size))
+    retain = world.pool(material, cell.data, material.retain)
+    forget = world.pool(material, cell.data, material.forget)
     test, train = material.dataset.test, material.dataset.train
     sets = [
         world.clean_pool(material, test),
@@ -178,7 +178,7 @@ def naive(
             world.triggered_pool(material, train, rows),
         ]
     for alpha, over in points:
-        model = world.load_model(setting, material.dataset, "train", dict(stage.inputs)["base"])
+        model = world.load_model(cell, material.dataset, "train", dict(stage.inputs)["base"])
         mine, other = (_importance(model, pool) for pool in (forget, retain))
         with torch.no_grad():
             for name, weight in model.named_parameters():

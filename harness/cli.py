@@ -207,8 +207,8 @@ def publish(
     Base models, what they were trained on, and chosen checkpoints that are not in the registry go
     up in one commit. Review and commit the registry files.
     """
-    from harness.execute.publish import PublishRequest
-    from harness.execute.publish import publish as publish_plan
+    from harness.commands.publish import PublishRequest
+    from harness.commands.publish import publish as publish_plan
     from harness.plan.plan import compile_plan
     from harness.report import read_results
     from harness.spec.load import profile_names
@@ -291,7 +291,7 @@ def verify(
     With --recompute N, compute N stages again elsewhere and compare their bytes (exit code 1 when
     they differ).
     """
-    from harness.execute.recompute import recompute, verify_plan
+    from harness.commands.verify import recompute, verify_plan
     from harness.plan.only import restrict
     from harness.plan.plan import compile_plan
     from harness.store import Store
@@ -339,14 +339,14 @@ def plan_command(
     plan = restrict(compile_plan(_load(spec, profile, sets, seeds)[0]), only)
     _show_plan(plan, store, _registry(registry, spec), as_json)
     if limit_exaflop is not None:
-        from harness.execute.cost import refuse_over
+        from harness.plan.cost import refuse_over
         from harness.store import Store
 
         refuse_over(limit_exaflop, plan, Store(store), "Make the spec or its profile smaller")
 
 
 def _show_plan(plan: Any, store: Path, registry: Path | None, as_json: bool) -> None:
-    from harness.execute.cost import plan_json, plan_text
+    from harness.plan.cost import plan_json, plan_text
 
     click.echo((plan_json if as_json else plan_text)(plan, store, registry))
 
@@ -365,7 +365,7 @@ def _show_plan(plan: Any, store: Path, registry: Path | None, as_json: bool) -> 
 )
 def diff(old: Path, new: Path, profile: str | None, form: str) -> None:
     """Say what changed from the spec OLD to NEW, and what has to be computed again."""
-    from harness.execute.compare import compare
+    from harness.commands.diff import compare
     from harness.spec.load import load_spec
 
     click.echo(compare(load_spec(old, profile), load_spec(new, profile), form))
@@ -457,7 +457,7 @@ def checklist(folder: Path, kind: str, form: str, out: Path | None) -> None:
 @click.argument("kind", required=False)
 def list_command(kind: str | None) -> None:
     """List the installed components, of one KIND (methods, metrics, datasets, ...) or all."""
-    from harness.describe import listing
+    from harness.commands.describe import listing
 
     click.echo(listing(kind))
 
@@ -470,7 +470,7 @@ def describe(name: str, profile: str | None, sets: tuple[str, ...], seeds: str |
 
     Or the spec in the file NAME: every value, and where it comes from.
     """
-    from harness.describe import description, spec_description
+    from harness.commands.describe import description, spec_description
 
     if name.endswith(".yaml") or Path(name).is_file():
         click.echo(spec_description(*_load(Path(name), profile, sets, seeds)))
@@ -497,7 +497,7 @@ def schema(write: Path | None) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def new(file: Path) -> None:
     """Write a commented spec to FILE to start from."""
-    from harness.describe import new_spec
+    from harness.commands.describe import new_spec
 
     if file.exists():
         raise UsageError(f"{file} exists already; choose another name")
@@ -515,7 +515,7 @@ def store() -> None:
 @STORE
 def store_ls(store: Path) -> None:
     """List the artifacts."""
-    from harness.execute.store_commands import show
+    from harness.commands.store import show
 
     click.echo(show(store))
 
@@ -532,7 +532,7 @@ def store_ls(store: Path) -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 def store_gc(store: Path, keep: tuple[Path, ...], everything: bool, dry_run: bool) -> None:
     """Remove what no --keep spec needs, and what interrupted runs left behind."""
-    from harness.execute.store_commands import collect
+    from harness.commands.store import collect
 
     if bool(keep) == everything:
         raise UsageError("say what to keep with --keep SPEC, or --all to remove every artifact")
@@ -544,7 +544,7 @@ def store_gc(store: Path, keep: tuple[Path, ...], everything: bool, dry_run: boo
 @STORE
 def store_verify(store: Path) -> None:
     """Hash every artifact and name the damaged ones (exit code 4)."""
-    from harness.execute.store_commands import check
+    from harness.commands.store import check
 
     click.echo(check(store))
 
@@ -566,7 +566,7 @@ def registry() -> None:
 )
 def registry_check(folder: Path | None, specs: Path) -> None:
     """Check that every entry is well-formed, single, and the key of a spec."""
-    from harness.execute.registry_commands import check_registry
+    from harness.commands.registry import check_registry
 
     place = _registry(folder, specs)
     if place is None:
@@ -589,11 +589,11 @@ def doctor(store: Path, data_root: Path | None, against: Path | None) -> None:
     With --against the exit code is 1 where something differs that identical bytes need.
     """
     if against is None:
-        from harness.execute.doctor import examine
+        from harness.commands.doctor import examine
 
         click.echo(examine(store, data_root))
         return
-    from harness.execute.against import differences
+    from harness.commands.against import differences
     from harness.report import read_results
 
     text, same_bytes = differences(read_results(against))

@@ -11,11 +11,11 @@ import tempfile
 from pathlib import Path
 
 from harness.execute.dispatch import Dispatcher
-from harness.execute.options import Options
 from harness.execute.progress import Lines
 from harness.execute.workers import Here
 from harness.plan.plan import compile_plan
 from harness.spec.load import load_spec
+from harness.stages.options import Options
 from harness.store import Store
 
 HERE = Path(__file__).parent

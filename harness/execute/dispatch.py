@@ -8,12 +8,12 @@ from typing import Any
 
 from harness.errors import IntegrityError, Interrupted, OverBudget
 from harness.execute.graph import Graph
-from harness.execute.options import Options
 from harness.execute.progress import Watcher
 from harness.execute.retention import Retention
 from harness.execute.workers import Event, StopFlag, Workers
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
+from harness.stages.options import Options
 from harness.store import Store
 
 POLL_SECONDS = 0.2

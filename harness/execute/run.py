@@ -19,10 +19,8 @@ from attrs import frozen
 from harness.components import get
 from harness.errors import UsageError
 from harness.execute import environment
-from harness.execute.clock import computed, times_of
 from harness.execute.dispatch import Dispatcher
 from harness.execute.limits import memory_limit, time_limit
-from harness.execute.options import Options
 from harness.execute.progress import Watcher, watcher
 from harness.execute.workers import Here, Processes, Workers
 from harness.plan.plan import Plan
@@ -33,6 +31,8 @@ from harness.spec.blocks import Use
 from harness.spec.check import measured
 from harness.spec.origins import Row, written
 from harness.spec.structure import unstructure, unstructure_settings
+from harness.stages.clock import computed, times_of
+from harness.stages.options import Options
 from harness.store import Store
 
 TRIGGERS = 6  # of which the report shows pictures
@@ -197,7 +197,7 @@ def _stopping(stop: Any, shown: Watcher) -> Iterator[None]:
 def _workers(request: RunRequest, dispatcher: Dispatcher, options: Options, stop: Any) -> Workers:
     import attrs
 
-    from harness.execute.cost import refuse_over
+    from harness.plan.cost import refuse_over
 
     budget = request.plan.spec.budget
     if budget.exaflop is not None:
@@ -214,10 +214,10 @@ def _fitting_jobs(plan: Plan, dispatcher: Dispatcher, options: Options) -> int:
     """As many stages at once as keep the processors busy; one for each accelerator."""
     if options.devices != ("cpu",):
         return len(options.devices)
-    from harness.execute.cost import threads_of
+    from harness.plan.cost import threads_of
 
     stage = plan.stages[next(iter(dispatcher.graph.missing))]
-    return max(1, environment.cpu_count() // threads_of(stage.setting))
+    return max(1, environment.cpu_count() // threads_of(stage.cell))
 
 
 def _threads(dispatcher: Dispatcher) -> list[int]:
@@ -233,8 +233,8 @@ def _rows(plan: Plan, dispatcher: Dispatcher) -> list[dict[str, Any]]:
             if candidate.evaluate not in dispatcher.records:
                 continue
             row = {
-                "cell": dict(group.setting.cell),
-                "seed": group.setting.seed,
+                "cell": dict(group.cell.point),
+                "seed": group.cell.seed,
                 "method": group.method.label,
                 "candidate": dict(candidate.values),
                 "selected": candidate is chosen,
@@ -334,7 +334,7 @@ def _pictures(plan: Plan, store: Store) -> list[dict[str, Any]]:
             break
         if stage.kind != "corrupt":
             continue
-        title = _trigger_title(stage.setting.corruption)
+        title = _trigger_title(stage.cell.corruption)
         if title not in found and store.has("corrupt", stage.key):
             images = store.record("corrupt", stage.key).get("pictures")
             if images:

@@ -33,7 +33,7 @@ def restrict(plan: Plan, only: Sequence[str]) -> Plan:
 
 
 def _matching(groups: tuple[Group, ...], axis: str, values: list[str]) -> tuple[Group, ...]:
-    axes = ["method", "seed", *(groups[0].setting.cell if groups else ())]
+    axes = ["method", "seed", *(groups[0].cell.point if groups else ())]
     if groups and axis not in axes:
         raise UsageError(
             f"--only {axis}=...: no such axis{nearest(axis, axes)} (axes: {', '.join(axes)})"
@@ -52,7 +52,7 @@ def _matching(groups: tuple[Group, ...], axis: str, values: list[str]) -> tuple[
 def _value(group: Group, axis: str) -> object:
     if axis == "method":
         return group.method.label
-    return group.setting.seed if axis == "seed" else group.setting.cell[axis]
+    return group.cell.seed if axis == "seed" else group.cell.point[axis]
 
 
 def _closure(plan: Plan, groups: tuple[Group, ...]) -> set[str]:

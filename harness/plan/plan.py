@@ -9,7 +9,7 @@ import attrs
 from attrs import frozen
 
 from harness.components import get
-from harness.plan.stage import REVISIONS, Setting, Stage, canonical, digest, identity
+from harness.plan.stage import REVISIONS, Cell, Stage, canonical, digest, identity
 from harness.spec.blocks import Data, MethodUse, Spec, Train, Use
 from harness.spec.check import needs_of
 from harness.spec.structure import structure_block, structure_use, unstructure_settings
@@ -29,7 +29,7 @@ class Candidate:
 class Group:
     """All candidates of one method in one cell and seed, which ``select`` reduces to one."""
 
-    setting: Setting
+    cell: Cell
     method: MethodUse
     candidates: tuple[Candidate, ...]
 
@@ -67,15 +67,15 @@ def compile_plan(spec: Spec) -> Plan:
     return _Compiler(spec).compile()
 
 
-def settings_of(spec: Spec) -> Iterator[Setting]:
+def cells_of(spec: Spec) -> Iterator[Cell]:
     """Every cell of ``spec``, once for each seed."""
     blocks = cell_blocks(spec)
     axes = axis_names(spec)
     for point in assignments(blocks):
-        cell = {name: point[path] for name, path in axes.items()}
+        values = {name: point[path] for name, path in axes.items()}
         resolved = _structured(spec, substitute(blocks, point))
         for seed in spec.seeds:
-            yield Setting(seed=seed, cell=cell, **resolved)
+            yield Cell(seed=seed, point=values, **resolved)
 
 
 def _structured(spec: Spec, blocks: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,42 +132,40 @@ class _Compiler:
         return _ready({"name": "retrain"}, {})
 
     def compile(self) -> Plan:
-        groups = [group for setting in settings_of(self.spec) for group in self._groups(setting)]
+        groups = [group for cell in cells_of(self.spec) for group in self._groups(cell)]
         return Plan(self.spec, self.stages, tuple(groups))
 
-    def _add(
-        self, kind: str, setting: Setting, inputs: dict[str, str], *facts: str, **rest: Any
-    ) -> str:
+    def _add(self, kind: str, cell: Cell, inputs: dict[str, str], *facts: str, **rest: Any) -> str:
         key = digest(kind, str(REVISIONS[kind]), *facts, *inputs.values())
         if key not in self.stages:
-            stage = Stage(kind, key, inputs=tuple(inputs.items()), setting=setting, **rest)
+            stage = Stage(kind, key, inputs=tuple(inputs.items()), cell=cell, **rest)
             self.stages[key] = stage
         return key
 
-    def _groups(self, setting: Setting) -> Iterator[Group]:
+    def _groups(self, cell: Cell) -> Iterator[Group]:
         corrupt = self._add(
             "corrupt",
-            setting,
+            cell,
             {},
-            identity(attrs.evolve(setting.data, augment=())),
-            identity(setting.corruption),
-            str(setting.seed),
-            uses=(setting.corruption,),
+            identity(attrs.evolve(cell.data, augment=())),
+            identity(cell.corruption),
+            str(cell.seed),
+            uses=(cell.corruption,),
         )
         recipe = (
-            identity(setting.data.augment),
-            identity(setting.model),
-            identity(setting.train),
+            identity(cell.data.augment),
+            identity(cell.model),
+            identity(cell.train),
         )
-        base = self._add("train", setting, {"corrupt": corrupt}, *recipe, uses=(setting.model,))
-        cell = _Cell(self, setting, corrupt, base, recipe, identity(setting.forget))
-        reference = cell.unlearn(self.reference, None) if self.reference else None
+        base = self._add("train", cell, {"corrupt": corrupt}, *recipe, uses=(cell.model,))
+        rest = _Cell(self, cell, corrupt, base, recipe, identity(cell.forget))
+        reference = rest.unlearn(self.reference, None) if self.reference else None
         for method, candidates in self.methods:
             rows = []
             for ready in candidates:
-                unlearn = cell.unlearn(ready, method.max_cost)
-                rows.append(Candidate(ready.values, unlearn, cell.evaluate(unlearn, reference)))
-            yield Group(setting, method, tuple(rows))
+                unlearn = rest.unlearn(ready, method.max_cost)
+                rows.append(Candidate(ready.values, unlearn, rest.evaluate(unlearn, reference)))
+            yield Group(cell, method, tuple(rows))
 
 
 @frozen(eq=False)
@@ -175,7 +173,7 @@ class _Cell:
     """Adds the stages of one cell that follow its base model."""
 
     compiler: _Compiler
-    setting: Setting
+    cell: Cell
     corrupt: str
     base: str
     recipe: tuple[str, ...]
@@ -190,7 +188,7 @@ class _Cell:
             inputs["base"] = self.base
         inputs |= self._prepared(ready.prepares)
         return self.compiler._add(
-            "unlearn", self.setting, inputs, *facts, uses=(ready.use,), max_cost=max_cost
+            "unlearn", self.cell, inputs, *facts, uses=(ready.use,), max_cost=max_cost
         )
 
     def _prepared(self, requests: Iterable[Any]) -> dict[str, str]:
@@ -205,7 +203,7 @@ class _Cell:
         inputs |= self._prepared(requests(use.settings))
         return self.compiler._add(
             "prepare",
-            self.setting,
+            self.cell,
             inputs,
             identity(use),
             request.subset,
@@ -220,7 +218,7 @@ class _Cell:
             inputs["reference"] = reference
         return self.compiler._add(
             "evaluate",
-            self.setting,
+            self.cell,
             inputs,
             self.compiler.metrics,
             self.forget if self.compiler.split else "",

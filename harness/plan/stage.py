@@ -22,7 +22,7 @@ REVISIONS: Mapping[str, int] = dict.fromkeys(KINDS, 1)
 
 
 @frozen(eq=False)
-class Setting:
+class Cell:
     """What all stages of one cell and seed share, sweeps resolved."""
 
     seed: int
@@ -31,7 +31,7 @@ class Setting:
     model: Use
     train: Train
     forget: Use
-    cell: Mapping[str, Any]
+    point: Mapping[str, Any]
 
 
 @frozen(eq=False, slots=True)
@@ -47,7 +47,7 @@ class Stage:
     key: str
     uses: tuple[Use, ...]
     inputs: tuple[tuple[str, str], ...]
-    setting: Setting
+    cell: Cell
     subset: str = ""
     max_cost: float | None = field(default=None)
 

@@ -56,10 +56,10 @@ def gc(store: Store, keep: Collection[tuple[str, str]], *, dry_run: bool = False
         if (row.kind, row.key) in keep:
             continue
         if not dry_run:
-            claim = store.claim(row.kind, row.key)
-            if claim is None:
+            lock = store.lock(row.kind, row.key)
+            if lock is None:
                 continue
-            with claim, explained(store.folder):
+            with lock, explained(store.folder):
                 shutil.rmtree(store.path(row.kind, row.key))
         removed.append(row)
     if not dry_run:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from harness.errors import HarnessError
-from harness.store.claims import Claim, try_claim
 from harness.store.files import (
     damaged,
     explained,
@@ -28,6 +27,7 @@ from harness.store.files import (
     unseal,
     write_durably,
 )
+from harness.store.locks import Lock, try_lock
 from harness.store.slots import Slot
 
 if TYPE_CHECKING:
@@ -195,12 +195,12 @@ class Store:
                 os.rename(source, aside / "artifact")
         return aside
 
-    def claim(self, kind: str, key: str) -> Claim | None:
+    def lock(self, kind: str, key: str) -> Lock | None:
         """The right to compute a stage, or None while another process has it."""
         self.path(kind, key)
         with explained(self.folder):
             self._temporary().rmdir()
-            return try_claim(self.folder / "locks" / f"{kind}-{key}.lock")
+            return try_lock(self.folder / "locks" / f"{kind}-{key}.lock")
 
     def slot(self, kind: str, key: str, every_seconds: float) -> Slot:
         """Where a stage that is under way keeps its state."""

@@ -8,10 +8,10 @@ from pathlib import Path
 import attrs
 
 from conftest import TINY, Cli
-from harness.execute.clock import times_of
-from harness.execute.cost import architecture
 from harness.models.libraries import Timm
+from harness.plan.cost import architecture
 from harness.spec.blocks import Use
+from harness.stages.clock import times_of
 
 SEARCH = """\
   - name: ptn

@@ -13,9 +13,9 @@ from harness.components import get
 from harness.data.pool import Pool
 from harness.data.types import Split
 from harness.errors import HarnessError
-from harness.execute.cost import Sizes
 from harness.methods.gradient import short_recipe
 from harness.methods.task import Task
+from harness.plan.cost import Sizes
 from harness.spec.blocks import Train
 from harness.spec.structure import structure_block, structure_use
 from harness.training.watch import Unwatched

@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 
 from conftest import ROOT
-from harness.execute.cost import Sizes, samples_of, sizes_of, split_size, splits_read
+from harness.plan.cost import Sizes, samples_of, sizes_of, split_size, splits_read
 from harness.plan.plan import Plan, compile_plan
 from harness.plan.stage import Stage
 from harness.spec.load import load_spec
@@ -69,7 +69,7 @@ def evaluation_forwards() -> float:
     unlearned = sum(samples_of(stage).forward for stage in stages("evaluate"))
     bases: dict[str, float] = {}
     for stage in stages("evaluate"):
-        sizes: Sizes = sizes_of(stage.setting)
+        sizes: Sizes = sizes_of(stage.cell)
         base = dict(stage.inputs)["base"]
         bases[base] = sum(split_size(split, sizes) for split in splits_read(stage))
     return unlearned + sum(bases.values())

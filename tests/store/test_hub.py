@@ -19,8 +19,8 @@ import yaml
 from huggingface_hub import close_session, constants
 from store.hub_server import TOKEN, HubServer, sha1
 
+from harness.commands.publish import write_entries
 from harness.errors import HarnessError, IntegrityError, RemoteError
-from harness.execute.publish import write_entries
 from harness.store import Store
 from harness.store.fetch import fetch
 from harness.store.files import StoreError, seal

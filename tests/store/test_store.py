@@ -137,10 +137,10 @@ def test_looking_does_not_create_a_store(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_a_claim_is_exclusive_and_ends_with_the_process(store: Store) -> None:
+def test_a_lock_is_exclusive_and_ends_with_the_process(store: Store) -> None:
     code = (
         "import sys\nfrom pathlib import Path\nfrom harness.store import Store\n"
-        f"with Store(Path({str(store.folder)!r})).claim('train', {OTHER!r}):\n"
+        f"with Store(Path({str(store.folder)!r})).lock('train', {OTHER!r}):\n"
         "    print('held', flush=True)\n    sys.stdin.read()\n"
     )
     process = subprocess.Popen(
@@ -148,12 +148,12 @@ def test_a_claim_is_exclusive_and_ends_with_the_process(store: Store) -> None:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == b"held\n"
-    assert store.claim("train", OTHER) is None
+    assert store.lock("train", OTHER) is None
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    claim = store.claim("train", OTHER)
-    assert claim is not None
-    with claim:
+    lock = store.lock("train", OTHER)
+    assert lock is not None
+    with lock:
         pass
 
 
@@ -216,9 +216,9 @@ def test_slots_keep_tensors_and_state_and_forget_damage(store: Store) -> None:
 def test_gc_keeps_what_is_named_and_what_another_process_computes(store: Store) -> None:
     for key in (OTHER, "ef" * 32):
         store.write("train", key, {}, None)
-    claim = store.claim("train", OTHER)
-    assert claim is not None
-    with claim:
+    lock = store.lock("train", OTHER)
+    assert lock is not None
+    with lock:
         code = (
             "from pathlib import Path\nfrom harness.store import Store, gc\n"
             f"print(len(gc(Store(Path({str(store.folder)!r})), {{('train', {KEY!r})}})))"

@@ -8,7 +8,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from harness.execute.cost import flops_of, readable
+from harness.plan.cost import flops_of, readable
 from harness.plan.plan import Plan, compile_plan
 from harness.plan.stage import KINDS, Stage
 from harness.report.numbers import NOTHING

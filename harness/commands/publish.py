@@ -12,9 +12,9 @@ from typing import Any
 import attrs
 from attrs import frozen
 
+from harness.commands.card import card
 from harness.errors import HarnessError, RemoteError, UsageError
 from harness.execute import environment
-from harness.execute.card import card
 from harness.execute.retention import choose
 from harness.execute.reuse import prepared_for
 from harness.plan.plan import Plan
@@ -173,7 +173,7 @@ def _cells(plan: Plan) -> dict[str, dict[str, set[str]]]:
     """For each stage the values of each axis in the cells that need it."""
     found: dict[str, dict[str, set[str]]] = {}
     for group in plan.groups:
-        cell = {name: str(value) for name, value in group.setting.cell.items()}
+        cell = {name: str(value) for name, value in group.cell.point.items()}
         needed: set[str] = set()
         todo = [candidate.evaluate for candidate in group.candidates]
         while todo:
@@ -192,7 +192,7 @@ def _name(stage: Stage, cells: Mapping[str, set[str]]) -> str:
     """A file name that says which cell it is, by the axes that matter; the key keeps it unique."""
     cell = [f"{name}={min(values)}" for name, values in cells.items() if len(values) == 1]
     words = [stage.kind, *(use.name for use in stage.uses), stage.subset, *cell]
-    readable = safe_name("-".join(filter(None, [*words, f"seed={stage.setting.seed}"])))
+    readable = safe_name("-".join(filter(None, [*words, f"seed={stage.cell.seed}"])))
     return f"{readable}-{stage.key[:8]}"
 
 

@@ -9,7 +9,7 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 
-class Claim:
+class Lock:
     """A lock that is held until the block ends or the process dies."""
 
     def __init__(self, lock: FileLock) -> None:
@@ -27,7 +27,7 @@ class Claim:
         self._lock.release()
 
 
-def try_claim(file: Path) -> Claim | None:
+def try_lock(file: Path) -> Lock | None:
     """Take the lock ``file``, or None while another process holds it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(file)
@@ -35,4 +35,4 @@ def try_claim(file: Path) -> Claim | None:
         lock.acquire(blocking=False)
     except Timeout:
         return None
-    return Claim(lock)
+    return Lock(lock)

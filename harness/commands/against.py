@@ -13,8 +13,8 @@ from tabulate import tabulate
 from harness.components import load
 from harness.errors import HarnessError
 from harness.execute import environment
-from harness.execute.cost import threads_of
-from harness.plan.plan import settings_of
+from harness.plan.cost import threads_of
+from harness.plan.plan import cells_of
 from harness.spec.structure import structure
 
 # Packages that change what is computed; another version of the rest should not move a bit.
@@ -123,7 +123,7 @@ def _threads(results: Mapping[str, Any], on_gpu: bool) -> Iterator[Difference]:
     if not there:
         return
     try:
-        here = {threads_of(setting) for setting in settings_of(structure(results["spec"]))}
+        here = {threads_of(cell) for cell in cells_of(structure(results["spec"]))}
     except (HarnessError, ImportError):
         return  # a component that is missing here, which is among the differences
     texts = [" or ".join(map(str, sorted(counts))) for counts in (there, here)]

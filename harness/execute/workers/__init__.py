@@ -22,8 +22,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from harness.errors import HarnessError, IntegrityError, Interrupted, OverBudget, RemoteError
-from harness.execute.options import Options
 from harness.plan.stage import Stage
+from harness.stages.options import Options
 
 Event = tuple[Any, ...]
 
@@ -37,8 +37,8 @@ class StopFlag(Protocol):
 
 def attempt(stage: Stage, world: Any, emit: Callable[[Event], None], stop: StopFlag) -> Event:
     """Compute ``stage`` unless another run is at it, and say what came of it."""
-    from harness.execute.stages import compute
-    from harness.execute.world import DamagedInput
+    from harness.stages.kinds import compute
+    from harness.stages.world import DamagedInput
 
     begun = time.monotonic()
     try:
@@ -78,7 +78,7 @@ class Here:
     """Computes one stage at a time in this process."""
 
     def __init__(self, options: Options, emit: Callable[[Event], None], stop: StopFlag) -> None:
-        from harness.execute.world import World
+        from harness.stages.world import World
 
         self.world = World(options)
         self.emit, self.stop = emit, stop
@@ -158,9 +158,9 @@ def _serve(
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
     from harness.execute.environment import imported
-    from harness.execute.world import World
     from harness.plan.plan import compile_plan
     from harness.spec.structure import structure
+    from harness.stages.world import World
 
     stages = compile_plan(structure(spec)).stages
     world = World(options.for_worker(number))

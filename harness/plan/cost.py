@@ -17,7 +17,7 @@ from harness.components import get
 from harness.errors import OverBudget
 from harness.lazy import torch
 from harness.plan.plan import Plan
-from harness.plan.stage import KINDS, Setting, Stage
+from harness.plan.stage import KINDS, Cell, Stage
 from harness.spec.blocks import Use
 from harness.store import Store
 from harness.store.registry import read_registry
@@ -71,24 +71,22 @@ class Sizes:
     batch_size: int
 
 
-def sizes_of(setting: Setting) -> Sizes:
+def sizes_of(cell: Cell) -> Sizes:
     """The sizes of a cell's sets, from what the data set's component declares."""
-    facts = get("datasets", setting.data.dataset.name).traits["facts"](
-        setting.data.dataset.settings
-    )
-    total = min(setting.data.train_samples or facts["train"], facts["train"])
-    train = total - round(total * setting.data.validation)
-    corruption = setting.corruption.settings
+    facts = get("datasets", cell.data.dataset.name).traits["facts"](cell.data.dataset.settings)
+    total = min(cell.data.train_samples or facts["train"], facts["train"])
+    train = total - round(total * cell.data.validation)
+    corruption = cell.corruption.settings
     share = getattr(corruption, "share", None)
     bad = getattr(corruption, "count", None) or round(train * (share or 0))
-    forget_settings = setting.forget.settings
-    if setting.forget.name == "corrupted":
+    forget_settings = cell.forget.settings
+    if cell.forget.name == "corrupted":
         forget = max(1, round(bad * forget_settings.discovered))
     else:
         forget = round(train * getattr(forget_settings, "share", 1 / facts["classes"]))
-    recipe = setting.train
+    recipe = cell.train
     steps = recipe.steps or round((recipe.epochs or 0) * -(-train // recipe.batch_size))
-    test = min(setting.data.test_samples or facts["test"], facts["test"])
+    test = min(cell.data.test_samples or facts["test"], facts["test"])
     steps += recipe.extra_step
     held = total - train
     return Sizes(train, train - forget, forget, held, bad, test, steps, recipe.batch_size)
@@ -102,7 +100,7 @@ def split_size(split: str, sizes: Sizes) -> int:
 
 def samples_of(stage: Stage) -> Samples:
     """An estimate of the samples that ``stage`` processes."""
-    sizes = sizes_of(stage.setting)
+    sizes = sizes_of(stage.cell)
     trained = min(sizes.base_steps * sizes.batch_size, 10**15)
     match stage.kind:
         case "train":
@@ -130,18 +128,18 @@ def splits_read(stage: Stage) -> set[str]:
 
 def flops_of(stage: Stage) -> float:
     """An estimate of the floating-point operations of ``stage``."""
-    return samples_of(stage).work * _per_sample(stage.setting)
+    return samples_of(stage).work * _per_sample(stage.cell)
 
 
-def threads_of(setting: Setting) -> int:
-    """The threads that a stage of ``setting`` is computed with on this machine."""
-    return threads_for(3 * _per_sample(setting) * setting.train.batch_size)
+def threads_of(cell: Cell) -> int:
+    """The threads that a stage of ``cell`` is computed with on this machine."""
+    return threads_for(3 * _per_sample(cell) * cell.train.batch_size)
 
 
-def _per_sample(setting: Setting) -> int:
-    data = setting.data.dataset
+def _per_sample(cell: Cell) -> int:
+    data = cell.data.dataset
     facts = get("datasets", data.name).traits["facts"](data.settings)
-    return flops_per_sample(setting.model, tuple(facts["shape"]), facts["classes"])
+    return flops_per_sample(cell.model, tuple(facts["shape"]), facts["classes"])
 
 
 def total_flops(plan: Plan, store: Store) -> float:
@@ -204,8 +202,8 @@ def plan_json(plan: Plan, store_folder: Path, registry: Path | None) -> str:
             "kind": stage.kind,
             "key": stage.key,
             "uses": [use.name for use in stage.uses],
-            "seed": stage.setting.seed,
-            "cell": dict(stage.setting.cell),
+            "seed": stage.cell.seed,
+            "cell": dict(stage.cell.point),
             "inputs": dict(stage.inputs),
         }
         for stage in plan.stages.values()

@@ -9,15 +9,15 @@ from harness.components import get
 from harness.corruptions.pictures import pictures
 from harness.data.types import Dataset
 from harness.errors import HarnessError
-from harness.execute.clock import StageClock, prepared_for
-from harness.execute.cost import flops_per_sample
-from harness.execute.watch import StageWatch
 from harness.execute.workers import Event, StopFlag
-from harness.execute.world import Lazily, Material, World, data_seed
 from harness.lazy import nn, torch
 from harness.methods.task import Task
 from harness.metrics.evidence import Evidence
-from harness.plan.stage import Setting, Stage, identity
+from harness.plan.cost import flops_per_sample
+from harness.plan.stage import Cell, Stage, identity
+from harness.stages.clock import StageClock, prepared_for
+from harness.stages.watch import StageWatch
+from harness.stages.world import Lazily, Material, World, data_seed
 from harness.store import Store
 from harness.training.loop import fit, steps_of
 from harness.training.seeding import generator
@@ -37,10 +37,10 @@ def compute(
     """
     store: Store = world.store
     with_tensors = stage.kind != "evaluate"
-    claim = store.claim(stage.kind, stage.key)
-    if claim is None:
+    lock = store.lock(stage.kind, stage.key)
+    if lock is None:
         return "busy"
-    with claim:
+    with lock:
         if store.has(stage.kind, stage.key, tensors=with_tensors):
             return "there"
         slot = store.slot(stage.kind, stage.key, every_seconds=SAVE_SECONDS)
@@ -57,16 +57,16 @@ def compute(
 
 
 def _corrupt(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
-    setting = stage.setting
-    dataset = world.dataset(setting.data)
-    seed = data_seed(setting)
+    cell = stage.cell
+    dataset = world.dataset(cell.data)
+    seed = data_seed(cell)
     count = len(dataset.train.targets)
     order = torch.randperm(count, generator=generator(seed, "validation"))
-    held_out = round(count * setting.data.validation)
+    held_out = round(count * cell.data.validation)
     validation, rows = order[:held_out].sort().values, order[held_out:].sort().values
-    component = get("corruptions", setting.corruption.name)
+    component = get("corruptions", cell.corruption.name)
     corruption = component.function(
-        dataset.train, rows, setting.corruption.settings, generator(seed, "corrupt"), dataset
+        dataset.train, rows, cell.corruption.settings, generator(seed, "corrupt"), dataset
     )
     tensors = {
         "train_rows": rows,
@@ -77,19 +77,19 @@ def _corrupt(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Comput
     if corruption.inputs is not None:
         tensors["inputs"] = corruption.inputs
     sizes = {"train": len(rows), "validation": held_out, "test": len(dataset.test.targets)}
-    facts = {"name": setting.data.dataset.name, "digest": dataset.digest, **sizes}
+    facts = {"name": cell.data.dataset.name, "digest": dataset.digest, **sizes}
     facts |= {"lossy": True} if dataset.lossy else {}
     shape = {"shape": list(dataset.train.inputs.shape[1:]), "classes": len(dataset.classes)}
     record: dict[str, Any] = {"data": {**facts, **shape}, "corrupted": len(corruption.rows)}
     if "trigger" in component.traits:
-        record["pictures"] = _pictures(setting, dataset, corruption.rows[:PICTURES])
+        record["pictures"] = _pictures(cell, dataset, corruption.rows[:PICTURES])
     return record, tensors
 
 
-def _pictures(setting: Setting, dataset: Dataset, rows: torch.Tensor) -> list[dict[str, str]]:
+def _pictures(cell: Cell, dataset: Dataset, rows: torch.Tensor) -> list[dict[str, str]]:
     """Training samples without and with the trigger, unaugmented."""
-    traits = get("corruptions", setting.corruption.name).traits
-    settings = setting.corruption.settings
+    traits = get("corruptions", cell.corruption.name).traits
+    settings = cell.corruption.settings
     trigger = traits["trigger"](settings, dataset)
     clean = dataset.train.inputs[rows]
     if traits["when"](settings) == "before":
@@ -101,21 +101,21 @@ def _pictures(setting: Setting, dataset: Dataset, rows: torch.Tensor) -> list[di
 
 def _threads(stage: Stage, world: World, material: Material) -> None:
     """The fixed rule: intra-op threads from the FLOPs of one training step."""
-    setting = stage.setting
+    cell = stage.cell
     shape = tuple(material.dataset.train.inputs.shape[1:])
-    per_sample = flops_per_sample(setting.model, shape, len(material.dataset.classes))
-    torch.set_num_threads(threads_for(3 * per_sample * setting.train.batch_size))
+    per_sample = flops_per_sample(cell.model, shape, len(material.dataset.classes))
+    torch.set_num_threads(threads_for(3 * per_sample * cell.train.batch_size))
 
 
 def _train(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
-    setting, material = stage.setting, world.material(stage)
+    cell, material = stage.cell, world.material(stage)
     _threads(stage, world, material)
-    model = world.build(setting, material.dataset, stage.key)
-    pool = world.pool(material, setting.data, material.train_rows)
+    model = world.build(cell, material.dataset, stage.key)
+    pool = world.pool(material, cell.data, material.train_rows)
     fitted = fit(
         model,
         pool,
-        setting.train,
+        cell.train,
         generator=lambda purpose: generator(stage.key, purpose),
         evaluate=_evaluation(stage, world, material),
         watch=watch,
@@ -128,7 +128,7 @@ def _evaluation(
     stage: Stage, world: World, material: Material
 ) -> Callable[[nn.Module], float] | None:
     """Accuracy on the split that the recipe's checkpoint rule looks at."""
-    match stage.setting.train.checkpoint:
+    match stage.cell.train.checkpoint:
         case "best_validation":
             pool = world.clean_pool(material, material.dataset.train, material.validation_rows)
         case "best_test":
@@ -145,7 +145,7 @@ def _evaluation(
 
 
 def _task(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Task:
-    setting, material = stage.setting, world.material(stage)
+    cell, material = stage.cell, world.material(stage)
     _threads(stage, world, material)
     inputs = dict(stage.inputs)
     use = stage.uses[0]
@@ -157,8 +157,8 @@ def _task(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Task:
     }
     pools = Lazily(
         {
-            "retain": lambda: world.pool(material, setting.data, material.retain),
-            "forget": lambda: world.pool(material, setting.data, material.forget),
+            "retain": lambda: world.pool(material, cell.data, material.retain),
+            "forget": lambda: world.pool(material, cell.data, material.forget),
             "validation": lambda: world.clean_pool(
                 material, material.dataset.train, material.validation_rows
             ),
@@ -168,10 +168,10 @@ def _task(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Task:
         method=use.name,
         pools=pools,
         sees=traits.get("sees", frozenset(("retain", "forget", "original weights"))),
-        original=lambda: world.load_model(setting, material.dataset, "train", inputs["base"]),
-        build=lambda seed: world.build(setting, material.dataset, seed),
+        original=lambda: world.load_model(cell, material.dataset, "train", inputs["base"]),
+        build=lambda seed: world.build(cell, material.dataset, seed),
         evaluate=_evaluation(stage, world, material),
-        recipe=setting.train,
+        recipe=cell.train,
         classes=len(material.dataset.classes),
         device=world.device,
         seed=stage.key,
@@ -183,7 +183,7 @@ def _task(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Task:
 
 def _prepare(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     task = _task(stage, world, watch, slot)
-    material, data = world.material(stage), stage.setting.data
+    material, data = world.material(stage), stage.cell.data
     rows = {
         "train": material.train_rows,
         "retain": material.retain,
@@ -220,14 +220,14 @@ def _prepared(stage: Stage) -> list[str]:
 def _start(stage: Stage, world: World) -> nn.Module:
     """The base model, to be changed."""
     base = dict(stage.inputs)["base"]
-    return world.load_model(stage.setting, world.material(stage).dataset, "train", base)
+    return world.load_model(stage.cell, world.material(stage).dataset, "train", base)
 
 
 def _limit(stage: Stage, world: World) -> float | None:
     """The samples forward and backward that ``max_cost`` allows, in forward equivalents."""
     if stage.max_cost is None:
         return None
-    recipe, rows = stage.setting.train, len(world.material(stage).train_rows)
+    recipe, rows = stage.cell.train, len(world.material(stage).train_rows)
     steps, _ = steps_of(recipe, rows)
     samples = steps * recipe.batch_size if recipe.steps is not None else rows * (recipe.epochs or 0)
     return stage.max_cost * 3 * samples
@@ -238,19 +238,19 @@ def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _evaluate(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
-    setting, material = stage.setting, world.material(stage)
+    cell, material = stage.cell, world.material(stage)
     _threads(stage, world, material)
     inputs = dict(stage.inputs)
     kinds = {"unlearned": "unlearn", "original": "train", "reference": "unlearn"}
     keys = {**inputs, "original": inputs["base"]}
 
     def load(which: str) -> nn.Module:
-        return world.load_model(setting, material.dataset, kinds[which], keys[which])
+        return world.load_model(cell, material.dataset, kinds[which], keys[which])
 
     unlearned = world.record("unlearn", inputs["unlearned"])
 
     def shared(split: str, make: Callable[[], torch.Tensor]) -> torch.Tensor:
-        of = inputs["base"], identity(setting.forget) if split in ("retain", "forget") else ""
+        of = inputs["base"], identity(cell.forget) if split in ("retain", "forget") else ""
         logits: torch.Tensor = world.remember(("logits", split, *of), make)
         return logits
 
@@ -271,7 +271,7 @@ def _evaluate(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Compu
 
 
 def _evidence_pools(stage: Stage, world: World, material: Material) -> Mapping[str, Any]:
-    setting, dataset, corrupt = stage.setting, material.dataset, dict(stage.inputs)["corrupt"]
+    cell, dataset, corrupt = stage.cell, material.dataset, dict(stage.inputs)["corrupt"]
 
     def shared(name: str, make: Callable[[], Any]) -> Callable[[], Any]:
         """Splits that do not depend on what was discovered are built once for many models."""
@@ -283,8 +283,8 @@ def _evidence_pools(stage: Stage, world: World, material: Material) -> Mapping[s
             "validation",
             lambda: world.clean_pool(material, dataset.train, material.validation_rows),
         ),
-        "retain": lambda: world.pool(material, setting.data, material.retain),
-        "forget": lambda: world.pool(material, setting.data, material.forget),
+        "retain": lambda: world.pool(material, cell.data, material.retain),
+        "forget": lambda: world.pool(material, cell.data, material.forget),
         "corrupted_clean": shared(
             "corrupted_clean",
             lambda: world.clean_pool(material, dataset.train, material.corruption.rows),
@@ -294,7 +294,7 @@ def _evidence_pools(stage: Stage, world: World, material: Material) -> Mapping[s
         triggered, rows = world.triggered_pool, material.corruption.rows
         every = torch.arange(len(dataset.test.targets))
         order = torch.randperm(
-            len(material.train_rows), generator=generator(data_seed(setting), "shuffled")
+            len(material.train_rows), generator=generator(data_seed(cell), "shuffled")
         )
         anyones = material.train_rows[order[: len(rows)]]
         makers |= {

@@ -16,11 +16,11 @@ from harness.data.pool import Pool
 from harness.data.subset import subset
 from harness.data.types import DataRoot, Dataset, Split
 from harness.errors import HarnessError, IntegrityError
-from harness.execute.cost import architecture
-from harness.execute.options import Options
 from harness.lazy import nn, torch
-from harness.plan.stage import Setting, Stage, digest, identity
+from harness.plan.cost import architecture
+from harness.plan.stage import Cell, Stage, digest, identity
 from harness.spec.blocks import Data, Use
+from harness.stages.options import Options
 from harness.store import Artifact, Store
 from harness.training.seeding import generator, seeded_build
 
@@ -77,7 +77,7 @@ class World:
         return self._memory[key]
 
     def artifact(self, kind: str, key: str) -> Artifact:
-        """The artifact of another stage. Raises DamagedInput after setting a damaged one aside."""
+        """The artifact of another stage. Raises DamagedInput after cell a damaged one aside."""
         return self.remember((kind, key), lambda: self._checked(self.store.read, kind, key))
 
     def tensors(self, kind: str, key: str) -> dict[str, torch.Tensor]:
@@ -115,17 +115,17 @@ class World:
 
     def material(self, stage: Stage) -> Material:
         """The data of the stage's cell, from its ``corrupt`` artifact."""
-        setting = stage.setting
+        cell = stage.cell
         corrupt = dict(stage.inputs)["corrupt"]
-        key = ("material", corrupt, identity(setting.forget))
-        return self.remember(key, partial(self._material, setting, corrupt))
+        key = ("material", corrupt, identity(cell.forget))
+        return self.remember(key, partial(self._material, cell, corrupt))
 
-    def _material(self, setting: Setting, corrupt: str) -> Material:
-        dataset = self.dataset(setting.data)
+    def _material(self, cell: Cell, corrupt: str) -> Material:
+        dataset = self.dataset(cell.data)
         found, made = dataset.digest, self.artifact("corrupt", corrupt).record["data"]["digest"]
         if found != made:
             raise IntegrityError(
-                f"the store holds results for other data: {setting.data.dataset.name!r} at "
+                f"the store holds results for other data: {cell.data.dataset.name!r} at "
                 f"{dataset.origin} has the digest {found}, the stored stages were made from "
                 f"{made}. Use another --store, or the --data-root they were made with"
             )
@@ -134,16 +134,16 @@ class World:
         corruption = Corruption(tensors["rows"], tensors["targets"], tensors.get("inputs"))
         # Cells that differ only in what was discovered share one copy.
         train = self.remember(("corrupted", corrupt), lambda: corrupted(dataset.train, corruption))
-        forget = get("forget_sets", setting.forget.name).function(
-            setting.forget.settings,
+        forget = get("forget_sets", cell.forget.name).function(
+            cell.forget.settings,
             tensors["train_rows"],
             corruption,
             train.targets,
-            generator(data_seed(setting), "forget"),
+            generator(data_seed(cell), "forget"),
             self.root,
         )
-        traits = get("corruptions", setting.corruption.name).traits
-        settings = setting.corruption.settings
+        traits = get("corruptions", cell.corruption.name).traits
+        settings = cell.corruption.settings
         trigger = traits["trigger"](settings, dataset) if "trigger" in traits else None
         return Material(
             dataset=dataset,
@@ -198,9 +198,9 @@ class World:
             channels_last=self.device.type == "cuda",
         )
 
-    def build(self, setting: Setting, dataset: Dataset, seed: str) -> nn.Module:
+    def build(self, cell: Cell, dataset: Dataset, seed: str) -> nn.Module:
         """A newly initialised model of the spec on this process's device."""
-        return self._built(setting.model, dataset, seed)
+        return self._built(cell.model, dataset, seed)
 
     def _built(self, model: Use, dataset: Dataset, seed: str) -> nn.Module:
         shape = tuple(dataset.train.inputs.shape[1:])
@@ -214,9 +214,9 @@ class World:
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model.to(self.device)
 
-    def load_model(self, setting: Setting, dataset: Dataset, kind: str, key: str) -> nn.Module:
+    def load_model(self, cell: Cell, dataset: Dataset, kind: str, key: str) -> nn.Module:
         """The model in the artifact of a ``train`` or ``unlearn`` stage, in eval mode."""
-        model = self._built(architecture(setting.model), dataset, key)
+        model = self._built(architecture(cell.model), dataset, key)
         load_weights(model, self.tensors(kind, key))
         return model.eval()
 
@@ -250,12 +250,12 @@ def load_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     model.load_state_dict(dict(tensors))
 
 
-def data_seed(setting: Setting) -> str:
+def data_seed(cell: Cell) -> str:
     """Seeds the draws of splits, corruption and forget set.
 
     It leaves out amounts, so that a smaller corrupted or forgotten set is part of a larger one.
     """
-    return digest("data", identity(setting.data.dataset), str(setting.seed))
+    return digest("data", identity(cell.data.dataset), str(cell.seed))
 
 
 def _check_corruption(tensors: Mapping[str, torch.Tensor], dataset: Dataset) -> None:

@@ -15,12 +15,12 @@ from pathlib import Path
 import attrs
 
 from harness.errors import IntegrityError, StageFailed, UsageError
-from harness.execute.cost import flops_of
-from harness.execute.options import Options
 from harness.execute.run import devices
 from harness.execute.workers import attempt
+from harness.plan.cost import flops_of
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
+from harness.stages.options import Options
 from harness.store import Store
 from harness.store.store import TENSORS
 
@@ -112,7 +112,7 @@ def _sources(plan: Plan, stage: Stage) -> Iterator[Stage]:
 
 def _again(plan: Plan, stage: Stage, store: Store, options: Options) -> str | None:
     """What is wrong with a second computation of ``stage``; None when its bytes are the same."""
-    from harness.execute.world import World
+    from harness.stages.world import World
 
     with tempfile.TemporaryDirectory(prefix="harness-verify-") as place:
         second = Store(Path(place) / "store")

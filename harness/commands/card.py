@@ -40,7 +40,7 @@ def card(
         f"Checkpoints of the spec `{spec['id']}` {spec['version']}, made by `harness`, an "
         "evaluation harness for machine unlearning and data poisoning. **Some of these models are "
         "poisoned on purpose**; they are for research. The registry file of each checkpoint pins "
-        f"its commit and hashes. Every resolved setting is in [spec.yaml](spec.yaml), digest "
+        f"its commit and hashes. Every resolved cell is in [spec.yaml](spec.yaml), digest "
         f"`{spec_digest}`.",
     ]
     if example is not None:
