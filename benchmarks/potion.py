@@ -164,18 +164,18 @@ def naive(
     cell, material = stage.cell, world.material(stage)
     per_sample = flops_per_sample(cell.model, (3, 32, 32), 10)
     torch.set_num_threads(threads_for(3 * per_sample * cell.train.batch_size))
-    retain = world.pool(material, cell.data, material.retain)
-    forget = world.pool(material, cell.data, material.forget)
+    retain = material.pool(material.retain, cell.data.augment)
+    forget = material.pool(material.forget, cell.data.augment)
     test, train = material.dataset.test, material.dataset.train
     sets = [
-        world.clean_pool(material, test),
-        world.triggered_pool(material, test, torch.arange(len(test.targets))),
+        material.clean(test),
+        material.triggered(test, torch.arange(len(test.targets))),
     ]
     if everything:
         rows = material.train_rows
         sets += [
-            world.clean_pool(material, train, rows),
-            world.triggered_pool(material, train, rows),
+            material.clean(train, rows),
+            material.triggered(train, rows),
         ]
     for alpha, over in points:
         model = world.load_model(cell, material.dataset, "train", dict(stage.inputs)["base"])

@@ -47,11 +47,11 @@ def spec_description(spec: Spec, origins: list[Row]) -> str:
     return "\n\n".join(filter(None, [*parts, fill(spec.note, 100), table, counts(origins)]))
 
 
-def _describe(component: Component) -> str:
+def _describe(component: Component[Any]) -> str:
     doc = dedent("    " + (component.function.__doc__ or "").strip()).strip()
     parts = [f"{component.name} ({component.kind}, revision {component.revision})", doc]
     parts.append(f"Source: {component.source}")
-    if sees := component.traits.get("sees"):
+    if sees := getattr(component.traits, "sees", None):
         parts.append(f"Sees: {', '.join(sorted(sees))}")
     rows = [_setting_row(component.settings, f) for f in attrs.fields(component.settings)]
     if rows:
@@ -85,7 +85,7 @@ def _default(cls: type, field: attrs.Attribute[Any]) -> str:
     return str(field.default)
 
 
-def example(component: Component) -> str:
+def example(component: Component[Any]) -> str:
     """The component as a spec would name it, every setting written out."""
     required = required_settings(component.settings)
     plain = {} if required else unstructure_settings(component.settings())

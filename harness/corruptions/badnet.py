@@ -8,8 +8,8 @@ from typing import Literal
 from attrs import frozen
 
 from harness.components import component, setting
-from harness.corruptions.poison import Poison, Trigger, poisoned, target_class
-from harness.corruptions.types import Corruption
+from harness.corruptions.poison import Poison, Trigger, poison_misfits, poisoned, target_class
+from harness.corruptions.types import Corruption, expected
 from harness.data.types import Dataset, Split
 from harness.errors import HarnessError
 from harness.lazy import torch
@@ -73,6 +73,8 @@ def stamp(images: torch.Tensor, settings: BadNet, values: torch.Tensor) -> torch
     trigger=trigger,
     when=lambda settings: "after" if settings.when == "after_normalisation" else "before",
     target_class=target_class,
+    amount=expected,
+    check=poison_misfits,
 )
 def corrupt(
     train: Split,

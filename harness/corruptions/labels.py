@@ -5,13 +5,14 @@ from __future__ import annotations
 from attrs import frozen
 
 from harness.components import NoSettings, component, setting
-from harness.corruptions.types import Corruption, amount, draw
+from harness.components.contracts import EVERY_ENCODING
+from harness.corruptions.types import Corruption, amount, amount_misfits, draw, expected
 from harness.data.types import Dataset, Split
 from harness.errors import HarnessError
 from harness.lazy import torch
 
 
-@component("corruptions", "none", source="the clean data")
+@component("corruptions", "none", source="the clean data", acts_on=EVERY_ENCODING, clean=True)
 def none(
     train: Split,
     rows: torch.Tensor,
@@ -36,6 +37,9 @@ class LabelNoise:
     "corruptions",
     "label_noise",
     settings=LabelNoise,
+    acts_on=EVERY_ENCODING,
+    amount=expected,
+    check=amount_misfits,
     source="symmetric label noise, Angluin and Laird 1988",
 )
 def label_noise(
@@ -74,6 +78,9 @@ class LabelPermutation:
     "corruptions",
     "label_permutation",
     settings=LabelPermutation,
+    acts_on=EVERY_ENCODING,
+    amount=expected,
+    check=amount_misfits,
     source="random label swap, Goel et al., arXiv 2402.14015, code: src/datasets.py",
 )
 def label_permutation(
@@ -116,6 +123,9 @@ class ClassSwap:
     "corruptions",
     "class_swap",
     settings=ClassSwap,
+    acts_on=EVERY_ENCODING,
+    amount=expected,
+    check=amount_misfits,
     source="interclass confusion, Goel et al., arXiv 2201.06640 and arXiv 2402.14015",
 )
 def class_swap(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 from attrs import frozen
 
-from harness.components import setting
-from harness.corruptions.types import Corruption, amount, draw
+from harness.components import Facts, Misfit, setting
+from harness.corruptions.types import Corruption, amount, amount_misfits, draw
 from harness.data.types import Dataset, Split
 from harness.errors import HarnessError
 from harness.lazy import torch
@@ -69,6 +69,16 @@ def poisoned(
     targets = torch.full((number,), settings.target_class, dtype=torch.int64)
     inputs = None if trigger is None else trigger(train.inputs[chosen])
     return Corruption(chosen, targets, inputs)
+
+
+def poison_misfits(settings: Poison, facts: Facts) -> Iterator[Misfit]:
+    """What a poison's settings have that the data have not (trait ``check``)."""
+    yield from amount_misfits(settings, facts)
+    classes = [("target_class", settings.target_class)]
+    classes += [("classes", label) for label in settings.classes or ()]
+    for name, label in classes:
+        if label >= facts.classes:
+            yield Misfit(name, f"class {label} does not exist; there are {facts.classes}")
 
 
 def target_class(settings: Poison) -> int:

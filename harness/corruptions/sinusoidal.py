@@ -8,8 +8,16 @@ from functools import partial
 from attrs import frozen
 
 from harness.components import component, setting
-from harness.corruptions.poison import Poison, Trigger, before, changed, poisoned, target_class
-from harness.corruptions.types import Corruption
+from harness.corruptions.poison import (
+    Poison,
+    Trigger,
+    before,
+    changed,
+    poison_misfits,
+    poisoned,
+    target_class,
+)
+from harness.corruptions.types import Corruption, expected
 from harness.data.types import Dataset, Split
 from harness.lazy import torch
 
@@ -48,6 +56,8 @@ def add(images: torch.Tensor, settings: Sinusoidal) -> torch.Tensor:
     trigger=trigger,
     when=before,
     target_class=target_class,
+    amount=expected,
+    check=poison_misfits,
 )
 def corrupt(
     train: Split,

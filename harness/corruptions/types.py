@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Protocol
+
 from attrs import frozen
 
+from harness.components import Facts, Misfit
 from harness.errors import HarnessError
 from harness.lazy import np, torch
+
+
+class Amount(Protocol):
+    """Settings that say how many samples are corrupted."""
+
+    @property
+    def share(self) -> float | None: ...
+    @property
+    def count(self) -> int | None: ...
 
 
 @frozen(eq=False)
@@ -32,6 +45,22 @@ def amount(share: float | None, count: int | None, eligible: int, total: int) ->
     if wanted < 1:
         raise HarnessError("the corruption would touch no sample; raise its share or count")
     return wanted
+
+
+def expected(settings: Amount, total: int) -> int:
+    """An estimate of the corrupted samples of ``total`` (trait ``amount``)."""
+    return settings.count or round(total * (settings.share or 0))
+
+
+def amount_misfits(settings: Amount, facts: Facts) -> Iterator[Misfit]:
+    """What is wrong with ``share`` and ``count`` (trait ``check``)."""
+    if (settings.share is None) == (settings.count is None):
+        neither = settings.share is None
+        found = "neither" if neither else "both"
+        what = f"found {found}; exactly one of share, count is needed"
+        yield Misfit("" if neither else "count", what)
+    elif facts.train is not None and (settings.count or 0) > facts.train:
+        yield Misfit("count", f"found {settings.count:,}; there are {facts.train:,} samples")
 
 
 def draw(

@@ -281,12 +281,12 @@ def _metric_facts(plan: Plan) -> dict[str, Any]:
     facts = {}
     for name, use in measured(plan.spec.metrics).items():
         component = get("metrics", use.name)
-        better, unit = component.traits.get("better", {}), component.traits.get("unit", "")
-        docs = component.traits.get("docs", lambda settings: {})(use.settings)
+        traits = component.traits
+        docs = traits.docs(use.settings)
         facts[name] = {
             "component": use.name,
-            "better": better.get(name, "none") if isinstance(better, Mapping) else better,
-            "unit": unit.get(name, "") if isinstance(unit, Mapping) else unit,
+            "better": traits.better_of(name),
+            "unit": traits.unit_of(name),
             "doc": docs.get(name, component.summary),
         }
     return facts
@@ -300,7 +300,7 @@ def _method_facts(plan: Plan) -> dict[str, Any]:
             "component": component.name,
             "summary": component.summary,
             "source": component.source,
-            "sees": sorted(component.traits.get("sees", ())),
+            "sees": sorted(component.traits.sees),
             "settings": unstructure_settings(method.use.settings),
         }
     return facts

@@ -15,8 +15,9 @@ from harness.methods.preparations._gradients import Gradients
 from harness.methods.preparations.fisher import Fisher
 from harness.methods.preparations.sensitivity import Sensitivity
 from harness.methods.preparations.trajectory import Trajectory
-from harness.methods.task import Prepare, Task
+from harness.methods.task import Task
 from harness.spec.blocks import Use
+from harness.spec.requests import Prepare
 
 SOURCE = "Potion (arXiv 2406.09173), protocol section 5"
 SEES = frozenset({"retain", "forget", "original weights"})
@@ -77,7 +78,7 @@ def _dampened(model: nn.Module, task: Task, settings: AdaptiveSSD, member: str) 
     settings=AdaptiveSSD,
     source=f"{SOURCE}; Schoepf et al., adaptive SSD",
     sees=SEES,
-    prepare=lambda s: _requests(s, "assd"),
+    requests=lambda s: _requests(s, "assd"),
     work=lambda settings, sizes: (0, 0),
 )
 def assd(model: nn.Module, task: Task, settings: AdaptiveSSD) -> nn.Module:
@@ -91,7 +92,7 @@ def assd(model: nn.Module, task: Task, settings: AdaptiveSSD) -> nn.Module:
     settings=AdaptiveSSD,
     source=f"{SOURCE}; LF-SSD, Foster et al. arXiv 2402.19308",
     sees=SEES,
-    prepare=lambda s: _requests(s, "lfssd"),
+    requests=lambda s: _requests(s, "lfssd"),
     work=lambda settings, sizes: (0, 0),
 )
 def lfssd(model: nn.Module, task: Task, settings: AdaptiveSSD) -> nn.Module:
@@ -105,7 +106,7 @@ def lfssd(model: nn.Module, task: Task, settings: AdaptiveSSD) -> nn.Module:
     settings=AdaptiveSSD,
     source=f"{SOURCE}: the paper's importance, resistant to outliers",
     sees=SEES,
-    prepare=lambda s: _requests(s, "xlf"),
+    requests=lambda s: _requests(s, "xlf"),
     work=lambda settings, sizes: (0, 0),
 )
 def xlf(model: nn.Module, task: Task, settings: AdaptiveSSD) -> nn.Module:
@@ -145,7 +146,7 @@ def _search(settings: PTN) -> tuple[Prepare, ...]:
     settings=PTN,
     source="Potion (arXiv 2406.09173), algorithm 1",
     sees=SEES,
-    prepare=_search,
+    requests=_search,
     work=lambda settings, sizes: (0, 0),
 )
 def ptn(model: nn.Module, task: Task, settings: PTN) -> nn.Module:

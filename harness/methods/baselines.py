@@ -57,6 +57,7 @@ def samples_trained(settings: Any, sizes: Any, pool: int) -> float:
     source="exact unlearning; EU in Goel et al., arXiv 2402.14015",
     sees=frozenset({"retain"}),
     starts="scratch",
+    exact=True,
     work=lambda s, sizes: (samples_trained(s, sizes, sizes.retain),) * 2,
 )
 def retrain(model: nn.Module, task: Task, settings: Retrain) -> nn.Module:

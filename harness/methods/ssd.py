@@ -11,7 +11,8 @@ from harness.components import component, setting
 from harness.errors import HarnessError
 from harness.lazy import nn, torch
 from harness.methods.preparations.fisher import Fisher
-from harness.methods.task import Prepare, Task
+from harness.methods.task import Task
+from harness.spec.requests import Prepare
 
 
 @frozen
@@ -66,7 +67,7 @@ def _same_as(settings: SSD) -> SSD:
     settings=SSD,
     source="Foster et al. AAAI 2024 (arXiv 2308.07707), eqs. 5-7",
     sees=frozenset({"retain", "forget", "original weights"}),
-    prepare=_prepare,
+    requests=_prepare,
     same_as=_same_as,
     work=lambda settings, sizes: (0, 0),
 )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
-
-from attrs import frozen
+from typing import Any
 
 from harness.data.pool import Pool
 from harness.errors import HarnessError
@@ -17,15 +15,6 @@ from harness.training.seeding import generator
 from harness.training.watch import Watch
 
 Tensors = Mapping[str, "torch.Tensor"]
-
-
-@frozen
-class Prepare:
-    """A request for something that stages share: a component of kind ``preparations``."""
-
-    name: str
-    settings: Any
-    subset: Literal["retain", "forget", "train"]
 
 
 class Task:

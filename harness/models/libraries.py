@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 from attrs import frozen
 
 from harness.components import component, setting
@@ -80,7 +81,13 @@ class Timm:
     pretrained: bool = setting(False, doc="start from timm's weights, from the Hub or its cache")
 
 
-@component("models", "timm", settings=Timm, source="timm (Wightman)")
+@component(
+    "models",
+    "timm",
+    settings=Timm,
+    source="timm (Wightman)",
+    architecture=lambda settings: attrs.evolve(settings, pretrained=False),
+)
 def timm_model(settings: Timm, shape: tuple[int, ...], classes: int) -> nn.Module:
     """Any classification model of timm. float32 [B, C, H, W] to logits [B, classes].
 

@@ -9,7 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import attrs
 from attrs import frozen
 from tabulate import tabulate
 
@@ -19,6 +18,7 @@ from harness.lazy import torch
 from harness.plan.plan import Plan
 from harness.plan.stage import KINDS, Cell, Stage
 from harness.spec.blocks import Use
+from harness.spec.fit import facts_of
 from harness.store import Store
 from harness.store.registry import read_registry
 from harness.training.threads import threads_for
@@ -26,9 +26,8 @@ from harness.training.threads import threads_for
 
 def architecture(model: Use) -> Use:
     """``model`` without weights from elsewhere, for what only needs its shape."""
-    if not getattr(model.settings, "pretrained", False):
-        return model
-    return Use(model.kind, model.name, attrs.evolve(model.settings, pretrained=False))
+    same = get("models", model.name).traits.architecture(model.settings)
+    return Use(model.kind, model.name, same)
 
 
 @lru_cache(maxsize=256)
@@ -73,20 +72,15 @@ class Sizes:
 
 def sizes_of(cell: Cell) -> Sizes:
     """The sizes of a cell's sets, from what the data set's component declares."""
-    facts = get("datasets", cell.data.dataset.name).traits["facts"](cell.data.dataset.settings)
-    total = min(cell.data.train_samples or facts["train"], facts["train"])
+    facts = facts_of(cell.data)
+    total = facts.train or 0
     train = total - round(total * cell.data.validation)
-    corruption = cell.corruption.settings
-    share = getattr(corruption, "share", None)
-    bad = getattr(corruption, "count", None) or round(train * (share or 0))
-    forget_settings = cell.forget.settings
-    if cell.forget.name == "corrupted":
-        forget = max(1, round(bad * forget_settings.discovered))
-    else:
-        forget = round(train * getattr(forget_settings, "share", 1 / facts["classes"]))
+    bad = get("corruptions", cell.corruption.name).traits.amount(cell.corruption.settings, train)
+    size = get("forget_sets", cell.forget.name).traits.size
+    forget = size(cell.forget.settings, train, bad, facts.classes)
     recipe = cell.train
     steps = recipe.steps or round((recipe.epochs or 0) * -(-train // recipe.batch_size))
-    test = min(cell.data.test_samples or facts["test"], facts["test"])
+    test = facts.test or 0
     steps += recipe.extra_step
     held = total - train
     return Sizes(train, train - forget, forget, held, bad, test, steps, recipe.batch_size)
@@ -107,11 +101,11 @@ def samples_of(stage: Stage) -> Samples:
             return Samples(trained, trained)
         case "prepare":
             count = getattr(sizes, stage.subset)
-            work = get("preparations", stage.uses[0].name).traits.get("work")
-            return Samples(*work(stage.uses[0].settings, count)) if work else Samples(count, count)
+            work = get("preparations", stage.uses[0].name).traits.work
+            return Samples(*work(stage.uses[0].settings, count))
         case "unlearn":
-            work = get("methods", stage.uses[0].name).traits.get("work")
-            return Samples(*work(stage.uses[0].settings, sizes)) if work else Samples()
+            estimate = get("methods", stage.uses[0].name).traits.work
+            return Samples(*estimate(stage.uses[0].settings, sizes))
         case "evaluate":
             return Samples(sum(split_size(split, sizes) for split in splits_read(stage)))
     return Samples()
@@ -122,7 +116,7 @@ def splits_read(stage: Stage) -> set[str]:
 
     What it needs of the original model is computed once for all models that come from it.
     """
-    reads = ((get("metrics", use.name).traits.get("reads"), use.settings) for use in stage.uses)
+    reads = ((get("metrics", use.name).traits.reads, use.settings) for use in stage.uses)
     return {split for read, settings in reads if read for split in read(settings)}
 
 
@@ -137,9 +131,8 @@ def threads_of(cell: Cell) -> int:
 
 
 def _per_sample(cell: Cell) -> int:
-    data = cell.data.dataset
-    facts = get("datasets", data.name).traits["facts"](data.settings)
-    return flops_per_sample(cell.model, tuple(facts["shape"]), facts["classes"])
+    facts = facts_of(cell.data)
+    return flops_per_sample(cell.model, facts.encoding.shape, facts.classes)
 
 
 def total_flops(plan: Plan, store: Store) -> float:

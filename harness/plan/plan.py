@@ -96,21 +96,19 @@ def _candidates(method: MethodUse) -> list[_Ready]:
 def _ready(plain: Mapping[str, Any], point: Assignment) -> _Ready:
     use = structure_use("methods", plain)
     traits = get("methods", use.name).traits
-    if "same_as" in traits:
-        use = Use(use.kind, use.name, traits["same_as"](use.settings))
-    prepare = traits.get("prepare")
+    use = Use(use.kind, use.name, traits.same_as(use.settings))
     return _Ready(
         use=use,
         values={".".join(map(str, path)): value for path, value in point.items()},
-        scratch=traits.get("starts", "base") == "scratch",
-        split=not {"retain", "forget"}.isdisjoint(traits.get("sees", {"retain"})),
-        prepares=tuple(prepare(use.settings)) if prepare else (),
+        scratch=traits.starts == "scratch",
+        split=not {"retain", "forget"}.isdisjoint(traits.sees),
+        prepares=tuple(traits.requests(use.settings)),
     )
 
 
 def _reads_split(metric: Use) -> bool:
     """Whether ``metric`` looks at the retain or forget set; one that does not say so might."""
-    reads = get("metrics", metric.name).traits.get("reads")
+    reads = get("metrics", metric.name).traits.reads
     return reads is None or not {"retain", "forget"}.isdisjoint(reads(metric.settings))
 
 
@@ -199,7 +197,7 @@ class _Cell:
         use = Use("preparations", request.name, request.settings)
         subset = "" if request.subset == "train" else self.forget
         inputs = {"corrupt": self.corrupt, "base": self.base}
-        requests = get(use.kind, use.name).traits.get("prepare", lambda settings: ())
+        requests = get("preparations", use.name).traits.requests
         inputs |= self._prepared(requests(use.settings))
         return self.compiler._add(
             "prepare",

@@ -9,6 +9,7 @@ from harness.components import get
 from harness.errors import HarnessError, nearest
 from harness.spec import expression
 from harness.spec.blocks import Figure, MethodUse, Spec, Use
+from harness.spec.fit import check_fit
 from harness.spec.places import Document, Path, Problem
 from harness.spec.structure import structure_use, unstructure, unstructure_settings
 from harness.spec.sweeps import (
@@ -31,7 +32,7 @@ def check(spec: Spec, document: Document) -> list[Problem]:
     return [
         *_check_sweeps(spec, document),
         *_check_train(spec, document),
-        *_check_amount(spec, document),
+        *check_fit(spec, document),
         *_check_blocks(spec, document),
         *_check_methods(spec, document),
         *_check_claims(spec, document),
@@ -44,15 +45,13 @@ def measured(metrics: Iterable[Use]) -> dict[str, Use]:
     return {
         name: use
         for use in metrics
-        for name in get("metrics", use.name).traits["outputs"](use.settings)
+        for name in get("metrics", use.name).traits.outputs(use.settings)
     }
 
 
 def needs_of(metric: Use) -> frozenset[str]:
     """What ``metric`` needs of a spec: corruption, validation, reference."""
-    needs = get("metrics", metric.name).traits.get("needs", frozenset())
-    found: frozenset[str] = needs(metric.settings) if callable(needs) else needs
-    return found
+    return get("metrics", metric.name).traits.needs(metric.settings)
 
 
 def _check_points(spec: Spec, document: Document) -> Iterator[Problem]:
@@ -93,31 +92,16 @@ def _check_train(spec: Spec, document: Document) -> Iterator[Problem]:
         yield document.problem(("train", "checkpoint"), what)
 
 
-def _check_amount(spec: Spec, document: Document) -> Iterator[Problem]:
-    """A corruption that takes a share or a number of samples needs one of them, not both."""
-    plain = unstructure_settings(spec.corruption)
-    if not {"share", "count"} <= set(plain):
-        return
-    for point in assignments(plain):
-        chosen = substitute(plain, point)
-        if (chosen["share"] is None) == (chosen["count"] is None):
-            neither = chosen["share"] is None
-            what = (
-                f"found {'neither' if neither else 'both'}; exactly one of share, count is needed"
-            )
-            yield document.problem(("corruption",) if neither else ("corruption", "count"), what)
-            return
-
-
 def _check_blocks(spec: Spec, document: Document) -> Iterator[Problem]:
     if len(set(spec.seeds)) != len(spec.seeds):
         yield document.problem(("seeds",), "a seed stands twice; each repetition needs its own")
     if not spec.seeds:
         yield document.problem(("seeds",), "an empty list; at least one seed is needed")
-    if spec.forget.name == "corrupted" and spec.corruption.name == "none":
-        what = "'corrupted' needs a corruption; none is named"
+    corruption = get("corruptions", spec.corruption.name).traits
+    if get("forget_sets", spec.forget.name).traits.of_corrupted and corruption.clean:
+        what = f"{spec.forget.name!r} needs a corruption; none is named"
         yield document.problem(("forget", "set"), what)
-    triggered = "trigger" in get("corruptions", spec.corruption.name).traits
+    triggered = corruption.trigger is not None
     for i, use in enumerate(spec.metrics):
         needs = needs_of(use)
         if "corruption" in needs and not triggered:
@@ -175,7 +159,7 @@ def _check_select(
 
 def _check_settings(method: MethodUse, path: Path, document: Document) -> Iterator[Problem]:
     """Settings that contradict each other, as the method itself says."""
-    same_as = get("methods", method.use.name).traits.get("same_as", lambda settings: settings)
+    same_as = get("methods", method.use.name).traits.same_as
     plain = {"name": method.use.name, **sweeps_of(method)}
     for point in assignments(plain):
         try:

@@ -84,7 +84,7 @@ def _choice(kind: str) -> Schema:
     return {"anyOf": [plain, *(_branch(c, key) for c in components.values())]}
 
 
-def _branch(component: Component, key: str) -> Schema:
+def _branch(component: Component[Any], key: str) -> Schema:
     branch = _block(component.settings)
     own = {key: {"const": component.name, "description": component.summary}}
     extra = _METHOD_FIELDS if component.kind == "methods" else {}

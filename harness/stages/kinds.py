@@ -16,8 +16,9 @@ from harness.metrics.evidence import Evidence
 from harness.plan.cost import flops_per_sample
 from harness.plan.stage import Cell, Stage, identity
 from harness.stages.clock import StageClock, prepared_for
+from harness.stages.material import Material, data_seed, stored
 from harness.stages.watch import StageWatch
-from harness.stages.world import Lazily, Material, World, data_seed
+from harness.stages.world import Lazily, World
 from harness.store import Store
 from harness.training.loop import fit, steps_of
 from harness.training.seeding import generator
@@ -68,20 +69,13 @@ def _corrupt(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Comput
     corruption = component.function(
         dataset.train, rows, cell.corruption.settings, generator(seed, "corrupt"), dataset
     )
-    tensors = {
-        "train_rows": rows,
-        "validation_rows": validation,
-        "rows": corruption.rows,
-        "targets": corruption.targets,
-    }
-    if corruption.inputs is not None:
-        tensors["inputs"] = corruption.inputs
+    tensors = {"train_rows": rows, "validation_rows": validation, **stored(corruption)}
     sizes = {"train": len(rows), "validation": held_out, "test": len(dataset.test.targets)}
     facts = {"name": cell.data.dataset.name, "digest": dataset.digest, **sizes}
     facts |= {"lossy": True} if dataset.lossy else {}
     shape = {"shape": list(dataset.train.inputs.shape[1:]), "classes": len(dataset.classes)}
     record: dict[str, Any] = {"data": {**facts, **shape}, "corrupted": len(corruption.rows)}
-    if "trigger" in component.traits:
+    if component.traits.trigger is not None:
         record["pictures"] = _pictures(cell, dataset, corruption.rows[:PICTURES])
     return record, tensors
 
@@ -90,9 +84,10 @@ def _pictures(cell: Cell, dataset: Dataset, rows: torch.Tensor) -> list[dict[str
     """Training samples without and with the trigger, unaugmented."""
     traits = get("corruptions", cell.corruption.name).traits
     settings = cell.corruption.settings
-    trigger = traits["trigger"](settings, dataset)
+    assert traits.trigger is not None and traits.when is not None  # noqa: S101
+    trigger = traits.trigger(settings, dataset)
     clean = dataset.train.inputs[rows]
-    if traits["when"](settings) == "before":
+    if traits.when(settings) == "before":
         return pictures(clean, trigger(clean))
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (dataset.mean, dataset.std))
     shown = 255 * (trigger((clean / 255 - mean) / std) * std + mean)
@@ -111,7 +106,7 @@ def _train(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed
     cell, material = stage.cell, world.material(stage)
     _threads(stage, world, material)
     model = world.build(cell, material.dataset, stage.key)
-    pool = world.pool(material, cell.data, material.train_rows)
+    pool = material.pool(material.train_rows, cell.data.augment)
     fitted = fit(
         model,
         pool,
@@ -130,9 +125,9 @@ def _evaluation(
     """Accuracy on the split that the recipe's checkpoint rule looks at."""
     match stage.cell.train.checkpoint:
         case "best_validation":
-            pool = world.clean_pool(material, material.dataset.train, material.validation_rows)
+            pool = material.clean(material.dataset.train, material.validation_rows)
         case "best_test":
-            pool = world.clean_pool(material, material.dataset.test)
+            pool = material.clean(material.dataset.test)
         case _:
             return None
 
@@ -157,17 +152,15 @@ def _task(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Task:
     }
     pools = Lazily(
         {
-            "retain": lambda: world.pool(material, cell.data, material.retain),
-            "forget": lambda: world.pool(material, cell.data, material.forget),
-            "validation": lambda: world.clean_pool(
-                material, material.dataset.train, material.validation_rows
-            ),
+            "retain": lambda: material.pool(material.retain, cell.data.augment),
+            "forget": lambda: material.pool(material.forget, cell.data.augment),
+            "validation": lambda: material.clean(material.dataset.train, material.validation_rows),
         }
     )
     return Task(
         method=use.name,
         pools=pools,
-        sees=traits.get("sees", frozenset(("retain", "forget", "original weights"))),
+        sees=getattr(traits, "sees", frozenset(("retain", "forget", "original weights"))),
         original=lambda: world.load_model(cell, material.dataset, "train", inputs["base"]),
         build=lambda seed: world.build(cell, material.dataset, seed),
         evaluate=_evaluation(stage, world, material),
@@ -190,7 +183,7 @@ def _prepare(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Comput
         "forget": material.forget,
     }[stage.subset]
     use = stage.uses[0]
-    pool = world.pool(material, data, rows)
+    pool = material.pool(rows, data.augment)
     tensors = get(use.kind, use.name).function(task.original(), task, use.settings, pool)
     record = {"meter": watch.meter.as_dict(), "prepared": _prepared(stage)}
     return record, {k: v.cpu().contiguous() for k, v in tensors.items()}
@@ -200,7 +193,7 @@ def _unlearn(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Comput
     task = _task(stage, world, watch, slot)
     use = stage.uses[0]
     component = get("methods", use.name)
-    scratch = component.traits.get("starts", "base") == "scratch"
+    scratch = component.traits.starts == "scratch"
     watch.limit = _limit(stage, world)
     model = task.fresh("model") if scratch else _start(stage, world)
     model = component.function(model, task, use.settings).eval()
@@ -278,38 +271,36 @@ def _evidence_pools(stage: Stage, world: World, material: Material) -> Mapping[s
         return lambda: world.remember(("pool", name, corrupt), make)
 
     makers = {
-        "test": shared("test", lambda: world.clean_pool(material, dataset.test)),
+        "test": shared("test", lambda: material.clean(dataset.test)),
         "validation": shared(
             "validation",
-            lambda: world.clean_pool(material, dataset.train, material.validation_rows),
+            lambda: material.clean(dataset.train, material.validation_rows),
         ),
-        "retain": lambda: world.pool(material, cell.data, material.retain),
-        "forget": lambda: world.pool(material, cell.data, material.forget),
+        "retain": lambda: material.pool(material.retain, cell.data.augment),
+        "forget": lambda: material.pool(material.forget, cell.data.augment),
         "corrupted_clean": shared(
             "corrupted_clean",
-            lambda: world.clean_pool(material, dataset.train, material.corruption.rows),
+            lambda: material.clean(dataset.train, material.corruption.rows),
         ),
     }
     if material.trigger is not None:
-        triggered, rows = world.triggered_pool, material.corruption.rows
+        triggered, rows = material.triggered, material.corruption.rows
         every = torch.arange(len(dataset.test.targets))
         order = torch.randperm(
             len(material.train_rows), generator=generator(data_seed(cell), "shuffled")
         )
         anyones = material.train_rows[order[: len(rows)]]
         makers |= {
-            "test_triggered": shared(
-                "test_triggered", lambda: triggered(material, dataset.test, every)
-            ),
+            "test_triggered": shared("test_triggered", lambda: triggered(dataset.test, every)),
             "validation_triggered": shared(
                 "validation_triggered",
-                lambda: triggered(material, dataset.train, material.validation_rows),
+                lambda: triggered(dataset.train, material.validation_rows),
             ),
             "corrupted_triggered": shared(
-                "corrupted_triggered", lambda: triggered(material, dataset.train, rows)
+                "corrupted_triggered", lambda: triggered(dataset.train, rows)
             ),
             "shuffled_triggered": shared(
-                "shuffled_triggered", lambda: triggered(material, dataset.train, anyones)
+                "shuffled_triggered", lambda: triggered(dataset.train, anyones)
             ),
         }
     return Lazily(makers)

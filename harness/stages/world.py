@@ -8,21 +8,25 @@ from functools import partial
 from typing import Any
 
 import attrs
-from attrs import frozen
 
 from harness.components import get
-from harness.corruptions.types import Corruption
-from harness.data.pool import Pool
 from harness.data.subset import subset
-from harness.data.types import DataRoot, Dataset, Split
-from harness.errors import HarnessError, IntegrityError
+from harness.data.types import DataRoot, Dataset
+from harness.errors import IntegrityError
 from harness.lazy import nn, torch
 from harness.plan.cost import architecture
-from harness.plan.stage import Cell, Stage, digest, identity
+from harness.plan.stage import Cell, Stage, identity
 from harness.spec.blocks import Data, Use
+from harness.stages.material import (
+    Material,
+    check_corruption,
+    corrupted,
+    corruption_of,
+    material_of,
+)
 from harness.stages.options import Options
 from harness.store import Artifact, Store
-from harness.training.seeding import generator, seeded_build
+from harness.training.seeding import seeded_build
 
 MEMORY = 40  # artifacts that a process remembers
 
@@ -33,27 +37,6 @@ class DamagedInput(IntegrityError):
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)
         self.key = key
-
-
-@frozen(eq=False)
-class Material:
-    """The data of one cell and seed, with its corruption in place.
-
-    ``train`` has the corrupted inputs and labels; ``clean`` the original labels of the same rows.
-    ``retain`` and ``forget`` are rows of ``train``. ``trigger`` acts on uint8 images or, where
-    ``after``, on normalised ones.
-    """
-
-    dataset: Dataset
-    train: Split
-    corruption: Corruption
-    train_rows: torch.Tensor
-    validation_rows: torch.Tensor
-    retain: torch.Tensor
-    forget: torch.Tensor
-    trigger: Callable[[torch.Tensor], torch.Tensor] | None
-    after: bool
-    target_class: int | None
 
 
 class World:
@@ -115,10 +98,9 @@ class World:
 
     def material(self, stage: Stage) -> Material:
         """The data of the stage's cell, from its ``corrupt`` artifact."""
-        cell = stage.cell
         corrupt = dict(stage.inputs)["corrupt"]
-        key = ("material", corrupt, identity(cell.forget))
-        return self.remember(key, partial(self._material, cell, corrupt))
+        key = ("material", corrupt, identity(stage.cell.forget))
+        return self.remember(key, partial(self._material, stage.cell, corrupt))
 
     def _material(self, cell: Cell, corrupt: str) -> Material:
         dataset = self.dataset(cell.data)
@@ -130,73 +112,12 @@ class World:
                 f"{made}. Use another --store, or the --data-root they were made with"
             )
         tensors = self.tensors("corrupt", corrupt)
-        _check_corruption(tensors, dataset)
-        corruption = Corruption(tensors["rows"], tensors["targets"], tensors.get("inputs"))
+        check_corruption(tensors, dataset)
         # Cells that differ only in what was discovered share one copy.
-        train = self.remember(("corrupted", corrupt), lambda: corrupted(dataset.train, corruption))
-        forget = get("forget_sets", cell.forget.name).function(
-            cell.forget.settings,
-            tensors["train_rows"],
-            corruption,
-            train.targets,
-            generator(data_seed(cell), "forget"),
-            self.root,
+        train = self.remember(
+            ("corrupted", corrupt), lambda: corrupted(dataset.train, corruption_of(tensors))
         )
-        traits = get("corruptions", cell.corruption.name).traits
-        settings = cell.corruption.settings
-        trigger = traits["trigger"](settings, dataset) if "trigger" in traits else None
-        return Material(
-            dataset=dataset,
-            train=train,
-            corruption=corruption,
-            train_rows=tensors["train_rows"],
-            validation_rows=tensors["validation_rows"],
-            retain=without(tensors["train_rows"], forget),
-            forget=forget,
-            trigger=trigger,
-            after=trigger is not None and traits["when"](settings) == "after",
-            target_class=traits["target_class"](settings) if "target_class" in traits else None,
-        )
-
-    def pool(self, material: Material, data: Data, rows: torch.Tensor) -> Pool:
-        """Training samples as the base model saw them: corrupted and augmented."""
-        stamped = None
-        if material.after:
-            stamped = torch.zeros(len(material.train.targets), dtype=torch.bool)
-            stamped[material.corruption.rows] = True
-        return self._pool(material, material.train, rows, data.augment, stamped)
-
-    def clean_pool(
-        self, material: Material, split: Split, rows: torch.Tensor | None = None
-    ) -> Pool:
-        """Samples of ``split`` as they are."""
-        every = torch.arange(len(split.targets)) if rows is None else rows
-        return self._pool(material, split, every, (), None)
-
-    def triggered_pool(self, material: Material, split: Split, rows: torch.Tensor) -> Pool:
-        """Samples of ``split`` with the trigger on each and their clean labels."""
-        if material.trigger is None:
-            raise HarnessError("the corruption has no trigger")
-        if material.after:
-            stamped = torch.ones(len(split.targets), dtype=torch.bool)
-            return self._pool(material, split, rows, (), stamped)
-        shown = Split(material.trigger(split.inputs[rows]), split.targets[rows])
-        return self._pool(material, shown, torch.arange(len(rows)), (), None)
-
-    def _pool(
-        self, material: Material, split: Split, rows: torch.Tensor, augment: Any, stamped: Any
-    ) -> Pool:
-        return Pool(
-            split,
-            rows,
-            mean=material.dataset.mean,
-            std=material.dataset.std,
-            device=self.device,
-            augment=augment,
-            stamp=material.trigger if stamped is not None else None,
-            stamped=stamped,
-            channels_last=self.device.type == "cuda",
-        )
+        return material_of(cell, dataset, train, tensors, self.root, self.device)
 
     def build(self, cell: Cell, dataset: Dataset, seed: str) -> nn.Module:
         """A newly initialised model of the spec on this process's device."""
@@ -248,47 +169,3 @@ def load_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
         wrong = sorted(set(expected.items()) ^ set(found.items()))[0]
         raise IntegrityError(f"the stored weights do not fit the model, first at {wrong}")
     model.load_state_dict(dict(tensors))
-
-
-def data_seed(cell: Cell) -> str:
-    """Seeds the draws of splits, corruption and forget set.
-
-    It leaves out amounts, so that a smaller corrupted or forgotten set is part of a larger one.
-    """
-    return digest("data", identity(cell.data.dataset), str(cell.seed))
-
-
-def _check_corruption(tensors: Mapping[str, torch.Tensor], dataset: Dataset) -> None:
-    """Raise IntegrityError unless rows and labels are of ``dataset`` and inputs like its own."""
-    train = dataset.train
-    limits = {
-        "train_rows": len(train.targets),
-        "validation_rows": len(train.targets),
-        "rows": len(train.targets),
-        "targets": len(dataset.classes),
-    }
-    for name, limit in limits.items():
-        found = tensors.get(name)
-        fits = found is not None and found.dtype == torch.int64 and found.dim() == 1
-        if found is None or not fits or not bool(((found >= 0) & (found < limit)).all()):
-            raise IntegrityError(f"the stored corruption does not fit the data, first at {name!r}")
-    inputs = tensors.get("inputs", train.inputs[:0])
-    like = inputs.dtype == train.inputs.dtype and inputs.shape[1:] == train.inputs.shape[1:]
-    if not like or len(tensors["rows"]) != len(tensors["targets"]):
-        raise IntegrityError("the stored corruption does not fit the data, first at 'inputs'")
-
-
-def corrupted(train: Split, corruption: Corruption) -> Split:
-    """``train`` with the corruption's labels, and inputs where it has any, in place."""
-    targets = train.targets.clone()
-    targets[corruption.rows] = corruption.targets
-    inputs = train.inputs
-    if corruption.inputs is not None:
-        inputs = inputs.clone()
-        inputs[corruption.rows] = corruption.inputs
-    return Split(inputs, targets)
-
-
-def without(rows: torch.Tensor, removed: torch.Tensor) -> torch.Tensor:
-    """The ``rows`` that are not among ``removed``, in order."""
-    return rows[~torch.isin(rows, removed)]

@@ -19,7 +19,7 @@ from harness.errors import HarnessError
 from harness.methods.adaptive_ssd import PTN
 from harness.methods.dampening import Ratios, adaptive_percentile
 from harness.methods.ssd import SSD
-from harness.methods.task import Prepare
+from harness.spec.requests import Prepare
 
 FORGET, RETAIN = pool(torch.arange(24)), pool(torch.arange(24, 96))
 Importances = dict[str, torch.Tensor]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from harness.components import NoSettings, component
+from harness.components import Facts, NoSettings, component
+from harness.data.encodings import Images
 from harness.data.types import DataRoot, Dataset, Split, dataset
 from harness.lazy import np, torch
 
+STATISTICS = ((0.3054,), (0.3759,))
 TEST_SHARE = 5  # every fifth sample of a fixed permutation is a test sample
 
 
@@ -13,7 +15,7 @@ TEST_SHARE = 5  # every fifth sample of a fixed permutation is a test sample
     "datasets",
     "digits",
     source="scikit-learn load_digits; UCI Optical Recognition of Handwritten Digits, test part",
-    facts=lambda settings: {"shape": (1, 8, 8), "classes": 10, "train": 1437, "test": 360},
+    facts=lambda settings: Facts(Images((1, 8, 8), *STATISTICS), 10, train=1437, test=360),
 )
 def load(settings: NoSettings, root: DataRoot) -> Dataset:
     """1,797 handwritten digits of 8x8 pixels in 10 classes.
@@ -33,7 +35,6 @@ def load(settings: NoSettings, root: DataRoot) -> Dataset:
         Split(torch.from_numpy(pixels[part]), torch.from_numpy(labels[part].astype("int64")))
         for part in (~held_out, held_out)
     )
-    statistics = ((0.3054,), (0.3759,))
     return dataset(
-        "digits", train, test, tuple("0123456789"), statistics, "scikit-learn's own copy"
+        "digits", train, test, tuple("0123456789"), STATISTICS, "scikit-learn's own copy"
     )

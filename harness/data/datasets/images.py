@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from attrs import frozen
 
-from harness.components import NoSettings, component, setting
+from harness.components import Facts, NoSettings, component, setting
 from harness.data import parquet
+from harness.data.encodings import Images
 from harness.data.types import DataRoot, Dataset, Split, dataset
 from harness.data.vision import load_torchvision
 from harness.errors import HarnessError, RemoteError
 from harness.lazy import np, torch
 
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 CIFAR_STATISTICS = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
+MNIST_STATISTICS = ((0.1307,), (0.3081,))
 IMAGENET_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CIFAR10_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -126,18 +127,15 @@ def _download(source: _Source, size: int | None) -> tuple[Split, Split]:
     return splits[0], splits[1]
 
 
-def _facts(shape: tuple[int, ...], classes: int, train: int, test: int) -> Any:
-    facts: Mapping[str, Any] = MappingProxyType(
-        {"shape": shape, "classes": classes, "train": train, "test": test}
-    )
-    return lambda settings: facts
+def _images(size: int, statistics: Statistics = IMAGENET_STATISTICS, channels: int = 3) -> Images:
+    return Images((channels, size, size), *statistics)
 
 
 @component(
     "datasets",
     "cifar10",
     source="Krizhevsky 2009; channel statistics as in the Potion code (protocol section 1)",
-    facts=_facts((3, 32, 32), 10, 50_000, 10_000),
+    facts=lambda s: Facts(_images(32, CIFAR_STATISTICS), 10, train=50_000, test=10_000),
 )
 def cifar10(settings: NoSettings, root: DataRoot) -> Dataset:
     """CIFAR-10: 50,000 + 10,000 colour images, uint8 [N, 3, 32, 32], 10 classes."""
@@ -149,7 +147,7 @@ def cifar10(settings: NoSettings, root: DataRoot) -> Dataset:
     "datasets",
     "cifar100",
     source="Krizhevsky 2009; CIFAR-10's channel statistics, as the Potion code uses them",
-    facts=_facts((3, 32, 32), 100, 50_000, 10_000),
+    facts=lambda s: Facts(_images(32, CIFAR_STATISTICS), 100, train=50_000, test=10_000),
 )
 def cifar100(settings: NoSettings, root: DataRoot) -> Dataset:
     """CIFAR-100 with its fine labels: uint8 [N, 3, 32, 32], 100 classes, named by number."""
@@ -163,14 +161,13 @@ def cifar100(settings: NoSettings, root: DataRoot) -> Dataset:
     "datasets",
     "mnist",
     source="LeCun et al. 1998; mean 0.1307 and std 0.3081 of all training pixels",
-    facts=_facts((1, 28, 28), 10, 60_000, 10_000),
+    facts=lambda s: Facts(_images(28, MNIST_STATISTICS, 1), 10, train=60_000, test=10_000),
 )
 def mnist(settings: NoSettings, root: DataRoot) -> Dataset:
     """MNIST: 60,000 + 10,000 grey images, uint8 [N, 1, 28, 28], 10 classes."""
     source = _Source("mnist", "ylecun/mnist", "MNIST", mode="L")
     train, test, origin, lossy = _find(source, root)
-    statistics = ((0.1307,), (0.3081,))
-    return dataset("mnist", train, test, tuple("0123456789"), statistics, origin, lossy=lossy)
+    return dataset("mnist", train, test, tuple("0123456789"), MNIST_STATISTICS, origin, lossy=lossy)
 
 
 @frozen
@@ -190,7 +187,7 @@ class Sized:
     "imagenette",
     settings=Sized,
     source="fast.ai Imagenette v2, 320 px; ImageNet channel statistics",
-    facts=lambda s: {"shape": (3, s.size, s.size), "classes": 10, "train": 9_469, "test": 3_925},
+    facts=lambda s: Facts(_images(s.size), 10, train=9_469, test=3_925),
 )
 def imagenette(settings: Sized, root: DataRoot) -> Dataset:
     """Imagenette: 9,469 + 3,925 colour photographs of 10 ImageNet classes, resized to a square.
@@ -226,7 +223,7 @@ class Folder:
     "image_folder",
     settings=Folder,
     source="one folder for each class, as torchvision's ImageFolder; ImageNet channel statistics",
-    facts=lambda s: {"shape": (3, s.size, s.size), "classes": s.classes, "train": 0, "test": 0},
+    facts=lambda s: Facts(_images(s.size), s.classes, train=None, test=None),
 )
 def image_folder(settings: Folder, root: DataRoot) -> Dataset:
     """Any images in ``FOLDER/train/CLASS/*`` and ``FOLDER/test/CLASS/*``: uint8 [N, 3, S, S].
@@ -260,12 +257,9 @@ class ImageNet:
     "imagenet",
     settings=ImageNet,
     source="ILSVRC 2012, Russakovsky et al. 2015; its validation images are the test set",
-    facts=lambda s: {
-        "shape": (3, s.size, s.size),
-        "classes": 1000,
-        "train": 1000 * s.per_class,
-        "test": 1000 * s.test_per_class,
-    },
+    facts=lambda s: Facts(
+        _images(s.size), 1000, train=1000 * s.per_class, test=1000 * s.test_per_class
+    ),
 )
 def imagenet(settings: ImageNet, root: DataRoot) -> Dataset:
     """ImageNet-1k from ``imagenet/train/SYNSET/*`` and ``imagenet/val/SYNSET/*``, a square crop.

@@ -32,6 +32,8 @@ class Corrupted:
     "forget_sets",
     "corrupted",
     settings=Corrupted,
+    of_corrupted=True,
+    size=lambda s, train, corrupted, classes: max(1, round(corrupted * s.discovered)),
     source="Goel et al., arXiv 2402.14015, section 2: corrective unlearning",
 )
 def corrupted(
@@ -60,6 +62,7 @@ class RandomShare:
     "forget_sets",
     "random",
     settings=RandomShare,
+    size=lambda s, train, corrupted, classes: round(train * s.share),
     source="random forget set, as in the NeurIPS 2023 challenge",
 )
 def random(

@@ -12,8 +12,9 @@ from harness.data.pool import Pool
 from harness.lazy import nn, torch
 from harness.methods.dampening import Ratios, adaptive_percentile
 from harness.methods.preparations._gradients import Gradients
-from harness.methods.task import Prepare, Task
+from harness.methods.task import Task
 from harness.spec.blocks import Use, use
+from harness.spec.requests import Prepare
 
 
 @frozen
@@ -38,7 +39,7 @@ def _prepare(settings: Trajectory) -> tuple[Prepare, ...]:
     "trajectory",
     settings=Trajectory,
     source="Potion, algorithm 1 (protocol section 5, PTN search)",
-    prepare=_prepare,
+    requests=_prepare,
     work=lambda settings, count: ((settings.cap + 1) * count, 0),
 )
 def trajectory(

@@ -1,0 +1,188 @@
+"""The catalogue of components: what a spec can name, with its settings, source and revision.
+
+A component is a function registered under a kind and a name together with a frozen settings class
+and the traits of its kind. ``@component`` registers; importing a module is all that it takes. The
+built-in ones are every module of the packages in ``KINDS``; outside packages name modules under the
+entry-point group ``harness.<kind>``. A spec can only name what is registered: it never points at
+code.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from types import MappingProxyType
+from typing import Any, Generic, Literal, TypeVar, overload
+
+import attrs
+
+from harness.components.contracts import (
+    TRAITS,
+    AugmentationTraits,
+    CorruptionTraits,
+    DatasetTraits,
+    ForgetSetTraits,
+    MethodTraits,
+    MetricTraits,
+    ModelTraits,
+    PreparationTraits,
+    Traits,
+)
+from harness.components.settings import NoSettings
+from harness.errors import HarnessError, nearest
+
+# kind -> package whose modules hold the built-in components
+KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "datasets": "harness.data.datasets",
+        "augmentations": "harness.data.augmentations",
+        "corruptions": "harness.corruptions",
+        "forget_sets": "harness.data.forget_sets",
+        "models": "harness.models",
+        "optimizers": "harness.training.optimizers",
+        "schedules": "harness.training.schedules",
+        "preparations": "harness.methods.preparations",
+        "methods": "harness.methods",
+        "metrics": "harness.metrics",
+    }
+)
+
+F = TypeVar("F", bound=Callable[..., Any])
+T_co = TypeVar("T_co", bound=Traits, covariant=True)
+
+
+@attrs.frozen
+class Component(Generic[T_co]):
+    """One registered component.
+
+    ``revision`` is part of every stage key that uses the component and is raised when its numbers
+    change. ``source`` says where the component comes from (paper, section, equation). ``traits``
+    is what its kind declares (``harness.components.contracts``).
+    """
+
+    kind: str
+    name: str
+    settings: type
+    function: Callable[..., Any]
+    revision: int
+    source: str
+    traits: T_co
+
+    @property
+    def summary(self) -> str:
+        """The first line of the docstring."""
+        return (self.function.__doc__ or "").strip().split("\n", 1)[0]
+
+
+_catalogue: dict[str, dict[str, Component[Any]]] = {kind: {} for kind in KINDS}
+
+
+def component(
+    kind: str,
+    name: str,
+    *,
+    settings: type = NoSettings,
+    revision: int = 1,
+    source: str,
+    **traits: Any,
+) -> Callable[[F], F]:
+    """Register the decorated function as the component ``name`` of ``kind``.
+
+    Raises:
+        HarnessError: the kind or a trait does not exist, a trait is missing or of the wrong type,
+            or the name is taken by another function.
+    """
+    if kind not in KINDS:
+        raise HarnessError(
+            f"component {name!r}: no kind {kind!r}{nearest(kind, KINDS)} "
+            f"(kinds: {', '.join(KINDS)})"
+        )
+    declared = _traits(kind, name, traits)
+
+    def register(function: F) -> F:
+        taken = _catalogue[kind].get(name)
+        if taken is not None and taken.function.__module__ != function.__module__:
+            raise HarnessError(
+                f"two components of kind {kind!r} are called {name!r}: "
+                f"{taken.function.__module__} and {function.__module__}"
+            )
+        _catalogue[kind][name] = Component(
+            kind, name, settings, function, revision, source, declared
+        )
+        return function
+
+    return register
+
+
+def _traits(kind: str, name: str, given: Mapping[str, Any]) -> Traits:
+    """The typed traits of a component. Raises HarnessError."""
+    contract = TRAITS[kind]
+    known = [field.name for field in attrs.fields(contract)]
+    for trait in given:
+        if trait not in known:
+            raise HarnessError(
+                f"{kind} component {name!r}: no trait {trait!r}{nearest(trait, known)} "
+                f"(traits: {', '.join(sorted(known))})"
+            )
+    try:
+        return contract(**given)
+    except (TypeError, ValueError) as problem:
+        raise HarnessError(f"{kind} component {name!r}: {problem.args[0]}") from None
+
+
+@cache
+def load(kind: str) -> Mapping[str, Component[Any]]:
+    """All components of ``kind`` by name: built-in ones, then those of installed packages."""
+    home = import_module(KINDS[kind])
+    for module in pkgutil.iter_modules(getattr(home, "__path__", ())):
+        if not module.name.startswith("_"):  # private modules import torch
+            import_module(f"{home.__name__}.{module.name}")
+    for entry in entry_points(group=f"harness.{kind}"):
+        try:
+            import_module(entry.module)
+        except HarnessError:
+            raise
+        except Exception as problem:
+            raise HarnessError(
+                f"the installed package {entry.dist.name if entry.dist else entry.value!r} "
+                f"offers {kind} {entry.name!r}, which cannot be imported: {problem}"
+            ) from problem
+    return MappingProxyType(dict(sorted(_catalogue[kind].items())))
+
+
+@overload
+def get(kind: Literal["datasets"], name: str) -> Component[DatasetTraits]: ...
+@overload
+def get(kind: Literal["augmentations"], name: str) -> Component[AugmentationTraits]: ...
+@overload
+def get(kind: Literal["corruptions"], name: str) -> Component[CorruptionTraits]: ...
+@overload
+def get(kind: Literal["forget_sets"], name: str) -> Component[ForgetSetTraits]: ...
+@overload
+def get(kind: Literal["models"], name: str) -> Component[ModelTraits]: ...
+@overload
+def get(kind: Literal["preparations"], name: str) -> Component[PreparationTraits]: ...
+@overload
+def get(kind: Literal["methods"], name: str) -> Component[MethodTraits]: ...
+@overload
+def get(kind: Literal["metrics"], name: str) -> Component[MetricTraits]: ...
+@overload
+def get(kind: str, name: str) -> Component[Any]: ...
+
+
+def get(kind: str, name: str) -> Component[Any]:
+    """The component ``name`` of ``kind``.
+
+    Raises:
+        HarnessError: no such component is installed; the message lists those that are.
+    """
+    known = load(kind)
+    if name not in known:
+        raise HarnessError(
+            f"no {kind} component {name!r} is installed{nearest(name, known)} "
+            f"(installed: {', '.join(known)})"
+        )
+    return known[name]

@@ -1,0 +1,238 @@
+"""The typed contract of each kind of component: what it declares beside its settings.
+
+A component names these traits as keywords of ``@component``; a misspelt or missing one is an error
+when it is registered. Callables take the component's resolved settings first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Literal, Protocol
+
+from attrs import field, frozen
+from attrs.validators import deep_iterable, in_, instance_of, is_callable, optional
+
+EVERY_ENCODING = frozenset({"images", "tokens", "features"})
+
+
+class Encoding(Protocol):
+    """What one sample of a data set is, and how samples reach a model; ``harness.data.encodings``.
+
+    ``shape`` is that of one stored sample. ``batch`` turns stored samples [B, ...] into what a
+    model takes, on their device; ``example`` is such a batch of zeros on torch's default device.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def batch(self, stored: Any) -> Any: ...
+    def example(self, count: int = 1) -> Any: ...
+
+
+@frozen
+class Facts:
+    """What a data set declares before any of it is read; None is a size that is not declared."""
+
+    encoding: Any
+    classes: int
+    train: int | None
+    test: int | None
+
+
+@frozen
+class Misfit:
+    """A setting that does not fit the data: its name ("" for the whole) and what is wrong."""
+
+    setting: str
+    what: str
+
+
+class Request:
+    """What a component asks other stages for; ``harness.spec.requests`` has the kinds of it."""
+
+    __slots__ = ()
+
+
+def no_misfits(settings: Any, facts: Facts) -> Iterable[Misfit]:
+    """The check of a component that fits any data."""
+    return ()
+
+
+def no_requests(settings: Any) -> tuple[Request, ...]:
+    """The requests of a component that needs nothing."""
+    return ()
+
+
+def _names(*allowed: str, default: Iterable[str]) -> Any:
+    checks = deep_iterable(in_(allowed), instance_of(frozenset))
+    return field(default=frozenset(default), validator=checks, kw_only=True)
+
+
+def _call(default: Any = None) -> Any:
+    return field(default=default, validator=optional(is_callable()), kw_only=True)
+
+
+_ENCODINGS = tuple(sorted(EVERY_ENCODING))
+
+
+@frozen
+class Traits:
+    """What every kind may declare.
+
+    ``check(settings, facts)`` yields a ``Misfit`` for each setting that cannot fit the data set's
+    declared facts, before anything runs.
+    """
+
+    check: Callable[[Any, Facts], Iterable[Misfit]] = _call(no_misfits)
+
+
+@frozen
+class DatasetTraits(Traits):
+    """``facts(settings)``: encoding, classes and sizes, without reading any data."""
+
+    facts: Callable[[Any], Facts] = field(validator=is_callable(), kw_only=True)
+
+
+@frozen
+class AugmentationTraits(Traits):
+    """``acts_on``: the encodings whose batches it changes."""
+
+    acts_on: frozenset[str] = _names(*_ENCODINGS, default={"images"})
+
+
+@frozen
+class CorruptionTraits(Traits):
+    """``acts_on``: encodings. ``clean``: it leaves the data as they are.
+
+    ``trigger(settings, dataset)`` gives the function that puts the trigger on a batch of inputs,
+    ``when(settings)`` whether that acts ``before`` augmentation or ``after`` normalisation, and
+    ``target_class(settings)`` the class that a triggered input is to get.
+    ``rule(settings, dataset, tensors)`` gives the function (inputs, rows) that changes corrupted
+    training inputs on the fly; ``tensors`` are what the corruption itself has left.
+    ``amount(settings, total)`` estimates the corrupted samples of ``total``.
+    """
+
+    acts_on: frozenset[str] = _names(*_ENCODINGS, default={"images"})
+    clean: bool = field(default=False, validator=instance_of(bool), kw_only=True)
+    trigger: Callable[[Any, Any], Callable[[Any], Any]] | None = _call()
+    when: Callable[[Any], Literal["before", "after"]] | None = _call()
+    target_class: Callable[[Any], int] | None = _call()
+    rule: Callable[[Any, Any, Mapping[str, Any]], Callable[[Any, Any], Any]] | None = _call()
+    amount: Callable[[Any, int], int] = _call(lambda settings, total: 0)
+    requests: Callable[[Any], tuple[Request, ...]] = _call(no_requests)
+
+
+@frozen
+class ForgetSetTraits(Traits):
+    """``of_corrupted``: it is drawn from corrupted samples, so that a spec needs a corruption.
+
+    ``size(settings, train, corrupted, classes)`` estimates its samples.
+    """
+
+    of_corrupted: bool = field(default=False, validator=instance_of(bool), kw_only=True)
+    size: Callable[[Any, int, int, int], int] = _call(
+        lambda settings, train, corrupted, classes: round(train / classes)
+    )
+
+
+@frozen
+class ModelTraits(Traits):
+    """``takes``: the encodings of its inputs.
+
+    ``architecture(settings)`` gives the settings of the same network without weights from
+    elsewhere, for what only needs its shape.
+    """
+
+    takes: frozenset[str] = _names(*_ENCODINGS, default={"images"})
+    architecture: Callable[[Any], Any] = _call(lambda settings: settings)
+
+
+@frozen
+class PreparationTraits(Traits):
+    """``requests``: what it needs; ``work(settings, count)``: samples forward and backward."""
+
+    requests: Callable[[Any], tuple[Request, ...]] = _call(no_requests)
+    work: Callable[[Any, int], tuple[float, float]] = _call(lambda settings, count: (count, count))
+
+
+@frozen
+class MethodTraits(Traits):
+    """``sees``: what it may look at. ``starts`` from the base model, or from scratch.
+
+    ``exact``: it trains again without the forget set, so that distances are measured to it.
+    ``same_as(settings)`` gives the simplest settings with the same result; ``requests`` what it
+    needs; ``work(settings, sizes)`` the samples that it passes forward and backward.
+    """
+
+    sees: frozenset[str] = _names(
+        "retain",
+        "forget",
+        "validation",
+        "clean labels",
+        "original weights",
+        default={"retain", "forget", "original weights"},
+    )
+    starts: Literal["base", "scratch"] = field(
+        default="base", validator=in_(("base", "scratch")), kw_only=True
+    )
+    exact: bool = field(default=False, validator=instance_of(bool), kw_only=True)
+    same_as: Callable[[Any], Any] = _call(lambda settings: settings)
+    requests: Callable[[Any], tuple[Request, ...]] = _call(no_requests)
+    work: Callable[[Any, Any], tuple[float, float]] = _call(lambda settings, sizes: (0, 0))
+
+
+Words = str | Mapping[str, str]
+
+
+def _needs(value: Any) -> Callable[[Any], frozenset[str]]:
+    """A set stands for the function that gives it whatever the settings are."""
+    return value if callable(value) else lambda settings: frozenset(value)
+
+
+@frozen
+class MetricTraits(Traits):
+    """``outputs(settings)``: the names it measures, ``docs`` what each means.
+
+    ``reads(settings)``: the splits that models are run on; None when it may be any. ``needs``: what
+    a spec must have: ``corruption`` (with a trigger), ``validation``, ``reference``. ``better``:
+    ``higher``, ``lower`` or ``none``, ``unit``: for all names or by name.
+    ``over``: it measures one ``model`` (``Evidence``), or a ``population``: all models of one
+    method that differ in their unlearning seed, by their outputs (``Populations``).
+    """
+
+    outputs: Callable[[Any], tuple[str, ...]] = field(validator=is_callable(), kw_only=True)
+    docs: Callable[[Any], Mapping[str, str]] = _call(lambda settings: {})
+    reads: Callable[[Any], tuple[str, ...]] | None = _call()
+    needs: Callable[[Any], frozenset[str]] = field(converter=_needs, kw_only=True, default=frozenset()  # type: ignore[assignment])
+    better: Words = field(default="none", validator=instance_of((str, Mapping)), kw_only=True)
+    unit: Words = field(default="", validator=instance_of((str, Mapping)), kw_only=True)
+    over: Literal["model", "population"] = field(
+        default="model", validator=in_(("model", "population")), kw_only=True
+    )
+    requests: Callable[[Any], tuple[Request, ...]] = _call(no_requests)
+
+    def better_of(self, name: str) -> str:
+        """Which direction of the measured ``name`` is better."""
+        return self.better.get(name, "none") if isinstance(self.better, Mapping) else self.better
+
+    def unit_of(self, name: str) -> str:
+        """The unit of the measured ``name``."""
+        return self.unit.get(name, "") if isinstance(self.unit, Mapping) else self.unit
+
+
+TRAITS: Mapping[str, type[Traits]] = MappingProxyType(
+    {
+        "datasets": DatasetTraits,
+        "augmentations": AugmentationTraits,
+        "corruptions": CorruptionTraits,
+        "forget_sets": ForgetSetTraits,
+        "models": ModelTraits,
+        "optimizers": Traits,
+        "schedules": Traits,
+        "preparations": PreparationTraits,
+        "methods": MethodTraits,
+        "metrics": MetricTraits,
+    }
+)

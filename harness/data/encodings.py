@@ -1,0 +1,91 @@
+"""Encodings: what one sample of a data set is, and how stored samples reach a model.
+
+A data set owns one encoding and declares it before any data are read. Splits hold stored samples
+[N, *shape]; ``batch`` turns some of them into what a model's forward takes, on their own device.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from attrs import frozen
+
+from harness.lazy import torch
+
+
+@frozen
+class Images:
+    """Stored uint8 [C, H, W]; models take float32 [B, C, H, W], normalised.
+
+    ``mean`` and ``std`` are per channel, of intensities in [0, 1]. Stored samples may also be
+    float32 intensities in [0, 255], where a corruption's change is no whole number.
+    """
+
+    shape: tuple[int, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    name = "images"
+
+    def batch(self, stored: torch.Tensor) -> torch.Tensor:
+        """(x / 255 - mean) / std, as x * scale - shift."""
+        std = torch.tensor(self.std, dtype=torch.float32)
+        scale = (1 / (255 * std)).view(1, -1, 1, 1).to(stored.device)
+        shift = (torch.tensor(self.mean, dtype=torch.float32) / std).view(1, -1, 1, 1)
+        return stored.to(torch.float32, copy=True).mul_(scale).sub_(shift.to(stored.device))
+
+    def example(self, count: int = 1) -> torch.Tensor:
+        """Zeros of the shape that models take."""
+        return torch.zeros(count, *self.shape)
+
+
+class TokenBatch(NamedTuple):
+    """``ids`` int64 [B, L], and ``mask`` bool [B, L], which is False at padding."""
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+
+
+@frozen
+class Tokens:
+    """Stored int32 [length] with -1 at padding; models take a ``TokenBatch``.
+
+    ``vocabulary`` is the number of different ids.
+    """
+
+    length: int
+    vocabulary: int
+    name = "tokens"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one stored sample."""
+        return (self.length,)
+
+    def batch(self, stored: torch.Tensor) -> TokenBatch:
+        """Ids with 0 at padding, and the mask."""
+        return TokenBatch(stored.clamp(min=0).to(torch.int64), stored >= 0)
+
+    def example(self, count: int = 1) -> TokenBatch:
+        """A batch of full length."""
+        return self.batch(torch.zeros(count, self.length, dtype=torch.int32))
+
+
+@frozen
+class Features:
+    """Stored float32 [size], as models take them."""
+
+    size: int
+    name = "features"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one stored sample."""
+        return (self.size,)
+
+    def batch(self, stored: torch.Tensor) -> torch.Tensor:
+        """The vectors themselves."""
+        return stored.to(torch.float32)
+
+    def example(self, count: int = 1) -> torch.Tensor:
+        """Zeros of the shape that models take."""
+        return torch.zeros(count, self.size)

@@ -1,0 +1,90 @@
+"""Whether the components of a spec fit its data set, by what both declare: nothing is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+
+from harness.components import Facts, get
+from harness.errors import HarnessError
+from harness.spec.blocks import Data, Spec, Use
+from harness.spec.places import Document, Path, Problem
+from harness.spec.structure import (
+    name_key,
+    structure_block,
+    structure_use,
+    unstructure_settings,
+)
+from harness.spec.sweeps import assignments, substitute
+
+# What each kind of component declares of encodings.
+_ENCODINGS = {"augmentations": "acts_on", "corruptions": "acts_on", "models": "takes"}
+
+
+def facts_of(data: Data) -> Facts:
+    """What the data set of a spec declares, cut to the samples that it asks for."""
+    declared = get("datasets", data.dataset.name).traits.facts(data.dataset.settings)
+    return attrs.evolve(
+        declared,
+        train=_cut(declared.train, data.train_samples),
+        test=_cut(declared.test, data.test_samples),
+    )
+
+
+def _cut(declared: int | None, asked: int | None) -> int | None:
+    if declared is None or asked is None:
+        return declared or asked
+    return min(declared, asked)
+
+
+def check_fit(spec: Spec, document: Document) -> Iterator[Problem]:
+    """Every setting of a component that cannot fit one of the spec's data sets; each place once."""
+    found: dict[tuple[Path, str], Problem] = {}
+    for facts in _all_facts(spec):
+        for path, use in _uses(spec):
+            for where, what in _misfits(use, facts):
+                here = (*path, where) if where else path
+                found.setdefault((here, what), document.problem(here, what))
+    yield from found.values()
+
+
+def _all_facts(spec: Spec) -> Iterator[Facts]:
+    """The facts of the data block at each point of its sweeps."""
+    for plain in _points(unstructure_settings(spec.data)):
+        yield facts_of(structure_block(Data, plain))
+
+
+def _points(plain: Any) -> Iterator[Any]:
+    return (substitute(plain, point) for point in assignments(plain))
+
+
+def _uses(spec: Spec) -> Iterator[tuple[Path, Use]]:
+    """Every component of ``spec`` with its path, once for each point of its own sweeps."""
+    named: list[tuple[Path, Use]] = [
+        (("data", "augment", i), a) for i, a in enumerate(spec.data.augment)
+    ]
+    named += [(("corruption",), spec.corruption), (("model",), spec.model)]
+    named += [(("forget",), spec.forget)]
+    named += [(("methods", i), m.use) for i, m in enumerate(spec.methods)]
+    named += [(("metrics", i), use) for i, use in enumerate(spec.metrics)]
+    for path, use in named:
+        key = name_key(use.kind)
+        for plain in _points({key: use.name, **unstructure_settings(use.settings)}):
+            yield path, structure_use(use.kind, plain)
+
+
+def _misfits(use: Use, facts: Facts) -> Iterator[tuple[str, str]]:
+    traits = get(use.kind, use.name).traits
+    encoding = facts.encoding.name
+    accepted = getattr(traits, _ENCODINGS.get(use.kind, ""), None)
+    if accepted is not None and encoding not in accepted:
+        takes = " or ".join(sorted(accepted))
+        yield name_key(use.kind), f"{use.name!r} takes {takes}; the data set has {encoding}"
+        return
+    try:
+        for misfit in traits.check(use.settings, facts):
+            yield misfit.setting, misfit.what
+    except HarnessError as problem:
+        yield "", str(problem)
