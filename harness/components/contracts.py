@@ -205,7 +205,9 @@ class MetricTraits(Traits):
     outputs: Callable[[Any], tuple[str, ...]] = field(validator=is_callable(), kw_only=True)
     docs: Callable[[Any], Mapping[str, str]] = _call(lambda settings: {})
     reads: Callable[[Any], tuple[str, ...]] | None = _call()
-    needs: Callable[[Any], frozenset[str]] = field(converter=_needs, kw_only=True, default=frozenset()  # type: ignore[assignment])
+    needs: Callable[[Any], frozenset[str]] = field(
+        default=lambda settings: frozenset(), converter=_needs, kw_only=True
+    )
     better: Words = field(default="none", validator=instance_of((str, Mapping)), kw_only=True)
     unit: Words = field(default="", validator=instance_of((str, Mapping)), kw_only=True)
     over: Literal["model", "population"] = field(
