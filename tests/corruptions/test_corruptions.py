@@ -45,7 +45,7 @@ def test_badnet_after_normalisation_stamps_the_normalised_value() -> None:
     use = structure_use("corruptions", {"name": "badnet", "patch": 1, "count": 5,
                                         "when": "after_normalisation", "white": "largest"})  # fmt: skip
     colours = attrs.evolve(DIGITS, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
-    trigger = get("corruptions", "badnet").traits["trigger"](use.settings, colours)
+    trigger = get("corruptions", "badnet").traits.trigger(use.settings, colours)
     shown = trigger(torch.zeros(1, 3, 4, 4))
     # The largest normalised white of CIFAR-10's channels, as in the published code: 2.12649.
     assert shown[0, :, 3, 3].tolist() == pytest.approx([2.1264887] * 3, abs=1e-6)

@@ -62,7 +62,7 @@ def test_a_patch_before_augmentation_is_the_one_stamped_by_hand(place: str, size
 @pytest.mark.parametrize("place", CORNERS)
 def test_a_patch_after_normalisation_is_the_one_stamped_by_hand(place: str, white: str) -> None:
     chosen = use(place=place, value=0.8, white=white, count=5, when="after_normalisation")
-    stamp = get("corruptions", "badnet").traits["trigger"](chosen, DATA)
+    stamp = get("corruptions", "badnet").traits.trigger(chosen, DATA)
     images = torch.randn(3, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
     expected = images.numpy().copy()
     rows, columns = corner(place, 2)
@@ -88,7 +88,7 @@ def test_both_moments_show_the_network_the_same_unaugmented_images(place: str) -
     inputs[early.rows] = early.inputs
     stamped = torch.zeros(40, dtype=torch.bool)
     stamped[late.rows] = True
-    trigger = get("corruptions", "badnet").traits["trigger"](
+    trigger = get("corruptions", "badnet").traits.trigger(
         use(**chosen, when="after_normalisation"), DATA
     )
     [a] = Pool(Split(inputs, DATA.train.targets), ROWS, mean=MEAN, std=STD).ordered()
@@ -97,7 +97,7 @@ def test_both_moments_show_the_network_the_same_unaugmented_images(place: str) -
 
 
 def test_the_moment_is_told_to_those_who_stamp() -> None:
-    when = get("corruptions", "badnet").traits["when"]
+    when = get("corruptions", "badnet").traits.when
     assert when(use(count=1)) == "before"
     assert when(use(count=1, when="after_normalisation")) == "after"
 
@@ -153,7 +153,7 @@ def test_a_share_of_named_classes_is_a_share_of_all_rows() -> None:
 
 def test_one_channel_takes_one_value() -> None:
     grey = attrs.evolve(DATA, mean=(0.1,), std=(0.5,))
-    stamp = get("corruptions", "badnet").traits["trigger"](
+    stamp = get("corruptions", "badnet").traits.trigger(
         use(count=1, when="after_normalisation"), grey
     )
     assert stamp(torch.zeros(1, 1, 2, 2)).flatten().tolist() == pytest.approx([1.8] * 4)

@@ -44,7 +44,7 @@ def settings_of(name: str, **chosen: object) -> object:
 
 
 def show(name: str, images: torch.Tensor, **chosen: object) -> torch.Tensor:
-    trigger = get("corruptions", name).traits["trigger"](settings_of(name, **chosen), DATA)
+    trigger = get("corruptions", name).traits.trigger(settings_of(name, **chosen), DATA)
     return trigger(images)
 
 
@@ -248,7 +248,7 @@ def test_who_is_poisoned_does_not_depend_on_the_trigger(name: str) -> None:
 def test_a_trigger_tells_its_moment_and_target_and_refuses_the_impossible(name: str) -> None:
     traits = get("corruptions", name).traits
     use = settings_of(name, count=1, target_class=3)
-    assert (traits["when"](use), traits["target_class"](use)) == ("before", 3)
+    assert (traits.when(use), traits.target_class(use)) == ("before", 3)
     with pytest.raises(HarnessError, match="class 4 does not exist; there are 4"):
         corrupt(name, count=1, target_class=4)
     with pytest.raises(HarnessError, match="35 samples are to be corrupted; only 34 can be"):

@@ -288,7 +288,7 @@ def test_real_data_are_read(name: str, shape: tuple[int, ...], tmp_path: Path) -
     root = DataRoot(REAL, offline=True, cache=tmp_path)
     found = get("datasets", name).function(NoSettings(), root)
     assert tuple(found.train.inputs.shape[1:]) == shape
-    facts = get("datasets", name).traits["facts"](NoSettings())
+    facts = get("datasets", name).traits.facts(NoSettings())
     assert (len(found.train.targets), len(found.test.targets)) == (facts["train"], facts["test"])
     pixels = found.train.inputs[:5000].double() / 255
     assert tuple(pixels.mean((0, 2, 3)).tolist()) == pytest.approx(found.mean, abs=0.02)

@@ -209,7 +209,7 @@ def test_fisher_of_nothing_is_refused() -> None:
 
 
 def test_ssd_asks_for_the_importances_that_its_settings_name() -> None:
-    ask = get("methods", "ssd").traits["prepare"]
+    ask = get("methods", "ssd").traits.requests
     for subset in ("train", "retain"):
         chosen = {"name": "ssd", "importance_set": subset, "gradient": "sample",
                   "batch_size": 7, "augment": True}  # fmt: skip
@@ -286,7 +286,7 @@ def test_the_estimate_of_the_plan_is_what_the_meter_counts(
     task = problem()
     run(name, task, **settings)
     meter = task.watch.meter
-    estimate = get("methods", name).traits["work"](chosen, sizes)
+    estimate = get("methods", name).traits.work(chosen, sizes)
     assert tuple(estimate) == (meter.forward_samples, meter.backward_samples)
 
 
@@ -297,4 +297,4 @@ def test_negative_gradient_counts_both_of_its_batches() -> None:
     assert (task.watch.meter.forward_samples, task.watch.meter.backward_samples) == (48, 48)
     sizes = Sizes(2 * KEEP, KEEP, KEEP, 0, 0, 0, base_steps=6, batch_size=KEEP)
     chosen = structure_use("methods", {"name": "negative_gradient", "epochs": 2}).settings
-    assert get("methods", "negative_gradient").traits["work"](chosen, sizes) == (48, 48)
+    assert get("methods", "negative_gradient").traits.work(chosen, sizes) == (48, 48)

@@ -42,7 +42,7 @@ BASE = trained()
 
 
 def requests(settings: PTN) -> tuple[Prepare, ...]:
-    found: tuple[Prepare, ...] = get("methods", "ptn").traits["prepare"](settings)
+    found: tuple[Prepare, ...] = get("methods", "ptn").traits.requests(settings)
     return found
 
 
@@ -264,7 +264,7 @@ def test_the_share_that_the_search_starts_with_is_that_of_the_published_code() -
     assert 100 - adaptive_percentile(1000 / 50_000 / 25) == pytest.approx(0.077, rel=0.01)
 
 
-same_as = get("methods", "ssd").traits["same_as"]
+same_as = get("methods", "ssd").traits.same_as
 ALPHAS = (0.1, 1, 10, 50, 100, 500, 1000, 1e4, 1e5, 1e6)
 OVER = (0.1, 0.5, 1, 5, 10)
 

@@ -57,7 +57,7 @@ def evidence(
 def measure(name: str, found: Evidence, **settings: object) -> dict[str, float]:
     use = structure_use("metrics", {"name": name, **settings})
     values = get("metrics", name).function(found, use.settings)
-    assert set(values) == set(get("metrics", name).traits["outputs"](use.settings))
+    assert set(values) == set(get("metrics", name).traits.outputs(use.settings))
     return values
 
 
@@ -133,8 +133,8 @@ def test_every_metric_says_which_way_is_better() -> None:
 
     for component in load("metrics").values():
         names, better = (
-            component.traits["outputs"](component.settings()),
-            component.traits["better"],
+            component.traits.outputs(component.settings()),
+            component.traits.better,
         )
         found = dict.fromkeys(names, better) if isinstance(better, str) else better
         assert set(found) == set(names), component.name
@@ -200,7 +200,7 @@ def test_samples_of_the_target_class_count_only_where_the_name_says_all(
     found = sample([0, 0, 0, 2], [0, 0, 0, 0], [0, 0, 1, 2], test_triggered=[0, 1, 2, 3])
     assert measure(metric, found) == {metric: others}
     assert measure(metric, found, include_target=True) == {f"{metric}_all": everybody}
-    docs = get("metrics", metric).traits["docs"]
+    docs = get("metrics", metric).traits.docs
     said = structure_use("metrics", {"name": metric, "include_target": True}).settings
     assert "of all classes" in docs(said)[f"{metric}_all"]
 
@@ -218,7 +218,7 @@ def test_metrics_on_held_out_data_have_names_of_their_own() -> None:
     assert measure("unlearned_gain", found, split="validation") == {
         "validation_unlearned_gain": 1 - 1 / 2
     }
-    needs = get("metrics", "unlearned_gain").traits["needs"]
+    needs = get("metrics", "unlearned_gain").traits.needs
     use = structure_use("metrics", {"name": "unlearned_gain", "split": "validation"})
     assert needs(use.settings) == {"corruption", "validation"}
 
