@@ -24,7 +24,7 @@ def measure(seeds: int) -> tuple[float, float, int]:
 
 
 def child(seeds: int) -> None:
-    from harness.plan.plan import compile_plan
+    from harness.plan.protocol import compile_plan
     from harness.spec.load import load_spec
 
     begun = time.perf_counter()

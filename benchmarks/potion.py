@@ -23,7 +23,8 @@ from torch.nn import functional as F
 
 from harness.execute.run import RunRequest, run_spec
 from harness.plan.cost import flops_per_sample, samples_of, sizes_of, split_size, splits_read
-from harness.plan.plan import Plan, compile_plan
+from harness.plan.plan import Plan
+from harness.plan.protocol import compile_plan
 from harness.plan.stage import Stage
 from harness.spec.load import load_spec
 from harness.stages.options import Options

@@ -135,7 +135,7 @@ def run(
     """
     from harness.execute.run import RunRequest, run_spec
     from harness.plan.only import restrict
-    from harness.plan.plan import compile_plan
+    from harness.plan.protocol import compile_plan
     from harness.spec.load import profile_names
 
     loaded, origins = _load(spec, profile, sets, seeds)
@@ -209,7 +209,7 @@ def publish(
     """
     from harness.commands.publish import PublishRequest
     from harness.commands.publish import publish as publish_plan
-    from harness.plan.plan import compile_plan
+    from harness.plan.protocol import compile_plan
     from harness.report import read_results
     from harness.spec.load import profile_names
     from harness.store.hub import Hub
@@ -251,7 +251,7 @@ def pull(
     """Fetch everything the registry has for SPEC into the store. Runs nothing."""
     from harness.execute.reuse import pull as pull_plan
     from harness.plan.only import restrict
-    from harness.plan.plan import compile_plan
+    from harness.plan.protocol import compile_plan
     from harness.store import Store
     from harness.store.hub import Hub
     from harness.store.registry import read_registry
@@ -293,7 +293,7 @@ def verify(
     """
     from harness.commands.verify import recompute, verify_plan
     from harness.plan.only import restrict
-    from harness.plan.plan import compile_plan
+    from harness.plan.protocol import compile_plan
     from harness.store import Store
 
     plan = restrict(compile_plan(_load(spec, profile, sets, seeds)[0]), only)
@@ -334,7 +334,7 @@ def plan_command(
     Runs nothing, and asks nobody: what is published is what the registry says.
     """
     from harness.plan.only import restrict
-    from harness.plan.plan import compile_plan
+    from harness.plan.protocol import compile_plan
 
     plan = restrict(compile_plan(_load(spec, profile, sets, seeds)[0]), only)
     _show_plan(plan, store, _registry(registry, spec), as_json)

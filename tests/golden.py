@@ -13,7 +13,7 @@ from pathlib import Path
 from harness.execute.dispatch import Dispatcher
 from harness.execute.progress import Lines
 from harness.execute.workers import Here
-from harness.plan.plan import compile_plan
+from harness.plan.protocol import compile_plan
 from harness.spec.load import load_spec
 from harness.stages.options import Options
 from harness.store import Store

@@ -9,7 +9,7 @@ import yaml
 
 from conftest import TINY, Cli
 from harness.plan.cost import flops_of
-from harness.plan.plan import compile_plan
+from harness.plan.protocol import compile_plan
 from harness.spec.changes import ABSENT, changes, claims_changed
 from harness.spec.structure import structure
 

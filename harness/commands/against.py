@@ -14,7 +14,7 @@ from harness.components import load
 from harness.errors import HarnessError
 from harness.execute import environment
 from harness.plan.cost import threads_of
-from harness.plan.plan import cells_of
+from harness.plan.protocol import cells_of
 from harness.spec.structure import structure
 
 # Packages that change what is computed; another version of the rest should not move a bit.

@@ -9,12 +9,15 @@ from typing import Any
 from tabulate import tabulate
 
 from harness.plan.cost import flops_of, readable
-from harness.plan.plan import Plan, compile_plan
-from harness.plan.stage import KINDS, Stage
+from harness.plan.kinds import kinds
+from harness.plan.plan import Plan
+from harness.plan.protocol import compile_plan
+from harness.plan.stage import Stage
 from harness.report.numbers import NOTHING
 from harness.report.tables import Table, as_text
 from harness.spec.blocks import Spec
 from harness.spec.changes import ABSENT, Change, changes, claims_changed
+from harness.spec.seeds import varied
 from harness.spec.structure import unstructure
 
 LONGEST = 120  # characters of a value that are shown
@@ -62,7 +65,7 @@ def _facts(before: Plan, after: Plan, form: str) -> str:
     plans = (before, after)
     rows = [
         ["points of the tables", *(f"{plan.points:,}" for plan in plans)],
-        ["seeds", *(", ".join(map(str, plan.spec.seeds)) for plan in plans)],
+        ["seeds", *(varied(plan.spec.seeds) for plan in plans)],
         ["data set", *(_value(_dataset(plan.spec)) for plan in plans)],
         ["methods", *_names(plans, lambda spec: [method.label for method in spec.methods])],
         ["metrics", *_names(plans, lambda spec: [use.name for use in spec.metrics])],
@@ -109,7 +112,7 @@ def _claims(found: Iterable[tuple[str, Mapping[str, Any]]]) -> Table:
 def _stages(before: Plan, after: Plan) -> Table:
     old, new = before.stages, after.stages
     rows = []
-    for kind in (*KINDS, "all"):
+    for kind in (*kinds(), "all"):
         was, now = ([s for s in side.values() if kind in ("all", s.kind)] for side in (old, new))
         if not was and not now:
             continue

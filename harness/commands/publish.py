@@ -17,6 +17,7 @@ from harness.errors import HarnessError, RemoteError, UsageError
 from harness.execute import environment
 from harness.execute.retention import choose
 from harness.execute.reuse import prepared_for
+from harness.plan.kinds import kind_of
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage, digest
 from harness.report.pinned import settings_text
@@ -113,8 +114,9 @@ def _offers(request: PublishRequest, store: Store, provenance: str) -> Iterator[
     whole = {k for k, found in before.items() if all(store.has(s.kind, s.key) for s in found)}
     prepared = {stage.key for key in whole for stage in before[key]}
     for key, stage in plan.stages.items():
-        wanted = stage.kind in ("corrupt", "train") or key in whole or key in prepared
-        with_tensors = stage.kind != "prepare"
+        kind = kind_of(stage)
+        wanted = kind.published == "whole" or key in whole or key in prepared
+        with_tensors = kind.published_whole
         if wanted and store.has(stage.kind, key, tensors=with_tensors):
             store.read(stage.kind, key)  # hashes it
             name = _name(stage, cells[key])
@@ -124,12 +126,15 @@ def _offers(request: PublishRequest, store: Store, provenance: str) -> Iterator[
 def _chosen(plan: Plan, store: Store) -> dict[str, Mapping[str, float]]:
     """The chosen ``unlearn`` stages with what was measured of them."""
     found: dict[str, Mapping[str, float]] = {}
-    for group in plan.groups:
-        keys = [c.evaluate for c in group.candidates]
-        if all(store.has("evaluate", key) for key in keys):
-            metrics = {key: store.record("evaluate", key)["metrics"] for key in keys}
-            candidate = choose(group, metrics)
-            found[candidate.unlearn] = metrics[candidate.evaluate]
+    for choice in plan.choices:
+        keys = [c.evaluate for group in choice.groups for c in group.candidates] + [*choice.scores]
+        stages = [plan.stages[key] for key in keys]
+        if all(store.has(stage.kind, stage.key) for stage in stages):
+            metrics = {s.key: store.record(s.kind, s.key)["metrics"] for s in stages}
+            position = choose(choice, metrics.__getitem__)
+            for group in choice.groups:
+                candidate = group.candidates[position]
+                found[candidate.unlearn] = metrics[candidate.evaluate]
     return found
 
 
@@ -142,7 +147,7 @@ def _offer(
     provenance: str,
 ) -> Offer:
     spec = request.plan.spec
-    names = (RECORD,) if stage.kind == "prepare" else (RECORD, TENSORS)
+    names = (RECORD, TENSORS) if kind_of(stage).published_whole else (RECORD,)
     files = {name: store.path(stage.kind, stage.key) / name for name in names}
     pinned = {name: _pinned(stage, name, file) for name, file in files.items()}
     finite = {name: value if abs(value) < float("inf") else None for name, value in metrics.items()}
@@ -172,16 +177,11 @@ def _pinned(stage: Stage, name: str, file: Path) -> Pinned:
 def _cells(plan: Plan) -> dict[str, dict[str, set[str]]]:
     """For each stage the values of each axis in the cells that need it."""
     found: dict[str, dict[str, set[str]]] = {}
-    for group in plan.groups:
-        cell = {name: str(value) for name, value in group.cell.point.items()}
-        needed: set[str] = set()
-        todo = [candidate.evaluate for candidate in group.candidates]
-        while todo:
-            key = todo.pop()
-            if key not in needed:
-                needed.add(key)
-                todo += (source for _, source in plan.stages[key].inputs)
-        for key in needed:
+    for choice in plan.choices:
+        groups = choice.groups
+        cell = {name: str(value) for name, value in groups[0].cell.point.items()}
+        measured = [c.evaluate for group in groups for c in group.candidates]
+        for key in plan.needed([*measured, *choice.scores]):
             values = found.setdefault(key, {})
             for name, value in cell.items():
                 values.setdefault(name, set()).add(value)
@@ -191,7 +191,7 @@ def _cells(plan: Plan) -> dict[str, dict[str, set[str]]]:
 def _name(stage: Stage, cells: Mapping[str, set[str]]) -> str:
     """A file name that says which cell it is, by the axes that matter; the key keeps it unique."""
     cell = [f"{name}={min(values)}" for name, values in cells.items() if len(values) == 1]
-    words = [stage.kind, *(use.name for use in stage.uses), stage.subset, *cell]
+    words = [stage.kind, *(use.name for use in stage.uses), stage.detail.get("subset"), *cell]
     readable = safe_name("-".join(filter(None, [*words, f"seed={stage.cell.seed}"])))
     return f"{readable}-{stage.key[:8]}"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import IntegrityError, UsageError
-from harness.plan.plan import compile_plan
+from harness.plan.protocol import compile_plan
 from harness.spec.blocks import Spec
 from harness.spec.load import load_spec
 from harness.store.registry import Entry, scan

@@ -8,7 +8,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from harness.errors import IntegrityError
-from harness.plan.plan import compile_plan
+from harness.plan.protocol import compile_plan
 from harness.spec.load import load_spec
 from harness.store import Store, gc, listing, verify
 

@@ -18,6 +18,7 @@ from harness.errors import IntegrityError, StageFailed, UsageError
 from harness.execute.run import devices
 from harness.execute.workers import attempt
 from harness.plan.cost import flops_of
+from harness.plan.kinds import kind_of
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
 from harness.stages.options import Options
@@ -99,7 +100,7 @@ def _chosen(plan: Plan, store: Store, count: int, seed: int) -> list[Stage]:
 
 
 def _repeatable(plan: Plan, stage: Stage, store: Store) -> bool:
-    if stage.kind == "evaluate" or not store.has(stage.kind, stage.key, tensors=True):
+    if not kind_of(stage).tensors or not store.has(stage.kind, stage.key, tensors=True):
         return False
     return all(store.has(s.kind, s.key, tensors=True) for s in _sources(plan, stage))
 

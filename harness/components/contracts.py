@@ -74,6 +74,11 @@ def _call(default: Any = None) -> Any:
     return field(default=default, validator=optional(is_callable()), kw_only=True)
 
 
+def _sees() -> Any:
+    default = ("retain", "forget", "original weights")
+    return _names(*default, "validation", "clean labels", default=default)
+
+
 _ENCODINGS = tuple(sorted(EVERY_ENCODING))
 
 
@@ -111,7 +116,8 @@ class CorruptionTraits(Traits):
     ``target_class(settings)`` the class that a triggered input is to get.
     ``rule(settings, dataset, tensors)`` gives the function (inputs, rows) that changes corrupted
     training inputs on the fly; ``tensors`` are what the corruption itself has left.
-    ``amount(settings, total)`` estimates the corrupted samples of ``total``.
+    ``amount(settings, total)`` estimates the corrupted samples of ``total``, and
+    ``work(settings, sizes)`` the samples that making them passes forward and backward.
     """
 
     acts_on: frozenset[str] = _names(*_ENCODINGS, default={"images"})
@@ -122,6 +128,7 @@ class CorruptionTraits(Traits):
     rule: Callable[[Any, Any, Mapping[str, Any]], Callable[[Any, Any], Any]] | None = _call()
     amount: Callable[[Any, int], int] = _call(lambda settings, total: 0)
     requests: Callable[[Any], tuple[Request, ...]] = _call(no_requests)
+    work: Callable[[Any, Any], tuple[float, float]] = _call(lambda settings, sizes: (0, 0))
 
 
 @frozen
@@ -142,16 +149,23 @@ class ModelTraits(Traits):
     """``takes``: the encodings of its inputs.
 
     ``architecture(settings)`` gives the settings of the same network without weights from
-    elsewhere, for what only needs its shape.
+    elsewhere, for what only needs its shape. ``gives(settings, encoding)`` is the encoding of the
+    vectors that it gives as a frozen backbone, which is built for 0 classes; None: it is none.
     """
 
     takes: frozenset[str] = _names(*_ENCODINGS, default={"images"})
     architecture: Callable[[Any], Any] = _call(lambda settings: settings)
+    gives: Callable[[Any, Encoding], Encoding] | None = _call()
 
 
 @frozen
 class PreparationTraits(Traits):
-    """``requests``: what it needs; ``work(settings, count)``: samples forward and backward."""
+    """``sees``: what it may look at. ``requests``: what it needs.
+
+    ``work(settings, count)`` estimates samples forward and backward on a subset of ``count``.
+    """
+
+    sees: frozenset[str] = _sees()
 
     requests: Callable[[Any], tuple[Request, ...]] = _call(no_requests)
     work: Callable[[Any, int], tuple[float, float]] = _call(lambda settings, count: (count, count))
@@ -166,14 +180,7 @@ class MethodTraits(Traits):
     needs; ``work(settings, sizes)`` the samples that it passes forward and backward.
     """
 
-    sees: frozenset[str] = _names(
-        "retain",
-        "forget",
-        "validation",
-        "clean labels",
-        "original weights",
-        default={"retain", "forget", "original weights"},
-    )
+    sees: frozenset[str] = _sees()
     starts: Literal["base", "scratch"] = field(
         default="base", validator=in_(("base", "scratch")), kw_only=True
     )

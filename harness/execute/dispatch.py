@@ -11,6 +11,7 @@ from harness.execute.graph import Graph
 from harness.execute.progress import Watcher
 from harness.execute.retention import Retention
 from harness.execute.workers import Event, StopFlag, Workers
+from harness.plan.kinds import kind_of
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
 from harness.stages.options import Options
@@ -28,7 +29,7 @@ class Dispatcher:
         self.plan, self.store, self.options = plan, store, options
         self.watcher, self.stop = watcher, stop
         self.records: dict[str, Mapping[str, Any]] = {}
-        targets = [stage.key for stage in plan.stages.values() if stage.kind == "evaluate"]
+        targets = [stage.key for stage in plan.stages.values() if not kind_of(stage).tensors]
         for key in targets:
             self._read_record(key)
         self.graph = Graph(plan, targets, self._has)
@@ -42,20 +43,21 @@ class Dispatcher:
         self.computed = 0
         for key in targets:
             if key not in self.graph.missing:
-                self._evaluated(key)
+                self._measured(key)
 
     def _read_record(self, key: str) -> None:
-        """Remember what an ``evaluate`` stage measured; a damaged record is set aside."""
-        if not self.store.has("evaluate", key):
+        """Remember what a stage measured; a damaged record is set aside."""
+        kind = self.plan.stages[key].kind
+        if not self.store.has(kind, key):
             return
         try:
-            self.records[key] = self.store.record("evaluate", key)
+            self.records[key] = self.store.record(kind, key)
         except IntegrityError as error:
-            self.store.set_aside("evaluate", key)
+            self.store.set_aside(kind, key)
             self.watcher.note(f"{error}; it is set aside and computed again")
 
     def _has(self, stage: Stage) -> bool:
-        return self.store.has(stage.kind, stage.key, tensors=stage.kind != "evaluate")
+        return self.store.has(stage.kind, stage.key, tensors=kind_of(stage).tensors)
 
     def run(self, start_workers: Callable[[], Workers]) -> None:
         """Compute everything that is missing. Raises Interrupted or OverBudget at the end."""
@@ -162,24 +164,24 @@ class Dispatcher:
     def _finished(self, key: str) -> None:
         stage = self.plan.stages[key]
         self.graph.finish(key)
-        if stage.kind == "evaluate":
-            self._read_record(key)
-            self._evaluated(key)
-        elif stage.kind == "unlearn":
+        if kind_of(stage).tensors:
             self._drop_if_loose(key)
+        else:
+            self._read_record(key)
+            self._measured(key)
 
-    def _evaluated(self, key: str) -> None:
-        for loose in self.retention.evaluated(key, self.metrics_of):
+    def _measured(self, key: str) -> None:
+        for loose in self.retention.finished(key, self.metrics_of):
             self._drop_if_loose(loose)
-        for source in (s for role, s in self.plan.stages[key].inputs if role == "reference"):
+        for _, source in self.plan.stages[key].inputs:  # what it was compared with
             self._drop_if_loose(source)
 
     def _drop_if_loose(self, key: str) -> None:
         if self.retention.is_loose(key) and not self.graph.needed_later(key):
-            self.store.drop_tensors("unlearn", key)
+            self.store.drop_tensors(self.plan.stages[key].kind, key)
 
     def metrics_of(self, key: str) -> Mapping[str, float]:
-        """The measured values of a finished ``evaluate`` stage."""
+        """The values that a finished stage measured."""
         metrics: Mapping[str, float] = self.records[key]["metrics"]
         return metrics
 

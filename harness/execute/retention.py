@@ -5,29 +5,48 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
+from statistics import fmean
 
-from harness.plan.plan import Candidate, Group, Plan
+from harness.plan.plan import Choice, Plan
 from harness.spec.blocks import Select
 from harness.spec.expression import score
 
-MetricsOf = Callable[[str], Mapping[str, float]]
+Metrics = Mapping[str, float]
+MetricsOf = Callable[[str], Metrics]
 
 
-def choose(group: Group, metrics: Mapping[str, Mapping[str, float]]) -> Candidate:
-    """The candidate that ``select`` prefers; the first of equals. ``metrics`` by evaluate key.
+def choose(choice: Choice, metrics_of: MetricsOf) -> int:
+    """The position of the candidate that ``select`` prefers; the first of equals.
 
-    One whose score cannot be computed, because a metric has no value there, comes last.
+    ``metrics_of`` gives what an ``evaluate`` or ``score`` stage measured, by key. A candidate whose
+    score cannot be computed, because a metric has no value there, comes last.
     """
-    select = group.method.select
+    select = choice.method.select
+    candidates = choice.groups[0].candidates
     if select is None:
-        return group.candidates[0]
+        return 0
     if select.at is not None:
         at = select.at.items()
-        return next(c for c in group.candidates if all(c.values.get(k, v) == v for k, v in at))
-    return max(group.candidates, key=lambda c: _score(select, metrics[c.evaluate]))
+        return next(
+            i for i, c in enumerate(candidates) if all(c.values.get(k, v) == v for k, v in at)
+        )
+    return max(
+        range(len(candidates)), key=lambda i: _score(select, measured(choice, i, metrics_of))
+    )
 
 
-def _score(select: Select, metrics: Mapping[str, float]) -> float:
+def measured(choice: Choice, position: int, metrics_of: MetricsOf) -> Metrics:
+    """What is measured of a candidate: means over the groups, and of their population."""
+    found = [metrics_of(group.candidates[position].evaluate) for group in choice.groups]
+    means = {
+        name: fmean(metrics[name] for metrics in found)
+        for name in found[0]
+        if all(name in metrics for metrics in found)
+    }
+    return means | (dict(metrics_of(choice.scores[position])) if choice.scores else {})
+
+
+def _score(select: Select, metrics: Metrics) -> float:
     try:
         found = score(select, metrics)
     except (KeyError, TypeError, ZeroDivisionError):
@@ -38,44 +57,52 @@ def _score(select: Select, metrics: Mapping[str, float]) -> float:
 class Retention:
     """Says when the weights of an unlearned candidate can be dropped.
 
-    They stay while a group that holds the candidate is undecided, when a group chose it, and when
-    the spec says ``keep``.
+    They stay while a choice that holds the candidate is undecided, when it was chosen, and when the
+    spec says ``keep``. Of a population the outputs are kept, and the weights of its first model.
     """
 
     def __init__(self, plan: Plan) -> None:
-        self.chosen: dict[int, Candidate] = {}
+        self.chosen: dict[int, int] = {}  # of each choice, the position of the chosen candidate
         self.kept: set[str] = set()
-        self._groups = plan.groups
-        self._open = {i: {c.evaluate for c in g.candidates} for i, g in enumerate(plan.groups)}
-        self._of: dict[str, list[int]] = {}
+        self._choices = plan.choices
+        # What has to be measured before a choice can be made, and the choices that wait for a key:
+        # looking through all groups after each of 100,000 evaluations would be quadratic.
+        self._open = {i: _measurements(choice) for i, choice in enumerate(plan.choices)}
+        self._waiting: dict[str, list[int]] = {}
+        for i, keys in self._open.items():
+            for key in keys:
+                self._waiting.setdefault(key, []).append(i)
+        # Two choices can hold one candidate: its weights go only when neither wants them.
         self._undecided = Counter(c.unlearn for g in plan.groups for c in g.candidates)
-        for i, group in enumerate(plan.groups):
-            for candidate in group.candidates:
-                self._of.setdefault(candidate.evaluate, []).append(i)
 
-    def evaluated(self, key: str, metrics_of: MetricsOf) -> list[str]:
-        """An ``evaluate`` stage is done. Returns the ``unlearn`` keys that nobody needs now."""
+    def finished(self, key: str, metrics_of: MetricsOf) -> list[str]:
+        """A measurement is done. Returns the keys of weights that nobody needs now."""
         loose: list[str] = []
-        for i in self._of.get(key, ()):
-            waiting = self._open.get(i)
-            if waiting is None or key not in waiting:
+        for i in self._waiting.get(key, ()):
+            open_keys = self._open.get(i)
+            if open_keys is None or key not in open_keys:
                 continue
-            waiting.discard(key)
-            if not waiting:
+            open_keys.discard(key)
+            if not open_keys:
                 del self._open[i]
                 loose += self._decide(i, metrics_of)
         return loose
 
     def _decide(self, i: int, metrics_of: MetricsOf) -> list[str]:
-        group = self._groups[i]
-        metrics = {c.evaluate: metrics_of(c.evaluate) for c in group.candidates}
-        self.chosen[i] = choose(group, metrics)
-        for candidate in group.candidates:
-            if group.method.keep or candidate is self.chosen[i]:
-                self.kept.add(candidate.unlearn)
+        choice = self._choices[i]
+        position = self.chosen[i] = choose(choice, metrics_of)
+        every = [c for group in choice.groups for c in group.candidates]
+        if choice.method.keep:
+            self.kept.update(c.unlearn for c in every)
+        self.kept.add(choice.groups[0].candidates[position].unlearn)
+        for candidate in every:
             self._undecided[candidate.unlearn] -= 1
-        return [c.unlearn for c in group.candidates if self.is_loose(c.unlearn)]
+        return [c.unlearn for c in every if self.is_loose(c.unlearn)]
 
     def is_loose(self, key: str) -> bool:
-        """Whether every group that holds the unlearned weights ``key`` has chosen others."""
-        return not self._undecided[key] and key not in self.kept
+        """Whether ``key`` are weights of a candidate, and every choice among them took others."""
+        return key in self._undecided and not self._undecided[key] and key not in self.kept
+
+
+def _measurements(choice: Choice) -> set[str]:
+    return {c.evaluate for group in choice.groups for c in group.candidates} | set(choice.scores)

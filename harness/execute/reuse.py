@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from harness.errors import RemoteError
 from harness.execute.graph import Graph
+from harness.plan.kinds import kind_of
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
 from harness.store import Store
@@ -61,11 +62,12 @@ def _wanted(plan: Plan, store: Store, offered: Callable[[Stage], bool]) -> Itera
     """The stages whose artifacts the Hub has, the store lacks, and a missing stage reads."""
 
     def has(stage: Stage) -> bool:
-        if store.has(stage.kind, stage.key, tensors=stage.kind != "evaluate"):
+        kind = kind_of(stage)
+        if store.has(stage.kind, stage.key, tensors=kind.tensors):
             return True
-        return stage.kind != "prepare" and offered(stage)
+        return kind.published_whole and offered(stage)
 
-    targets = [key for key, stage in plan.stages.items() if stage.kind == "evaluate"]
+    targets = [key for key, stage in plan.stages.items() if not kind_of(stage).tensors]
     missing = Graph(plan, targets, has).missing
     read = {source for key in missing for _, source in plan.stages[key].inputs}
     for key, stage in plan.stages.items():
@@ -77,11 +79,12 @@ def _wanted(plan: Plan, store: Store, offered: Callable[[Stage], bool]) -> Itera
 
 def prepared_for(plan: Plan, stage: Stage) -> Iterator[Stage]:
     """What was prepared for ``stage``, directly or not."""
-    if stage.kind in ("unlearn", "prepare"):
-        for role, key in stage.inputs:
-            if role.startswith("prepare:"):
-                yield from prepared_for(plan, plan.stages[key])
-                yield plan.stages[key]
+    if kind_of(stage).tensors:
+        for _, key in stage.inputs:
+            source = plan.stages[key]
+            if kind_of(source).published == "record":
+                yield from prepared_for(plan, source)
+                yield source
 
 
 def pull(

@@ -227,9 +227,10 @@ def _threads(dispatcher: Dispatcher) -> list[int]:
 
 def _rows(plan: Plan, dispatcher: Dispatcher) -> list[dict[str, Any]]:
     rows = []
-    for i, group in enumerate(plan.groups):
-        chosen = dispatcher.retention.chosen.get(i)
-        for candidate in group.candidates:
+    chosen_of = dispatcher.retention.chosen
+    numbered = ((i, group) for i, choice in enumerate(plan.choices) for group in choice.groups)
+    for i, group in numbered:
+        for position, candidate in enumerate(group.candidates):
             if candidate.evaluate not in dispatcher.records:
                 continue
             row = {
@@ -237,7 +238,7 @@ def _rows(plan: Plan, dispatcher: Dispatcher) -> list[dict[str, Any]]:
                 "seed": group.cell.seed,
                 "method": group.method.label,
                 "candidate": dict(candidate.values),
-                "selected": candidate is chosen,
+                "selected": position == chosen_of.get(i),
                 "metrics": dict(dispatcher.metrics_of(candidate.evaluate)),
                 "keys": {"unlearn": candidate.unlearn, "evaluate": candidate.evaluate},
             }

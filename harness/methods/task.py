@@ -9,6 +9,7 @@ from harness.data.pool import Pool
 from harness.errors import HarnessError
 from harness.lazy import nn, torch
 from harness.spec.blocks import Train
+from harness.spec.requests import Answers
 from harness.training.loop import Fitted, fit
 from harness.training.losses import Loss
 from harness.training.seeding import generator
@@ -24,7 +25,8 @@ class Task:
     weights``. Reading anything else raises HarnessError, because methods that see more are not
     comparable with those that see less. ``recipe`` is how the base model was trained. What a
     method puts into ``facts`` (numbers) and ``series`` (lists of equal length) reaches metrics and
-    reports.
+    reports. ``answers`` gives what the method
+    asked other stages for.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Task:
         slot: Any = None,
         prepared: Mapping[tuple[str, ...], Tensors] | None = None,
         evaluate: Callable[[nn.Module], float] | None = None,
+        answers: Answers | None = None,
     ) -> None:
         self.method, self.sees = method, sees
         self.recipe, self.classes, self.device = recipe, classes, device
@@ -50,6 +53,7 @@ class Task:
         self._pools, self._original, self._build = pools, original, build
         self._slot, self._prepared, self._evaluate = slot, prepared or {}, evaluate
         self._fits = 0
+        self.answers = answers
         self.facts: dict[str, float] = {}
         self.series: dict[str, list[float]] = {}
 

@@ -8,6 +8,7 @@ from typing import Literal
 from harness.data.pool import Pool
 from harness.errors import HarnessError
 from harness.lazy import nn, torch
+from harness.spec.requests import Answers
 from harness.training.seeding import generator
 
 Which = Literal["unlearned", "original", "reference"]
@@ -28,6 +29,7 @@ class Evidence:
         costs: samples ``forward`` and ``backward`` of the ``base`` training and of the ``method``.
         facts: numbers that the method left.
         shared: remembers what others may ask again: the outputs of the original model.
+        answers: what the metrics asked other stages for.
     """
 
     def __init__(
@@ -41,9 +43,11 @@ class Evidence:
         seed: str,
         facts: Mapping[str, float] | None = None,
         shared: Callable[[str, Callable[[], torch.Tensor]], torch.Tensor] | None = None,
+        answers: Answers | None = None,
     ) -> None:
         self.classes, self.target_class, self.costs = classes, target_class, costs
         self.facts = facts or {}
+        self.answers = answers
         self._shared = shared or (lambda split, make: make())
         self._load, self._pools, self._seed = models, pools, seed
         self._models: dict[str, nn.Module] = {}

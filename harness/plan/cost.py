@@ -15,8 +15,10 @@ from tabulate import tabulate
 from harness.components import get
 from harness.errors import OverBudget
 from harness.lazy import torch
+from harness.plan.kinds import Samples, kind_of
+from harness.plan.kinds import kinds as all_kinds
 from harness.plan.plan import Plan
-from harness.plan.stage import KINDS, Cell, Stage
+from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
 from harness.spec.fit import facts_of
 from harness.store import Store
@@ -41,19 +43,6 @@ def flops_per_sample(model: Use, shape: tuple[int, ...], classes: int) -> int:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             built(torch.empty(1, *shape))
     return int(counter.get_total_flops())
-
-
-@frozen
-class Samples:
-    """Samples that a stage passes forward and backward; a backward pass costs two forward ones."""
-
-    forward: float = 0
-    backward: float = 0
-
-    @property
-    def work(self) -> float:
-        """Forward equivalents."""
-        return self.forward + 2 * self.backward
 
 
 @frozen
@@ -92,32 +81,15 @@ def split_size(split: str, sizes: Sizes) -> int:
     return int(getattr(sizes, "corrupted" if name == "shuffled" else name))
 
 
+def trained_samples(cell: Cell) -> float:
+    """An estimate of the samples that the base training processes."""
+    sizes = sizes_of(cell)
+    return min(sizes.base_steps * sizes.batch_size, 10**15)
+
+
 def samples_of(stage: Stage) -> Samples:
     """An estimate of the samples that ``stage`` processes."""
-    sizes = sizes_of(stage.cell)
-    trained = min(sizes.base_steps * sizes.batch_size, 10**15)
-    match stage.kind:
-        case "train":
-            return Samples(trained, trained)
-        case "prepare":
-            count = getattr(sizes, stage.subset)
-            work = get("preparations", stage.uses[0].name).traits.work
-            return Samples(*work(stage.uses[0].settings, count))
-        case "unlearn":
-            estimate = get("methods", stage.uses[0].name).traits.work
-            return Samples(*estimate(stage.uses[0].settings, sizes))
-        case "evaluate":
-            return Samples(sum(split_size(split, sizes) for split in splits_read(stage)))
-    return Samples()
-
-
-def splits_read(stage: Stage) -> set[str]:
-    """The splits that an ``evaluate`` stage runs the unlearned model on.
-
-    What it needs of the original model is computed once for all models that come from it.
-    """
-    reads = ((get("metrics", use.name).traits.reads, use.settings) for use in stage.uses)
-    return {split for read, settings in reads if read for split in read(settings)}
+    return kind_of(stage).samples(stage)
 
 
 def flops_of(stage: Stage) -> float:
@@ -181,7 +153,7 @@ def summary(plan: Plan, store_folder: Path, registry: Path | None) -> dict[str, 
         "learning": learning,
         "cached": sum(cached.values()),
         "fetchable": fetchable,
-        "kinds": {kind: kinds[kind] for kind in KINDS if kind in kinds},
+        "kinds": {kind: kinds[kind] for kind in all_kinds() if kind in kinds},
         "flops_left": sum(row["flops_left"] for row in kinds.values()),
         "budget": {"exaflop": budget.exaflop, "gpu_hours": budget.gpu_hours,
                    "cpu_hours": budget.cpu_hours},

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
 from harness.errors import UsageError, nearest
-from harness.plan.plan import Group, Plan
+from harness.plan.plan import Choice, Group, Plan
 from harness.spec.reader import scalar
 
 
@@ -27,9 +27,19 @@ def restrict(plan: Plan, only: Sequence[str]) -> Plan:
     groups = plan.groups
     for axis, values in wanted.items():
         groups = _matching(groups, axis, values)
-    needed = _closure(plan, groups)
+    choices = tuple(_narrowed(plan.choices, set(groups)))
+    measured = {c.evaluate for choice in choices for g in choice.groups for c in g.candidates}
+    needed = plan.needed(measured.union(*(choice.scores for choice in choices)))
     stages = {key: stage for key, stage in plan.stages.items() if key in needed}
-    return attrs.evolve(plan, groups=groups, stages=stages)
+    return attrs.evolve(plan, choices=choices, stages=stages)
+
+
+def _narrowed(choices: Iterable[Choice], wanted: set[Group]) -> Iterator[Choice]:
+    """The choices among ``wanted`` groups. A population that is not whole is not scored."""
+    for choice in choices:
+        groups = tuple(group for group in choice.groups if group in wanted)
+        if groups:
+            yield choice if len(groups) == len(choice.groups) else Choice(groups)
 
 
 def _matching(groups: tuple[Group, ...], axis: str, values: list[str]) -> tuple[Group, ...]:
@@ -53,14 +63,3 @@ def _value(group: Group, axis: str) -> object:
     if axis == "method":
         return group.method.label
     return group.cell.seed if axis == "seed" else group.cell.point[axis]
-
-
-def _closure(plan: Plan, groups: tuple[Group, ...]) -> set[str]:
-    todo = [c.evaluate for group in groups for c in group.candidates]
-    needed: set[str] = set()
-    while todo:
-        key = todo.pop()
-        if key not in needed:
-            needed.add(key)
-            todo += [source for _, source in plan.stages[key].inputs]
-    return needed

@@ -1,31 +1,26 @@
-"""Stages, their content addresses, and the graph that they form."""
+"""A cell, a stage, and the texts that address them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
 from harness.components import get
 from harness.spec.blocks import Data, Train, Use
+from harness.spec.seeds import Seeds
 from harness.spec.structure import unstructure_settings
-
-KINDS = ("corrupt", "train", "prepare", "unlearn", "evaluate")
-
-# Raised when the numbers of code that no component owns change: splits and seeding, the training
-# loop, and how a trained model is measured.
-REVISIONS: Mapping[str, int] = dict.fromkeys(KINDS, 1)
 
 
 @frozen(eq=False)
 class Cell:
-    """What all stages of one cell and seed share, sweeps resolved."""
+    """One point of a spec's axes and one repetition of it: its blocks, sweeps resolved."""
 
-    seed: int
+    seeds: Seeds
     data: Data
     corruption: Use
     model: Use
@@ -33,29 +28,38 @@ class Cell:
     forget: Use
     point: Mapping[str, Any]
 
+    @property
+    def seed(self) -> int | str:
+        """What tables call the repetition."""
+        return self.seeds.label
+
 
 @frozen(eq=False, slots=True)
 class Stage:
     """One unit of work.
 
-    ``key`` addresses it; ``uses`` is the component (several metrics for ``evaluate``, nothing for
-    ``train``); ``inputs`` maps a role (``corrupt``, ``base``, ``unlearned``, ``reference``, or
-    ``prepare:<name>:<subset>``) to the key of another stage.
+    ``key`` addresses it, and ``draws`` seeds its random numbers. ``uses`` are its components,
+    ``inputs`` maps a role to the key of another stage, and ``detail`` has what its kind adds, as
+    plain values.
     """
 
     kind: str
     key: str
+    draws: str
     uses: tuple[Use, ...]
     inputs: tuple[tuple[str, str], ...]
     cell: Cell
-    subset: str = ""
-    max_cost: float | None = field(default=None)
+    detail: Mapping[str, Any]
 
     @property
     def name(self) -> str:
         """What progress and errors call the stage."""
-        what = ", ".join(use.name for use in self.uses) if self.kind != "evaluate" else ""
+        what = ", ".join(use.name for use in self.uses) if len(self.uses) == 1 else ""
         return f"{self.kind} {what}".strip() + f" [{self.key[:8]}]"
+
+    def input(self, role: str) -> str:
+        """The key of the input in ``role``."""
+        return dict(self.inputs)[role]
 
 
 def digest(*parts: str) -> str:
@@ -68,23 +72,38 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def text(part: Any, *, revisions: bool = True) -> str:
+    """What a key hashes for ``part``: a string is itself, a list the texts of its items, and a
+    resolved block or ``Use`` its identity."""
+    if isinstance(part, str):
+        return part
+    if isinstance(part, list):
+        return canonical([text(item, revisions=revisions) for item in part])
+    return identity(part, revisions)
+
+
 @lru_cache(maxsize=65536)
-def identity(block: Any) -> str:
-    """The canonical text of a resolved block or ``Use``, component revisions included."""
-    return canonical(_identified(block))
+def identity(block: Any, revisions: bool = True) -> str:
+    """The canonical text of a resolved block or ``Use``, with component revisions or without."""
+    return canonical(_identified(block, revisions))
 
 
-def _identified(value: Any) -> Any:
+def _identified(value: Any, revisions: bool) -> Any:
     if isinstance(value, Use):
-        component = get(value.kind, value.name)
         settings = {
-            name: _identified(getattr(value.settings, name))
+            name: _identified(getattr(value.settings, name), revisions)
             for name in unstructure_settings(value.settings)
         }
-        return [value.kind, value.name, component.revision, settings]
-    if isinstance(value, tuple):
-        return [_identified(item) for item in value]
+        revision = [get(value.kind, value.name).revision] if revisions else []
+        return [value.kind, value.name, *revision, settings]
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_identified(item, revisions) for item in value]
     if hasattr(value, "__attrs_attrs__"):
-        return {a.name: _identified(getattr(value, a.name)) for a in value.__attrs_attrs__}
+        # A component that is not there has no part in the identity.
+        return {
+            a.name: _identified(getattr(value, a.name), revisions)
+            for a in value.__attrs_attrs__
+            if getattr(value, a.name) is not None or "use" not in a.metadata
+        }
     # 1 and 1.0 are one number to a spec and must be one to a key.
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -14,6 +14,7 @@ import attrs
 from attrs import frozen
 
 from harness.components import setting
+from harness.spec.seeds import SeedChoice
 
 
 @frozen
@@ -113,6 +114,11 @@ class Data:
     """The data set, how it is split, and what is done to each training batch."""
 
     dataset: Use = use("datasets", doc="the data set")
+    features: Use | None = use(
+        "models",
+        None,
+        doc="frozen backbone: what follows sees the vectors that it gives instead of the data",
+    )
     augment: tuple[Use, ...] = use(
         "augmentations", (), doc="batch augmentations in order", many=True
     )
@@ -257,7 +263,12 @@ class Spec:
     note: str = setting("", doc="what a reader should know first")
     paper: Paper | None = setting(None, doc="the paper; without one the spec is our own")
     budget: Budget = setting(Budget(), doc="what a run may cost")
-    seeds: tuple[int, ...] = setting((0,), doc="one repetition of every cell for each", ge=0)
+    seeds: SeedChoice = setting(
+        (0,),
+        doc="one repetition of every cell for each; or lists for data, model and unlearn, which "
+        "then differ apart from each other",
+        ge=0,
+    )
     deterministic: Literal["bitwise", "statistical"] = setting(
         "bitwise", doc="identical bytes on one type of machine, or fast kernels"
     )

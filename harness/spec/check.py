@@ -11,6 +11,7 @@ from harness.spec import expression
 from harness.spec.blocks import Figure, MethodUse, Spec, Use
 from harness.spec.fit import check_fit
 from harness.spec.places import Document, Path, Problem
+from harness.spec.seeds import count, wrong_seeds
 from harness.spec.structure import structure_use, unstructure, unstructure_settings
 from harness.spec.sweeps import (
     CELL_BLOCKS,
@@ -57,7 +58,7 @@ def needs_of(metric: Use) -> frozenset[str]:
 def _check_points(spec: Spec, document: Document) -> Iterator[Problem]:
     """A short file can span more points than anybody can list."""
     candidates = sum(points_of(sweeps_of(method)) for method in spec.methods)
-    points = points_of(cell_blocks(spec)) * len(spec.seeds) * candidates
+    points = points_of(cell_blocks(spec)) * count(spec.seeds) * candidates
     if points > MOST_POINTS:
         what = f"the sweeps span {points:,} points; at most {MOST_POINTS:,} are allowed"
         yield document.problem((), what)
@@ -93,10 +94,8 @@ def _check_train(spec: Spec, document: Document) -> Iterator[Problem]:
 
 
 def _check_blocks(spec: Spec, document: Document) -> Iterator[Problem]:
-    if len(set(spec.seeds)) != len(spec.seeds):
-        yield document.problem(("seeds",), "a seed stands twice; each repetition needs its own")
-    if not spec.seeds:
-        yield document.problem(("seeds",), "an empty list; at least one seed is needed")
+    for path, what in wrong_seeds(spec.seeds):
+        yield document.problem(("seeds", *path), what)
     corruption = get("corruptions", spec.corruption.name).traits
     if get("forget_sets", spec.forget.name).traits.of_corrupted and corruption.clean:
         what = f"{spec.forget.name!r} needs a corruption; none is named"

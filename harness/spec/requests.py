@@ -6,7 +6,8 @@ also across specs.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
 
 from attrs import frozen
 
@@ -83,3 +84,11 @@ class Outputs(Request):
     def role(self) -> str:
         """The role of the answers among a stage's inputs, followed by the number of each."""
         return self.of if not self.offset else f"{self.of}+{self.offset}"
+
+
+class Answers(Protocol):
+    """What other stages gave for the requests of one component, by the names it asked under."""
+
+    def model(self, name: str) -> Any: ...
+    def snapshots(self, name: str) -> Mapping[int, Mapping[str, Any]]: ...
+    def features(self, name: str) -> Mapping[str, Any]: ...

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
+from operator import eq
 from typing import Any, Literal, get_args, get_origin
 
 import attrs
@@ -12,6 +13,7 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from harness.components import get
 from harness.spec.blocks import MethodUse, Names, Select, Spec, Sweep, Use
+from harness.spec.seeds import SeedAxes, SeedChoice, SeedList, SeedRange
 
 # The key that names the component, where it is not ``name``.
 NAME_KEYS = {"forget_sets": "set"}
@@ -120,6 +122,17 @@ def _to_names(value: Any, _: Any) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(map(str, value))
 
 
+def _list_or(cls: type, converter: Converter) -> Callable[[Any, Any], Any]:
+    """Structures whole numbers in a list, or a mapping as the block ``cls``."""
+
+    def hook(value: Any, _: Any) -> Any:
+        if isinstance(value, Mapping):
+            return converter.structure(value, cls)
+        return tuple(map(_to_int, value))
+
+    return hook
+
+
 def _unstructure_sweep(sweep: Sweep) -> dict[str, Any]:
     return {"sweep": list(sweep.values)} | ({"zip": sweep.zip} if sweep.zip else {})
 
@@ -166,6 +179,8 @@ def _converter() -> Converter:
     converter.register_structure_hook_factory(_is_literal, _literal)
     converter.register_structure_hook(MethodUse, _structure_method)
     converter.register_structure_hook_func(lambda kind: kind == Names, _to_names)
+    for union, cls in ((SeedChoice, SeedAxes), (SeedList, SeedRange)):
+        converter.register_structure_hook_func(partial(eq, union), _list_or(cls, converter))
     converter.register_unstructure_hook_factory(
         lambda cls: isinstance(cls, type) and attrs.has(cls) and cls not in ours,
         lambda cls: _unstructure_fields,

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from harness.errors import Interrupted, OverBudget
-from harness.execute.workers import Event, StopFlag
-from harness.plan.stage import Stage
 from harness.training.watch import Meter
 
 SHOW_SECONDS = 0.2
+
+Progress = Callable[[int, int, float | None], None]
+
+
+class StopFlag(Protocol):
+    """A threading or multiprocessing event."""
+
+    def is_set(self) -> bool: ...
+    def set(self) -> None: ...
 
 
 class StageWatch:
     """Passes on the progress of one stage, stops it when asked, and enforces ``max_cost``.
 
     ``limit`` bounds the samples that the stage may process, in forward equivalents: a sample
-    forward counts one, backward two.
+    forward counts one, backward two. ``limit_text`` says what it is.
     """
 
-    def __init__(self, stage: Stage, emit: Callable[[Event], None], stop: StopFlag) -> None:
-        self.stage, self.emit, self.stop = stage, emit, stop
+    def __init__(self, progress: Progress, stop: StopFlag) -> None:
+        self.progress, self.stop = progress, stop
         self.meter = Meter()
         self.limit: float | None = None
+        self.limit_text = ""
         self._shown = 0.0
         self._loss: float | None = None
 
@@ -33,11 +42,11 @@ class StageWatch:
             raise Interrupted("stopped")
         if self.limit is not None and self.meter.work > self.limit:
             raise OverBudget(
-                f"costs more than max_cost {self.stage.max_cost} of the base training: "
+                f"costs more than {self.limit_text}: "
                 f"{self.meter.work:,.0f} sample passes so far, {self.limit:,.0f} allowed"
             )
         self._loss = loss if loss is not None else self._loss
         now = time.monotonic()
         if now - self._shown > SHOW_SECONDS:
             self._shown = now
-            self.emit(("step", self.stage.key, done, total, self._loss))
+            self.progress(done, total, self._loss)

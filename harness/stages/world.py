@@ -11,12 +11,13 @@ import attrs
 
 from harness.components import get
 from harness.data.subset import subset
-from harness.data.types import DataRoot, Dataset
+from harness.data.types import DataRoot, Dataset, Split, digest
 from harness.errors import IntegrityError
 from harness.lazy import nn, torch
 from harness.plan.cost import architecture
 from harness.plan.stage import Cell, Stage, identity
 from harness.spec.blocks import Data, Use
+from harness.spec.fit import facts_of
 from harness.stages.material import (
     Material,
     check_corruption,
@@ -28,6 +29,8 @@ from harness.stages.options import Options
 from harness.store import Artifact, Store
 from harness.training.seeding import seeded_build
 
+Computed = tuple[dict[str, Any], "Mapping[str, torch.Tensor] | None"]
+SNAPSHOT = "@"  # in the names of tensors that are not the last weights: ``layer.weight@100``
 MEMORY = 40  # artifacts that a process remembers
 
 
@@ -84,7 +87,30 @@ class World:
 
     def dataset(self, data: Data) -> Dataset:
         """The data set of a spec, cut to the samples that it asks for."""
-        return self.remember(identity(attrs.evolve(data, augment=())), lambda: self._load(data))
+        raw = attrs.evolve(data, augment=(), features=None)
+        return self.remember(identity(raw), lambda: self._load(data))
+
+    def dataset_of(self, stage: Stage) -> Dataset:
+        """The data set that ``stage`` looks at: of features, where its cell has a backbone."""
+        backbone = stage.cell.data.features
+        if backbone is None:
+            return self.dataset(stage.cell.data)
+        key = stage.input("features")
+        return self.remember(("dataset", key), lambda: self._of_features(stage.cell.data, key))
+
+    def _of_features(self, data: Data, key: str) -> Dataset:
+        raw, vectors = self.dataset(data), self.tensors("features", key)
+        found = self.record("features", key)["data"]["digest"]
+        if found != raw.digest:
+            raise _other_data(data, raw, found)
+        parts = [
+            Split(vectors[name], split.targets)
+            for name, split in (("train", raw.train), ("test", raw.test))
+        ]
+        return attrs.evolve(
+            raw, train=parts[0], test=parts[1], encoding=facts_of(data).encoding,
+            digest=digest(*parts),
+        )  # fmt: skip
 
     def _load(self, data: Data) -> Dataset:
         component = get("datasets", data.dataset.name)
@@ -100,17 +126,13 @@ class World:
         """The data of the stage's cell, from its ``corrupt`` artifact."""
         corrupt = dict(stage.inputs)["corrupt"]
         key = ("material", corrupt, identity(stage.cell.forget))
-        return self.remember(key, partial(self._material, stage.cell, corrupt))
+        return self.remember(key, partial(self._material, stage, corrupt))
 
-    def _material(self, cell: Cell, corrupt: str) -> Material:
-        dataset = self.dataset(cell.data)
-        found, made = dataset.digest, self.artifact("corrupt", corrupt).record["data"]["digest"]
-        if found != made:
-            raise IntegrityError(
-                f"the store holds results for other data: {cell.data.dataset.name!r} at "
-                f"{dataset.origin} has the digest {found}, the stored stages were made from "
-                f"{made}. Use another --store, or the --data-root they were made with"
-            )
+    def _material(self, stage: Stage, corrupt: str) -> Material:
+        cell, dataset = stage.cell, self.dataset_of(stage)
+        made = self.artifact("corrupt", corrupt).record["data"]["digest"]
+        if dataset.digest != made:
+            raise _other_data(cell.data, dataset, made)
         tensors = self.tensors("corrupt", corrupt)
         check_corruption(tensors, dataset)
         # Cells that differ only in what was discovered share one copy.
@@ -136,10 +158,23 @@ class World:
         return model.to(self.device)
 
     def load_model(self, cell: Cell, dataset: Dataset, kind: str, key: str) -> nn.Module:
-        """The model in the artifact of a ``train`` or ``unlearn`` stage, in eval mode."""
-        model = self._built(architecture(cell.model), dataset, key)
-        load_weights(model, self.tensors(kind, key))
-        return model.eval()
+        """The spec's model in the artifact of a ``train`` or ``unlearn`` stage, in eval mode."""
+        return self.loaded(cell.model, dataset, kind, key)
+
+    def loaded(self, model: Use, dataset: Dataset, kind: str, key: str) -> nn.Module:
+        """A ``model`` with the weights of an artifact, in eval mode."""
+        built = self._built(architecture(model), dataset, key)
+        tensors = self.tensors(kind, key)
+        load_weights(built, {k: v for k, v in tensors.items() if SNAPSHOT not in k})
+        return built.eval()
+
+
+def _other_data(data: Data, dataset: Dataset, made: str) -> IntegrityError:
+    return IntegrityError(
+        f"the store holds results for other data: {data.dataset.name!r} at {dataset.origin} has "
+        f"the digest {dataset.digest}, the stored stages were made from {made}. Use another "
+        "--store, or the --data-root they were made with"
+    )
 
 
 class Lazily(Mapping[str, Any]):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-import attrs
 from attrs import define, frozen
 
 from harness.components import get
@@ -37,10 +36,11 @@ class Fitted:
     steps: int
     best_step: int | None
     losses: tuple[float, ...]
+    snapshots: Mapping[int, Mapping[str, torch.Tensor]] = {}
 
     def as_dict(self) -> dict[str, Any]:
-        """For a record."""
-        return attrs.asdict(self)
+        """For a record: all but the snapshots."""
+        return {"steps": self.steps, "best_step": self.best_step, "losses": self.losses}
 
 
 def steps_of(train: Train, samples: int) -> tuple[int, int]:
@@ -60,6 +60,7 @@ def fit(
     evaluate: Callable[[nn.Module], float] | None = None,
     watch: Watch | None = None,
     slot: Slot | None = None,
+    snapshots: Sequence[int] = (),
 ) -> Fitted:
     """Train ``model`` in place on ``pool`` by the recipe ``train``; it ends in eval mode.
 
@@ -69,6 +70,7 @@ def fit(
         loss: (logits, batch) to a scalar; the recipe's cross-entropy when left out.
         evaluate: the score that ``checkpoint: best_...`` maximises.
         slot: where the state is kept, so that an interrupted training goes on exactly.
+        snapshots: steps after which the weights are kept, beside the last; 0 is before the first.
 
     Raises:
         HarnessError: the pool is empty, the loss is not finite, or ``checkpoint: best_...`` has
@@ -78,6 +80,9 @@ def fit(
     if not len(pool):
         raise HarnessError("there is no sample to train on")
     run = _Run(model, pool, train, generator("batches"), loss or cross_entropy(train, pool))
+    if late := [step for step in snapshots if step > run.total]:
+        raise HarnessError(f"a snapshot after step {late[0]} of a training of {run.total}")
+    run.wanted = frozenset(snapshots)
     if train.checkpoint != "last":
         if evaluate is None:
             raise HarnessError(f"checkpoint {train.checkpoint!r} needs something to evaluate with")
@@ -135,6 +140,8 @@ class _Run:
         self.step = 0
         self.losses: list[float] = []
         self.best: _Best | None = None
+        self.wanted: frozenset[int] = frozenset()
+        self.snapshots: dict[int, dict[str, torch.Tensor]] = {}
         self.factor = get("schedules", train.schedule.name).function
         kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
         kind = kinds.get(train.precision)
@@ -143,6 +150,7 @@ class _Run:
 
     def steps(self) -> Any:
         """Take every step that is left, one for each item."""
+        self._keep_snapshot()
         self.model.train()
         skip = self.step % self.epoch
         while self.step < self.total:
@@ -169,6 +177,7 @@ class _Run:
         if self.average is not None:
             self.average.update_parameters(self.model)
         self.step += 1
+        self._keep_snapshot()
         self._keep_best()
         return loss.detach()
 
@@ -200,6 +209,11 @@ class _Run:
             weights = {name: value.clone() for name, value in shown.state_dict().items()}
             self.best = _Best(score, self.step, weights)
 
+    def _keep_snapshot(self) -> None:
+        if self.step in self.wanted and self.step not in self.snapshots:
+            weights = self._shown_model().state_dict()
+            self.snapshots[self.step] = {k: v.detach().cpu().clone() for k, v in weights.items()}
+
     def _shown_model(self) -> nn.Module:
         """The model that counts: the average of the weights where there is one."""
         return self.model if self.average is None else self.average.module
@@ -212,7 +226,7 @@ class _Run:
             self.model.load_state_dict(self.average.module.state_dict())
         self.model.eval()
         best_step = self.best.step if self.best is not None else None
-        return Fitted(self.step, best_step, tuple(self.losses))
+        return Fitted(self.step, best_step, tuple(self.losses), self.snapshots)
 
     def state(self, watch: Watch) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Everything that goes on from here, as tensors and JSON."""
@@ -222,6 +236,8 @@ class _Run:
             tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         if self.best is not None:
             tensors |= {f"best.{k}": v for k, v in self.best.weights.items()}
+        for step, weights in self.snapshots.items():
+            tensors |= {f"snapshot.{step}.{k}": v for k, v in weights.items()}
         tensors["draws"] = self.draws_state
         tensors |= {f"layers.{k}": v for k, v in layer_draws(self.pool.device).items()}
         best = None if self.best is None else {"score": self.best.score, "step": self.best.step}
@@ -252,6 +268,9 @@ class _Run:
         if state["best"] is not None:
             weights = _below("best.", tensors)
             self.best = _Best(state["best"]["score"], state["best"]["step"], weights)
+        for name, value in _below("snapshot.", tensors).items():
+            step, weight = name.split(".", 1)
+            self.snapshots.setdefault(int(step), {})[weight] = value
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
         self.draws.set_state(tensors["draws"])

@@ -9,7 +9,7 @@ import pytest
 
 from conftest import ROOT, Cli
 from golden import FILE, measure
-from harness.plan.plan import compile_plan
+from harness.plan.protocol import compile_plan
 from harness.spec.load import load_spec
 
 RENEW = "keys or numbers changed: raise the revision, then run python tests/golden.py"

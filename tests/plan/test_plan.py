@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import ROOT, TINY, Cli
-from harness.plan.plan import Plan, compile_plan
+from harness.plan.plan import Plan
+from harness.plan.protocol import compile_plan
 from harness.plan.stage import identity
 from harness.spec.load import load_spec
 from harness.spec.structure import structure, structure_use
@@ -172,7 +173,7 @@ def test_commands_that_need_no_tensor_import_no_torch(command: list[str]) -> Non
 def test_compiling_a_plan_imports_no_torch() -> None:
     code = (
         "import sys\nfrom pathlib import Path\nfrom harness.spec.load import load_spec\n"
-        "from harness.plan.plan import compile_plan\n"
+        "from harness.plan.protocol import compile_plan\n"
         "compile_plan(load_spec(Path('specs/quickstart.yaml')))\nassert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

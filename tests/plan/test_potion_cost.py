@@ -8,7 +8,8 @@ import pytest
 
 from conftest import ROOT
 from harness.plan.cost import Sizes, samples_of, sizes_of, split_size, splits_read
-from harness.plan.plan import Plan, compile_plan
+from harness.plan.plan import Plan
+from harness.plan.protocol import compile_plan
 from harness.plan.stage import Stage
 from harness.spec.load import load_spec
 

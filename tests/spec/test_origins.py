@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, TINY
-from harness.plan.plan import compile_plan
+from harness.plan.protocol import compile_plan
 from harness.spec.load import load_spec, load_with_origins
 from harness.spec.places import SpecError
 from harness.spec.structure import structure, unstructure

@@ -37,12 +37,16 @@ class StopFlag(Protocol):
 
 def attempt(stage: Stage, world: Any, emit: Callable[[Event], None], stop: StopFlag) -> Event:
     """Compute ``stage`` unless another run is at it, and say what came of it."""
-    from harness.stages.kinds import compute
+    from harness.stages.compute import compute
     from harness.stages.world import DamagedInput
 
     begun = time.monotonic()
     try:
-        outcome = compute(stage, world, emit, stop)
+
+        def progress(done: int, total: int, loss: float | None) -> None:
+            emit(("step", stage.key, done, total, loss))
+
+        outcome = compute(stage, world, progress, stop)
     except Interrupted:
         return ("interrupted", stage.key)
     except DamagedInput as damaged:
@@ -158,7 +162,7 @@ def _serve(
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
     from harness.execute.environment import imported
-    from harness.plan.plan import compile_plan
+    from harness.plan.protocol import compile_plan
     from harness.spec.structure import structure
     from harness.stages.world import World
 

@@ -1,0 +1,100 @@
+"""What a kind of stage declares. Each module of ``harness.stages`` that has a ``KIND`` is one."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Literal
+
+from attrs import field, frozen
+
+from harness.errors import HarnessError
+from harness.plan.stage import Cell, Stage
+from harness.spec.blocks import Use
+
+HOME = "harness.stages"
+
+
+@frozen
+class Samples:
+    """Samples that a stage passes forward and backward; a backward pass costs two forward ones."""
+
+    forward: float = 0
+    backward: float = 0
+
+    @property
+    def work(self) -> float:
+        """Forward equivalents."""
+        return self.forward + 2 * self.backward
+
+
+Hashes = Callable[[Cell, tuple[Use, ...], Mapping[str, Any]], tuple[Any, ...]]
+
+
+@frozen
+class Kind:
+    """A kind of stage.
+
+    ``rank`` orders kinds in tables. ``revision`` is raised when the numbers of code that no
+    component owns change. ``roles`` maps the first word of an input's role to the kind that it is
+    of. ``hashes(cell, uses, detail)`` gives what a key hashes beside the inputs' keys, and
+    ``draws`` what random numbers depend on, where that is less. ``leaves``: ``tensors`` beside the
+    record, or ``numbers`` only, which makes it a target of a run. ``record`` is the JSON Schema of
+    the record's own fields. ``samples(stage)`` estimates the cost. ``published``: whole, whole
+    where it was chosen, its record only, or nothing. ``run`` computes it: (stage, world, watch,
+    slot) to record and tensors.
+    """
+
+    name: str
+    rank: int
+    revision: int
+    roles: Mapping[str, str]
+    hashes: Hashes
+    leaves: Literal["tensors", "numbers"]
+    record: Mapping[str, Any]
+    samples: Callable[[Stage], Samples]
+    published: Literal["whole", "chosen", "record", "nothing"]
+    run: Callable[[Stage, Any, Any, Any], tuple[dict[str, Any], Mapping[str, Any] | None]]
+    draws: Hashes = field()
+
+    @draws.default
+    def _same(self) -> Hashes:
+        return self.hashes
+
+    @property
+    def published_whole(self) -> bool:
+        """Whether its tensors are published, too."""
+        return self.published in ("whole", "chosen")
+
+    @property
+    def tensors(self) -> bool:
+        """Whether an artifact of it has tensors."""
+        return self.leaves == "tensors"
+
+
+@cache
+def kinds() -> Mapping[str, Kind]:
+    """Every kind by name, in the order of their ranks."""
+    home = import_module(HOME)
+    modules = [import_module(f"{HOME}.{m.name}") for m in pkgutil.iter_modules(home.__path__)]
+    found: list[Kind] = [module.KIND for module in modules if hasattr(module, "KIND")]
+    return MappingProxyType({kind.name: kind for kind in sorted(found, key=lambda k: k.rank)})
+
+
+def kind_of(stage: Stage) -> Kind:
+    """The kind of ``stage``."""
+    return kinds()[stage.kind]
+
+
+def source_kind(stage: Stage, role: str) -> str:
+    """The name of the kind that the input of ``stage`` in ``role`` is of."""
+    word = role.partition(":")[0]
+    roles = kind_of(stage).roles
+    if word not in roles:
+        raise HarnessError(
+            f"{stage.kind} stages have no input {role!r} (roles: {', '.join(roles)})"
+        )
+    return roles[word]

@@ -1,0 +1,293 @@
+"""Compiles a spec into a plan. The only place that knows which stage feeds which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import groupby
+from typing import Any
+
+import attrs
+from attrs import frozen
+
+from harness.components import get, load
+from harness.components.contracts import Request
+from harness.errors import HarnessError
+from harness.plan.graph import Graph
+from harness.plan.plan import Candidate, Choice, Group, Plan
+from harness.plan.stage import Cell
+from harness.spec.blocks import Data, MethodUse, Spec, Train, Use
+from harness.spec.check import needs_of
+from harness.spec.requests import Features, Outputs, Prepare, Trained
+from harness.spec.seeds import Seeds, repetitions
+from harness.spec.structure import structure_block, structure_use, unstructure_settings
+from harness.spec.sweeps import Assignment, assignments, axis_names, cell_blocks, substitute
+
+
+def compile_plan(spec: Spec) -> Plan:
+    """The plan of ``spec``: a pure function of the resolved spec. Needs neither torch nor data."""
+    return _Compiler(spec).compile()
+
+
+def cells_of(spec: Spec) -> Iterator[Cell]:
+    """Every cell of ``spec``, once for each repetition."""
+    blocks = cell_blocks(spec)
+    axes = axis_names(spec)
+    for point in assignments(blocks):
+        values = {name: point[path] for name, path in axes.items()}
+        resolved = _structured(substitute(blocks, point))
+        for seeds in repetitions(spec.seeds):
+            yield Cell(seeds=seeds, point=values, **resolved)
+
+
+def _structured(blocks: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "data": structure_block(Data, blocks["data"]),
+        "corruption": structure_use("corruptions", blocks["corruption"]),
+        "model": structure_use("models", blocks["model"]),
+        "train": structure_block(Train, blocks["train"]),
+        "forget": structure_use("forget_sets", blocks["forget"]),
+    }
+
+
+@frozen(eq=False)
+class _Ready:
+    """One candidate of a method: its component, and the values of its sweeps."""
+
+    use: Use
+    values: Mapping[str, Any]
+
+    @property
+    def scratch(self) -> bool:
+        """Whether it starts from a new model."""
+        return get("methods", self.use.name).traits.starts == "scratch"
+
+
+def _candidates(method: MethodUse) -> list[_Ready]:
+    plain = {"name": method.use.name, **unstructure_settings(method.use.settings)}
+    return [_ready(substitute(plain, point), point) for point in assignments(plain)]
+
+
+def _ready(plain: Mapping[str, Any], point: Assignment) -> _Ready:
+    use = structure_use("methods", plain)
+    settings = get("methods", use.name).traits.same_as(use.settings)
+    values = {".".join(map(str, path)): value for path, value in point.items()}
+    return _Ready(Use(use.kind, use.name, settings), values)
+
+
+def _exact(methods: Iterable[tuple[MethodUse, Sequence[_Ready]]]) -> _Ready:
+    """The retraining that distances are measured to: the spec's own, or the default one."""
+    for method, candidates in methods:
+        if get("methods", method.use.name).traits.exact and len(candidates) == 1:
+            return candidates[0]
+    name = next(name for name, known in load("methods").items() if known.traits.exact)
+    return _ready({"name": name}, {})
+
+
+def _requests(use: Use) -> tuple[Request, ...]:
+    found: tuple[Request, ...] = get(use.kind, use.name).traits.requests(use.settings)
+    return found
+
+
+class _Compiler:
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.graph = Graph()
+        self.methods = [(method, _candidates(method)) for method in spec.methods]
+        over = {use: get("metrics", use.name).traits.over for use in spec.metrics}
+        self.metrics = tuple(use for use in spec.metrics if over[use] == "model")
+        self.scores = tuple(use for use in spec.metrics if over[use] == "population")
+        self.exact = _exact(self.methods)
+        self.referenced = any("reference" in needs_of(use) for use in self.metrics)
+        self.snapshots = self._snapshots()
+
+    def _snapshots(self) -> tuple[int, ...]:
+        """The steps after which anything of the spec asks for the base model's weights."""
+        uses = [*self.spec.metrics]
+        uses += [ready.use for _, candidates in self.methods for ready in candidates]
+        asked = (r for use in uses for r in _requests(use) if isinstance(r, Trained))
+        return tuple(sorted({step for r in asked if _of_base(r) for step in r.snapshots}))
+
+    def compile(self) -> Plan:
+        def population(cell: Cell) -> Any:
+            return cell.seeds.data, cell.seeds.model, list(cell.point.items())
+
+        choices: list[Choice] = []
+        if not self.scores:
+            for cell in cells_of(self.spec):
+                choices += [Choice((group,)) for group in self._groups(_Cell(self, cell))]
+        else:
+            for _, cells in groupby(cells_of(self.spec), population):
+                choices += self._populations([_Cell(self, cell) for cell in cells])
+        return Plan(self.spec, self.graph.stages, tuple(choices))
+
+    def _groups(self, cell: _Cell) -> Iterator[Group]:
+        reference = cell.unlearn(self.exact) if self.referenced else None
+        for method, candidates in self.methods:
+            rows = []
+            for ready in candidates:
+                unlearn = cell.unlearn(ready, method.max_cost)
+                rows.append(Candidate(ready.values, unlearn, cell.evaluate(unlearn, reference)))
+            yield Group(cell.cell, method, tuple(rows))
+
+    def _populations(self, cells: list[_Cell]) -> Iterator[Choice]:
+        """The groups of cells that differ in their unlearning seed, with their scores."""
+        by_method = zip(*(self._groups(cell) for cell in cells), strict=True)
+        for (_, candidates), groups in zip(self.methods, by_method, strict=True):
+            scores = [self._score(cells, ready) for ready in candidates]
+            yield Choice(tuple(groups), tuple(scores))
+
+    def _score(self, cells: list[_Cell], ready: _Ready) -> str:
+        """The stage that measures the population of one candidate over ``cells``."""
+        first = cells[0]
+        splits = sorted({split for use in self.scores for split in _read(use)})
+        inputs = dict(first.data)
+        for request in dict.fromkeys(r for use in self.scores for r in _requests(use)):
+            if not isinstance(request, Outputs):
+                inputs |= first.answer(request)
+                continue
+            for number, cell in enumerate(_repeated(cells, request)):
+                key = cell.outputs(request, ready, self.exact, splits)
+                inputs[f"{request.role}:{number}"] = key
+        seeds = [str(cell.cell.seeds.unlearn) for cell in cells]
+        return self.graph.add("score", first.cell, inputs, self.scores, seeds=seeds)
+
+
+def _of_base(request: Trained) -> bool:
+    """Whether the model that is asked for is the base model itself."""
+    return attrs.evolve(request, name="", snapshots=()) == Trained("", data="corrupted")
+
+
+def _read(metric: Use) -> tuple[str, ...]:
+    reads = get("metrics", metric.name).traits.reads
+    if reads is None:
+        raise HarnessError(f"the metric {metric.name!r} over a population must say what it reads")
+    return reads(metric.settings)
+
+
+def _repeated(cells: list[_Cell], request: Outputs) -> Iterator[_Cell]:
+    """One cell for each model of a population: ``cells``, or others with further seeds."""
+    for number in range(request.count or len(cells)):
+        cell = cells[number % len(cells)]
+        if not request.offset and number < len(cells) and request.of != "original":
+            yield cell
+            continue
+        moved = request.offset + number
+        seeds = cells[0].cell.seeds
+        if request.of == "original":
+            seeds = attrs.evolve(seeds, model=seeds.model + moved, together=False)
+        else:
+            seeds = attrs.evolve(seeds, unlearn=seeds.unlearn + moved, together=False)
+        yield cell.with_seeds(seeds)
+
+
+@frozen(eq=False, slots=False)
+class _Cell:
+    """Adds the stages of one cell, and answers what components ask for."""
+
+    compiler: _Compiler
+    cell: Cell
+
+    def with_seeds(self, seeds: Seeds) -> _Cell:
+        """The same cell in another repetition."""
+        return _Cell(self.compiler, attrs.evolve(self.cell, seeds=seeds))
+
+    def _add(self, kind: str, inputs: Mapping[str, str], *uses: Use, **detail: Any) -> str:
+        return self.compiler.graph.add(kind, self.cell, inputs, uses, **detail)
+
+    @cached_property
+    def data(self) -> dict[str, str]:
+        """What every stage that looks at the data reads: features where there are any, and the
+        corruption."""
+        inputs = self._features(self.cell.data.features)
+        asked = self._answers(_requests(self.cell.corruption), before_corruption=True)
+        return {**inputs, "corrupt": self._add("corrupt", inputs | asked, self.cell.corruption)}
+
+    def _features(self, backbone: Use | None, role: str = "features") -> dict[str, str]:
+        if backbone is None:
+            return {}
+        return {role: self._add("features", {}, backbone)}
+
+    @cached_property
+    def base(self) -> str:
+        """The base model, with the snapshots that anything of the spec asks for."""
+        return self._train(self.compiler.snapshots)
+
+    def _train(self, snapshots: tuple[int, ...]) -> str:
+        return self._add("train", self.data, self.cell.model, snapshots=snapshots)
+
+    def answer(self, request: Request, *, before_corruption: bool = False) -> dict[str, str]:
+        """The role and key of the stage that answers ``request``."""
+        match request:
+            case Prepare():
+                return {request.role: self._prepare(request)}
+            case Features():
+                return self._features(request.backbone, request.role)
+            case Trained(data="corrupted") if before_corruption:
+                raise HarnessError("a corruption cannot ask for a model trained on its own result")
+            case Trained():
+                return {request.role: self._trained(request)}
+        raise HarnessError(f"{request!r} cannot be asked for here")
+
+    def _answers(
+        self, requests: Iterable[Request], *, before_corruption: bool = False
+    ) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for request in requests:
+            found |= self.answer(request, before_corruption=before_corruption)
+        return found
+
+    def _trained(self, request: Trained) -> str:
+        """A model on clean or corrupted data, by the spec's recipe or its own."""
+        if _of_base(request):
+            return self.base
+        seeds = self.cell.seeds
+        if request.seed:
+            seeds = attrs.evolve(seeds, model=seeds.model + request.seed, together=False)
+        cell = attrs.evolve(
+            self.cell,
+            seeds=seeds,
+            model=request.model or self.cell.model,
+            train=request.train or self.cell.train,
+            corruption=_clean() if request.data == "clean" else self.cell.corruption,
+        )
+        return _Cell(self.compiler, cell)._train(tuple(sorted(request.snapshots)))
+
+    def _prepare(self, request: Prepare) -> str:
+        use = Use("preparations", request.name, request.settings)
+        inputs = {**self.data, "base": self.base, **self._answers(_requests(use))}
+        return self._add("prepare", inputs, use, subset=request.subset)
+
+    def unlearn(self, ready: _Ready, max_cost: float | None = None) -> str:
+        """The model that a candidate makes."""
+        inputs = dict(self.data)
+        if not ready.scratch:
+            inputs["base"] = self.base
+        inputs |= self._answers(_requests(ready.use))
+        return self._add("unlearn", inputs, ready.use, max_cost=max_cost)
+
+    def evaluate(self, unlearn: str, reference: str | None) -> str:
+        """What the metrics over one model measure of it."""
+        inputs = {**self.data, "base": self.base, "unlearned": unlearn}
+        if reference:
+            inputs["reference"] = reference
+        for metric in self.compiler.metrics:
+            inputs |= self._answers(_requests(metric))
+        return self._add("evaluate", inputs, *self.compiler.metrics)
+
+    def outputs(self, request: Outputs, ready: _Ready, exact: _Ready, splits: list[str]) -> str:
+        """The logits of one model of a population."""
+        match request.of:
+            case "original":
+                model = {"base": self.base}
+            case "retrained":
+                model = {"unlearned": self.unlearn(exact)}
+            case "unlearned":
+                model = {"unlearned": self.unlearn(ready)}
+        return self._add("outputs", {**self.data, **model}, splits=splits)
+
+
+def _clean() -> Use:
+    """The corruption that leaves the data as they are."""
+    name = next(name for name, known in load("corruptions").items() if known.traits.clean)
+    return structure_use("corruptions", name)

@@ -1,0 +1,44 @@
+"""Puts the artifact of one stage into the store: what all kinds have in common."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from harness.lazy import torch
+from harness.plan.kinds import kind_of
+from harness.plan.stage import Stage
+from harness.stages.clock import StageClock
+from harness.stages.watch import Progress, StageWatch, StopFlag
+from harness.stages.world import World
+from harness.store import Store
+from harness.training.threads import set_determinism
+
+SAVE_SECONDS = 20.0
+
+
+def compute(
+    stage: Stage, world: World, progress: Progress, stop: StopFlag
+) -> Literal["done", "there", "busy"]:
+    """Put the artifact of ``stage`` into the store.
+
+    ``there`` when another run has put it there meanwhile, ``busy`` while another run is at it.
+    """
+    store: Store = world.store
+    kind = kind_of(stage)
+    lock = store.lock(stage.kind, stage.key)
+    if lock is None:
+        return "busy"
+    with lock:
+        if store.has(stage.kind, stage.key, tensors=kind.tensors):
+            return "there"
+        slot = store.slot(stage.kind, stage.key, every_seconds=SAVE_SECONDS)
+        watch = StageWatch(progress, stop)
+        clock = StageClock(world.device)
+        set_determinism(world.options.deterministic)
+        record, tensors = kind.run(stage, world, watch, slot)
+        record["stage"] = {"kind": stage.kind, "uses": [use.name for use in stage.uses]}
+        record["seconds"] = clock.seconds()
+        record["device"], record["threads"] = str(world.device), torch.get_num_threads()
+        store.write(stage.kind, stage.key, record, tensors)
+        slot.clear()
+    return "done"

@@ -1,0 +1,86 @@
+"""``corrupt``: splits the training data, and does to them what the corruption says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from harness.components import get
+from harness.corruptions.pictures import pictures
+from harness.data.types import Dataset
+from harness.lazy import torch
+from harness.plan.cost import sizes_of
+from harness.plan.kinds import Kind, Samples
+from harness.plan.stage import Cell, Stage
+from harness.spec.blocks import Use
+from harness.stages.material import data_seed, stored
+from harness.stages.schemas import COUNT, DATA
+from harness.stages.watch import StageWatch
+from harness.stages.world import Computed, World
+from harness.training.seeding import generator
+
+PICTURES = 3  # of corrupted samples, for the report
+
+
+def _hashes(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:
+    data = attrs.evolve(cell.data, augment=())
+    return data, cell.corruption, str(cell.seeds.data)
+
+
+def _samples(stage: Stage) -> Samples:
+    return Samples(*get("corruptions", stage.uses[0].name).traits.work(
+        stage.uses[0].settings, sizes_of(stage.cell)
+    ))  # fmt: skip
+
+
+def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
+    cell = stage.cell
+    dataset = world.dataset_of(stage)
+    seed = data_seed(cell)
+    count = len(dataset.train.targets)
+    order = torch.randperm(count, generator=generator(seed, "validation"))
+    held_out = round(count * cell.data.validation)
+    validation, rows = order[:held_out].sort().values, order[held_out:].sort().values
+    component = get("corruptions", cell.corruption.name)
+    corruption = component.function(
+        dataset.train, rows, cell.corruption.settings, generator(seed, "corrupt"), dataset
+    )
+    tensors = {"train_rows": rows, "validation_rows": validation, **stored(corruption)}
+    sizes = {"train": len(rows), "validation": held_out, "test": len(dataset.test.targets)}
+    facts = {"name": cell.data.dataset.name, "digest": dataset.digest, **sizes}
+    facts |= {"lossy": True} if dataset.lossy else {}
+    shape = {"shape": list(dataset.train.inputs.shape[1:]), "classes": len(dataset.classes)}
+    record: dict[str, Any] = {"data": {**facts, **shape}, "corrupted": len(corruption.rows)}
+    if component.traits.trigger is not None:
+        record["pictures"] = _pictures(cell, dataset, corruption.rows[:PICTURES])
+    return record, tensors
+
+
+def _pictures(cell: Cell, dataset: Dataset, rows: torch.Tensor) -> list[dict[str, str]]:
+    """Training samples without and with the trigger, unaugmented."""
+    traits = get("corruptions", cell.corruption.name).traits
+    settings = cell.corruption.settings
+    assert traits.trigger is not None and traits.when is not None  # noqa: S101
+    trigger = traits.trigger(settings, dataset)
+    clean = dataset.train.inputs[rows]
+    if traits.when(settings) == "before":
+        return pictures(clean, trigger(clean))
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (dataset.mean, dataset.std))
+    shown = 255 * (trigger((clean / 255 - mean) / std) * std + mean)
+    return pictures(clean, shown.round().clamp(0, 255).byte())
+
+
+KIND = Kind(
+    name="corrupt",
+    rank=2,
+    revision=1,
+    roles={"features": "features", "model": "train"},
+    hashes=_hashes,
+    leaves="tensors",
+    record={"corrupted": COUNT, "data": DATA},
+    samples=_samples,
+    published="whole",
+    run=_run,
+)

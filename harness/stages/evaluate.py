@@ -1,0 +1,112 @@
+"""``evaluate``: what the metrics measure of one unlearned model and of those beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness.components import get
+from harness.lazy import nn, torch
+from harness.metrics.evidence import Evidence
+from harness.plan.cost import sizes_of, split_size
+from harness.plan.kinds import Kind, Samples
+from harness.plan.stage import Cell, Stage, identity
+from harness.spec.blocks import Use
+from harness.stages.answers import StageAnswers
+from harness.stages.clock import prepared_for
+from harness.stages.fitting import use_threads
+from harness.stages.schemas import METER, NUMBER, mapping
+from harness.stages.splits import splits_of
+from harness.stages.watch import StageWatch
+from harness.stages.world import Computed, World
+
+_SOURCES = {"unlearned": "unlearn", "original": "train", "reference": "unlearn"}
+
+
+def splits_read(uses: tuple[Use, ...]) -> set[str] | None:
+    """The splits that the metrics ``uses`` run models on; None when one does not say."""
+    found: set[str] = set()
+    for use in uses:
+        reads = get("metrics", use.name).traits.reads
+        if reads is None:
+            return None
+        found.update(reads(use.settings))
+    return found
+
+
+def _hashes(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Metrics that read neither part of the data measure the same for all forget sets."""
+    splits = splits_read(uses)
+    split = splits is None or not {"retain", "forget"}.isdisjoint(splits)
+    return list(uses), cell.forget if split else ""
+
+
+def _samples(stage: Stage) -> Samples:
+    """What is needed of the base model is computed once for all models that come from it."""
+    sizes = sizes_of(stage.cell)
+    reads = [(get("metrics", use.name).traits.reads, use.settings) for use in stage.uses]
+    splits = {split for read, settings in reads if read for split in read(settings)}
+    return Samples(sum(split_size(split, sizes) for split in splits))
+
+
+def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
+    cell, material = stage.cell, world.material(stage)
+    use_threads(cell)
+    inputs = dict(stage.inputs)
+    keys = {**inputs, "original": inputs["base"]}
+
+    def load(which: str) -> nn.Module:
+        return world.load_model(cell, material.dataset, _SOURCES[which], keys[which])
+
+    def shared(split: str, make: Callable[[], torch.Tensor]) -> torch.Tensor:
+        of = inputs["base"], identity(cell.forget) if split in ("retain", "forget") else ""
+        logits: torch.Tensor = world.remember(("logits", split, *of), make)
+        return logits
+
+    evidence = Evidence(
+        models=load,
+        pools=splits_of(stage, world),
+        classes=len(material.dataset.classes),
+        target_class=material.target_class,
+        costs=_costs(inputs, world),
+        seed=stage.draws,
+        facts=world.record("unlearn", inputs["unlearned"])["facts"],
+        shared=shared,
+        answers=StageAnswers(stage, world),
+    )
+    metrics: dict[str, float] = {}
+    for use in stage.uses:
+        metrics.update(get("metrics", use.name).function(evidence, use.settings))
+    return {"metrics": metrics, "meter": watch.meter.as_dict()}, None
+
+
+def _costs(inputs: Mapping[str, str], world: World) -> dict[str, dict[str, float]]:
+    """Samples of the base training, and of the method with all that was prepared for it."""
+    record = world.record("unlearn", inputs["unlearned"])
+    method = dict(record["meter"])
+    for prepared in prepared_for(record, lambda key: world.record("prepare", key)).values():
+        for name, count in prepared["meter"].items():
+            method[name] = method.get(name, 0) + count
+    return {"base": world.record("train", inputs["base"])["meter"], "method": method}
+
+
+KIND = Kind(
+    name="evaluate",
+    rank=7,
+    revision=1,
+    roles={
+        "features": "features",
+        "corrupt": "corrupt",
+        "base": "train",
+        "unlearned": "unlearn",
+        "reference": "unlearn",
+        "prepare": "prepare",
+        "model": "train",
+    },
+    hashes=_hashes,
+    leaves="numbers",
+    record={"metrics": mapping(NUMBER), "meter": METER},
+    samples=_samples,
+    published="nothing",
+    run=_run,
+)

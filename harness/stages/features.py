@@ -1,0 +1,75 @@
+"""``features``: the vectors that a frozen backbone gives for every sample of a data set, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from harness.components import get
+from harness.data.types import Split
+from harness.lazy import nn, torch
+from harness.plan.kinds import Kind, Samples
+from harness.plan.stage import Cell, Stage
+from harness.spec.blocks import Use
+from harness.spec.fit import facts_of
+from harness.stages.schemas import METER, TEXT, fields
+from harness.stages.watch import StageWatch
+from harness.stages.world import Computed, World
+from harness.training.seeding import seeded_build
+
+BATCH = 256
+
+
+def _hashes(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:
+    raw = attrs.evolve(cell.data, augment=(), features=None, validation=0.0)
+    return raw, uses[0]
+
+
+def _samples(stage: Stage) -> Samples:
+    facts = facts_of(attrs.evolve(stage.cell.data, features=None))
+    return Samples((facts.train or 0) + (facts.test or 0))
+
+
+def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
+    dataset = world.dataset(stage.cell.data)
+    backbone = stage.uses[0]
+    build = get("models", backbone.name).function
+    shape = tuple(dataset.train.inputs.shape[1:])
+    model = seeded_build(lambda: build(backbone.settings, shape, 0), stage.draws)
+    model = world.on_device(model).eval()
+    total = len(dataset.train.targets) + len(dataset.test.targets)
+    tensors = {}
+    for name, split in (("train", dataset.train), ("test", dataset.test)):
+        tensors[name] = _vectors(model, split, world, watch, total)
+    record = {"meter": watch.meter.as_dict(), "data": {"digest": dataset.digest}}
+    return record, tensors
+
+
+def _vectors(
+    model: nn.Module, split: Split, world: World, watch: StageWatch, total: int
+) -> torch.Tensor:
+    """float32 [n, size] on the CPU."""
+    pool = world.plain_pool(split)
+    found = []
+    with torch.inference_mode():
+        for batch in pool.ordered(BATCH):
+            found.append(model(batch.x).float().cpu())
+            watch.meter.forward(len(batch.y))
+            watch.step(watch.meter.forward_samples, total, None)
+    return torch.cat(found)
+
+
+KIND = Kind(
+    name="features",
+    rank=1,
+    revision=1,
+    roles={},
+    hashes=_hashes,
+    leaves="tensors",
+    record={"meter": METER, "data": fields(digest=TEXT)},
+    samples=_samples,
+    published="whole",
+    run=_run,
+)

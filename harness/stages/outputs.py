@@ -1,0 +1,69 @@
+"""``outputs``: the logits of one model on some splits, kept instead of its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.lazy import torch
+from harness.plan.cost import sizes_of, split_size
+from harness.plan.kinds import Kind, Samples, source_kind
+from harness.plan.stage import Cell, Stage
+from harness.spec.blocks import Use
+from harness.stages.fitting import use_threads
+from harness.stages.schemas import METER
+from harness.stages.splits import splits_of
+from harness.stages.watch import StageWatch
+from harness.stages.world import Computed, World
+
+BATCH = 512
+
+
+def _hashes(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:
+    splits = detail["splits"]
+    return list(splits), "" if {"retain", "forget"}.isdisjoint(splits) else cell.forget
+
+
+def _samples(stage: Stage) -> Samples:
+    sizes = sizes_of(stage.cell)
+    return Samples(sum(split_size(split, sizes) for split in stage.detail["splits"]))
+
+
+def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
+    """float32 [n, classes] by split, without augmentation. Raises HarnessError unless finite."""
+    use_threads(stage.cell)
+    role = "unlearned" if "unlearned" in dict(stage.inputs) else "base"
+    dataset = world.material(stage).dataset
+    kind, key = source_kind(stage, role), stage.input(role)
+    model = world.load_model(stage.cell, dataset, kind, key)
+    pools = splits_of(stage, world)
+    found = {}
+    for split in stage.detail["splits"]:
+        with torch.inference_mode():
+            parts = [model(batch.x).float() for batch in pools[split].ordered(BATCH)]
+        logits = torch.cat(parts).cpu()
+        if not logits.isfinite().all():
+            raise HarnessError(f"the model diverged: outputs on {split} are not finite")
+        watch.meter.forward(len(logits))
+        found[split] = logits.clone()
+    return {"meter": watch.meter.as_dict()}, found
+
+
+KIND = Kind(
+    name="outputs",
+    rank=6,
+    revision=1,
+    roles={
+        "features": "features",
+        "corrupt": "corrupt",
+        "base": "train",
+        "unlearned": "unlearn",
+    },
+    hashes=_hashes,
+    leaves="tensors",
+    record={"meter": METER},
+    samples=_samples,
+    published="whole",
+    run=_run,
+)

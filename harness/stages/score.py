@@ -1,0 +1,67 @@
+"""``score``: what metrics measure of a population of models, by their outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from harness.components import get
+from harness.metrics.populations import Populations
+from harness.plan.kinds import Kind, Samples
+from harness.plan.stage import Cell, Stage
+from harness.spec.blocks import Use
+from harness.stages.answers import StageAnswers
+from harness.stages.schemas import METER, NUMBER, mapping
+from harness.stages.splits import splits_of
+from harness.stages.watch import StageWatch
+from harness.stages.world import Computed, World
+
+_POPULATIONS = ("unlearned", "retrained", "original")
+
+
+def _hashes(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:
+    return list(uses), cell.forget
+
+
+def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
+    keys: dict[str, list[str]] = {}
+    for role, key in stage.inputs:
+        population, _, number = role.partition(":")
+        if number and population.partition("+")[0] in _POPULATIONS:
+            keys.setdefault(population, []).append(key)
+    populations = Populations(
+        outputs={
+            name: [partial(world.tensors, "outputs", key) for key in found]
+            for name, found in keys.items()
+        },
+        pools=splits_of(stage, world),
+        classes=len(world.material(stage).dataset.classes),
+        seed=stage.draws,
+        answers=StageAnswers(stage, world),
+    )
+    metrics: dict[str, float] = {}
+    for use in stage.uses:
+        metrics.update(get("metrics", use.name).function(populations, use.settings))
+    counts = {name: len(found) for name, found in keys.items()}
+    return {"metrics": metrics, "models": counts, "meter": watch.meter.as_dict()}, None
+
+
+KIND = Kind(
+    name="score",
+    rank=8,
+    revision=1,
+    roles={
+        "features": "features",
+        "corrupt": "corrupt",
+        "prepare": "prepare",
+        "model": "train",
+        **dict.fromkeys(_POPULATIONS, "outputs"),
+    },
+    hashes=_hashes,
+    leaves="numbers",
+    record={"metrics": mapping(NUMBER), "models": mapping(NUMBER), "meter": METER},
+    samples=lambda stage: Samples(),
+    published="nothing",
+    run=_run,
+)

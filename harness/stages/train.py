@@ -1,0 +1,70 @@
+"""``train``: a model on the training data of a cell, as corrupted as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.lazy import torch
+from harness.plan.cost import trained_samples
+from harness.plan.kinds import Kind, Samples
+from harness.plan.stage import Cell, Stage
+from harness.spec.blocks import Use
+from harness.stages.fitting import evaluation, use_threads, weights
+from harness.stages.schemas import COUNT, METER, NUMBER, fields, listing
+from harness.stages.watch import StageWatch
+from harness.stages.world import SNAPSHOT, Computed, World
+from harness.training.loop import fit
+from harness.training.seeding import generator
+
+
+def _draws(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:
+    own = () if cell.seeds.model == cell.seeds.data else (f"model seed {cell.seeds.model}",)
+    return cell.data.augment, cell.model, cell.train, *own
+
+
+def _hashes(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Which snapshots are kept changes the artifact, and none of its numbers."""
+    kept = f"snapshots {list(detail['snapshots'])}" if detail["snapshots"] else ()
+    return (*_draws(cell, uses, detail), *((kept,) if kept else ()))
+
+
+def _samples(stage: Stage) -> Samples:
+    trained = trained_samples(stage.cell)
+    return Samples(trained, trained)
+
+
+def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
+    cell, material = stage.cell, world.material(stage)
+    use_threads(cell)
+    model = world.build(cell, material.dataset, stage.draws)
+    kept: dict[str, torch.Tensor] = {}
+    fitted = fit(
+        model,
+        material.pool(material.train_rows, cell.data.augment),
+        cell.train,
+        generator=lambda purpose: generator(stage.draws, purpose),
+        evaluate=evaluation(cell, material),
+        watch=watch,
+        slot=slot,
+        snapshots=stage.detail["snapshots"],
+    )
+    for step, values in fitted.snapshots.items():
+        kept |= {f"{name}{SNAPSHOT}{step}": value for name, value in values.items()}
+    record = {"meter": watch.meter.as_dict(), "fit": fitted.as_dict()}
+    return record, {**weights(model), **kept}
+
+
+KIND = Kind(
+    name="train",
+    rank=3,
+    revision=1,
+    roles={"features": "features", "corrupt": "corrupt"},
+    hashes=_hashes,
+    draws=_draws,
+    leaves="tensors",
+    record={"meter": METER, "fit": fields(steps=COUNT, losses=listing(NUMBER))},
+    samples=_samples,
+    published="whole",
+    run=_run,
+)
