@@ -13,7 +13,10 @@ from itertools import zip_longest
 from pathlib import Path
 
 import attrs
+import click
 
+from harness.api import Experiment
+from harness.commands.options import DATA_ROOT, DEVICE, ONLY, STORE, changed_spec
 from harness.errors import IntegrityError, StageFailed, UsageError
 from harness.execute.run import devices
 from harness.execute.workers import attempt
@@ -25,6 +28,44 @@ from harness.store import Store
 from harness.store.store import TENSORS
 
 Note = Callable[[str], None]
+
+
+@click.command("verify")
+@changed_spec
+@STORE
+@DATA_ROOT
+@ONLY
+@click.option(
+    "--recompute",
+    "count",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Compute N stages again.",
+)
+@click.option("--seed", default=0, show_default=True, help="Chooses which.")
+@DEVICE
+def command(
+    experiment: Experiment,
+    store: Path,
+    data_root: Path | None,
+    only: tuple[str, ...],
+    count: int,
+    seed: int,
+    device: str,
+) -> None:
+    """Hash everything the store has for SPEC (exit code 4 when it is damaged).
+
+    With --recompute N, compute N stages again elsewhere and compare their bytes (exit code 1 when
+    they differ).
+    """
+    plan = experiment.plan(only)
+    click.echo(verify_plan(plan, Store(store)))
+    if count:
+        said = recompute(
+            plan, store, count, click.echo, seed=seed, device=device, data_root=data_root
+        )
+        click.echo(said)
 
 
 def verify_plan(plan: Plan, store: Store) -> str:
