@@ -20,6 +20,7 @@ from harness.commands.options import DATA_ROOT, DEVICE, ONLY, STORE, changed_spe
 from harness.errors import IntegrityError, StageFailed, UsageError
 from harness.execute.run import devices
 from harness.execute.workers import attempt
+from harness.execute.workers.events import Computed, Failed, InputDamaged
 from harness.plan.cost import flops_of
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
@@ -161,9 +162,9 @@ def _again(plan: Plan, stage: Stage, store: Store, options: Options) -> str | No
             _lend(store.path(source.kind, source.key), second.path(source.kind, source.key))
         world = World(attrs.evolve(options, store=second.folder))
         world.root = attrs.evolve(world.root, cache=options.store.parent / "data")
-        event = attempt(stage, world, lambda _: None, threading.Event())
-        if event[0] != "done":
-            return str(event[2])
+        end = attempt(stage, world, lambda *step: None, threading.Event())
+        if not isinstance(end, Computed):
+            return end.message if isinstance(end, Failed | InputDamaged) else "was not computed"
         files = [s.path(stage.kind, stage.key) / TENSORS for s in (store, second)]
         before, after = (file.read_bytes() for file in files)
         if before == after:

@@ -9,14 +9,13 @@ from harness.components import get
 from harness.corruptions.pictures import pictures
 from harness.data.types import Dataset
 from harness.errors import HarnessError
-from harness.execute.workers import Event, StopFlag
 from harness.lazy import nn, torch
 from harness.methods.task import Task
 from harness.metrics.evidence import Evidence
 from harness.plan.cost import flops_per_sample
 from harness.plan.stage import Cell, Stage, identity
 from harness.stages.clock import StageClock, prepared_for
-from harness.stages.watch import StageWatch
+from harness.stages.watch import Progress, StageWatch, StopFlag
 from harness.stages.world import Lazily, Material, World, data_seed
 from harness.store import Store
 from harness.training.loop import fit, steps_of
@@ -29,7 +28,7 @@ PICTURES = 3  # of corrupted samples, for the report
 
 
 def compute(
-    stage: Stage, world: World, emit: Callable[[Event], None], stop: StopFlag
+    stage: Stage, world: World, progress: Progress, stop: StopFlag
 ) -> Literal["done", "there", "busy"]:
     """Put the artifact of ``stage`` into the store.
 
@@ -44,7 +43,7 @@ def compute(
         if store.has(stage.kind, stage.key, tensors=with_tensors):
             return "there"
         slot = store.slot(stage.kind, stage.key, every_seconds=SAVE_SECONDS)
-        watch = StageWatch(stage, emit, stop)
+        watch = StageWatch(stage, progress, stop)
         clock = StageClock(world.device)
         set_determinism(world.options.deterministic)
         record, tensors = _RUN[stage.kind](stage, world, watch, slot)

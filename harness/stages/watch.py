@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Protocol, TypeAlias
 
 from harness.errors import Interrupted, OverBudget
-from harness.execute.workers import Event, StopFlag
 from harness.plan.stage import Stage
 from harness.training.watch import Meter
 
 SHOW_SECONDS = 0.2
+
+Progress: TypeAlias = Callable[[int, int, float | None], None]  # steps done, in all, and the loss
+
+
+class StopFlag(Protocol):
+    """A threading or multiprocessing event."""
+
+    def is_set(self) -> bool: ...
+    def set(self) -> None: ...
 
 
 class StageWatch:
@@ -20,8 +29,8 @@ class StageWatch:
     forward counts one, backward two.
     """
 
-    def __init__(self, stage: Stage, emit: Callable[[Event], None], stop: StopFlag) -> None:
-        self.stage, self.emit, self.stop = stage, emit, stop
+    def __init__(self, stage: Stage, progress: Progress, stop: StopFlag) -> None:
+        self.stage, self.progress, self.stop = stage, progress, stop
         self.meter = Meter()
         self.limit: float | None = None
         self._shown = 0.0
@@ -40,4 +49,4 @@ class StageWatch:
         now = time.monotonic()
         if now - self._shown > SHOW_SECONDS:
             self._shown = now
-            self.emit(("step", self.stage.key, done, total, self._loss))
+            self.progress(done, total, self._loss)
