@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import click
+
 from conftest import ROOT, Cli
+from harness import cli as command_line
 
 
 def test_list_and_describe_explain_what_is_installed(cli: Cli) -> None:
@@ -50,6 +56,29 @@ def test_doctor_names_versions_devices_and_data(cli: Cli, tmp_path: Path) -> Non
     shown = cli("doctor", "--data-root", "root").stdout
     for word in ("torch", "cpu", "mnist", "hub"):
         assert word in shown
+
+
+def test_help_lists_every_command_with_the_first_sentence_of_its_own_help(cli: Cli) -> None:
+    shown = " ".join(cli("--help").stdout.split())
+    context = click.Context(command_line.harness)
+    for name, sentence in command_line.COMMANDS.items():
+        command = command_line.harness.get_command(context, name)
+        assert command is not None and command.name == name
+        assert " ".join((command.help or "").split()).startswith(sentence)
+        assert f"{name} {sentence}" in shown
+
+
+def test_completing_a_word_imports_no_command(cli: Cli) -> None:
+    words = {"COMP_WORDS": "harness re", "COMP_CWORD": "1", "_HARNESS_COMPLETE": "bash_complete"}
+    code = (
+        "import sys\nfrom harness.cli import main\nsys.argv = ['harness']\n"
+        "try:\n    main()\nfinally:\n    assert 'harness.commands' not in sys.modules\n"
+    )
+    environment = {**os.environ, **words, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.stdout.split() == ["plain,report", "plain,registry"]
 
 
 def test_completion_scripts_are_printed(cli: Cli) -> None:

@@ -1,32 +1,43 @@
-"""Explains components and specs from what they declare: ``list``, ``describe``, ``new``."""
+"""``harness describe``: explains components and specs from what they declare."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from textwrap import dedent, fill
 from typing import Any, get_type_hints
 
 import attrs
+import click
 import yaml
 from tabulate import tabulate
 
+from harness.api import Experiment
+from harness.api import load as load_spec
+from harness.commands.options import PROFILE, SEEDS, SETS, changes
 from harness.components import KINDS, Component, load
 from harness.errors import UsageError, nearest
 from harness.report.notices import origin
-from harness.spec.blocks import Spec
-from harness.spec.origins import Row, counts, written
+from harness.spec.origins import counts, written
 from harness.spec.schema import required_settings
 from harness.spec.structure import name_key, unstructure, unstructure_settings
 
 
-def listing(kind: str | None) -> str:
-    """The installed components of ``kind``, or of every kind. Raises UsageError."""
-    if kind is not None and kind not in KINDS:
-        raise UsageError(f"no kind {kind!r}{nearest(kind, KINDS)} (kinds: {', '.join(KINDS)})")
-    parts = []
-    for name in [kind] if kind else KINDS:
-        rows = [[c.name, c.revision, c.summary] for c in load(name).values()]
-        parts.append(f"{name}\n" + tabulate(rows, headers=["name", "revision", ""]))
-    return "\n\n".join(parts)
+@click.command("describe")
+@click.argument("name")
+@PROFILE
+@SETS
+@SEEDS
+def command(name: str, profile: str | None, sets: tuple[str, ...], seeds: str | None) -> None:
+    """Explain the component NAME: what it does, its source, settings and an example.
+
+    Or the spec in the file NAME: every value, and where it comes from.
+    """
+    if name.endswith(".yaml") or Path(name).is_file():
+        click.echo(spec_description(load_spec(name, profile, changes(sets, seeds))))
+    elif profile or sets or seeds:
+        raise UsageError(f"{name} is no spec (*.yaml): --profile, --set and --seeds are for specs")
+    else:
+        click.echo(description(name))
 
 
 def description(name: str) -> str:
@@ -38,8 +49,9 @@ def description(name: str) -> str:
     return "\n\n".join(_describe(component) for component in found)
 
 
-def spec_description(spec: Spec, origins: list[Row]) -> str:
+def spec_description(experiment: Experiment) -> str:
     """What a spec is, and every value of it with where it comes from."""
+    spec, origins = experiment.spec, experiment.origins
     headers = ["path", "value", "origin", "place"]
     widths = [None, 40, None, 60]
     table = tabulate(written(origins), headers=headers, maxcolwidths=widths, disable_numparse=True)
@@ -96,64 +108,3 @@ def example(component: Component[Any]) -> str:
 
 def _indented(text: str) -> str:
     return "\n".join("    " + line for line in text.splitlines())
-
-
-def new_spec(name: str) -> str:
-    """A commented spec that runs as it is, called ``name``."""
-    spec_id = "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-") or "my-spec"
-    return NEW_SPEC.replace("ID", "-".join(filter(None, spec_id.split("-"))), 1)
-
-
-NEW_SPEC = """\
-# yaml-language-server: $schema=schema.json
-#
-# Completion in editors:  harness schema --write schema.json
-# What it costs:   harness plan THIS_FILE
-# Run it:          harness run THIS_FILE
-# A quick try:     harness run THIS_FILE --profile smoke
-# What can stand where: harness list; harness describe ssd
-harness: 1                        # version of the spec language
-id: ID
-version: 0.1.0                    # raise it when the protocol changes
-note: what a reader should know first
-
-# paper:                          # the paper whose protocol this is
-#   title: ...
-#   arxiv: "2406.09173"
-#   checklist:
-#     pseudocode: {answer: yes, evidence: Algorithm 1}
-
-budget: {cpu_hours: 1}            # the run stops cleanly beyond it
-seeds: [0, 1]                     # every cell is repeated for each
-
-data:
-  dataset: digits
-  validation: 0.1                 # share of the training data held out
-
-corruption: {name: badnet, patch: 2, place: top_left, target_class: 0, share: 0.04}
-model: small_cnn
-
-train:
-  epochs: 20                      # or steps: 400
-  batch_size: 64
-  optimizer: {name: sgd, lr: 0.05, momentum: 0.9, weight_decay: 5e-4}
-  schedule: one_cycle
-
-forget: {set: corrupted, discovered: {sweep: [1.0, 0.5]}}   # an axis of the tables
-
-methods:
-  - none
-  - retrain
-  - {name: finetune, epochs: 2, lr: 0.01}
-  - name: ssd
-    alpha: {sweep: [1, 10]}       # candidates, of which select takes one
-    select: {maximize: "mean(unlearned_gain, -accuracy_drop)"}
-
-metrics: [clean_accuracy, accuracy_drop, attack_success_rate, unlearned_gain, healed]
-
-# provenance:                     # where every value comes from: paper, code, secondary, ours
-#   - {from: paper, of: [train, methods.ssd], where: "section 4, Table 2"}
-
-profiles:
-  smoke: {seeds: [0], train.epochs: 2, methods.ssd.alpha: 10}
-"""

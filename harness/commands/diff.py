@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+import click
 from tabulate import tabulate
 
-from harness.plan.cost import flops_of, readable
+from harness.commands.plan import readable
+from harness.plan.cost import flops_of
 from harness.plan.kinds import kinds
 from harness.plan.plan import Plan
 from harness.plan.protocol import compile_plan
@@ -17,10 +20,28 @@ from harness.report.numbers import NOTHING
 from harness.report.tables import Table, as_text
 from harness.spec.blocks import Spec
 from harness.spec.changes import ABSENT, Change, changes, claims_changed
+from harness.spec.load import load_spec
 from harness.spec.seeds import varied
 from harness.spec.structure import unstructure
 
 LONGEST = 120  # characters of a value that are shown
+
+
+@click.command("diff")
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option("--profile", metavar="NAME", help="Compare with this profile applied to both.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown"]),
+    default="text",
+    show_default=True,
+    help="How it is printed.",
+)
+def command(old: Path, new: Path, profile: str | None, form: str) -> None:
+    """Say what changed from the spec OLD to NEW, and what has to be computed again."""
+    click.echo(compare(load_spec(old, profile), load_spec(new, profile), form))
 
 
 def compare(old: Spec, new: Spec, form: str) -> str:

@@ -5,11 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
+
+from harness.commands.options import registry_of
 from harness.errors import IntegrityError, UsageError
 from harness.plan.protocol import compile_plan
 from harness.spec.blocks import Spec
 from harness.spec.load import load_spec
 from harness.store.registry import Entry, scan
+
+
+@click.group("registry")
+def command() -> None:
+    """Check the registry of published checkpoints."""
+
+
+@command.command("check")
+@click.option(
+    "--registry",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="The registry.  [default: registry/ here or above]",
+)
+@click.option(
+    "--specs", type=click.Path(path_type=Path), default=Path("specs"), help="Folder of the specs."
+)
+def _check(folder: Path | None, specs: Path) -> None:
+    """Check that every entry is well-formed, single, and the key of a spec."""
+    place = registry_of(specs, folder)
+    if place is None:
+        raise UsageError("no registry folder here or above; name one with --registry")
+    click.echo(check_registry(place, specs))
 
 
 def check_registry(folder: Path, specs: Path) -> str:

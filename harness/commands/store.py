@@ -5,12 +5,50 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
 from tabulate import tabulate
 
-from harness.errors import IntegrityError
+from harness.commands.options import STORE
+from harness.errors import IntegrityError, UsageError
 from harness.plan.protocol import compile_plan
 from harness.spec.load import load_spec
 from harness.store import Store, gc, listing, verify
+
+
+@click.group("store")
+def command() -> None:
+    """Look at, clean up and check the local store."""
+
+
+@command.command("ls")
+@STORE
+def _ls(store: Path) -> None:
+    """List the artifacts."""
+    click.echo(show(store))
+
+
+@command.command("gc")
+@STORE
+@click.option(
+    "--keep",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Keep what this spec and each of its profiles needs; repeatable.",
+)
+@click.option("--all", "everything", is_flag=True, help="Keep nothing.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+def _gc(store: Path, keep: tuple[Path, ...], everything: bool, dry_run: bool) -> None:
+    """Remove what no --keep spec needs, and what interrupted runs left behind."""
+    if bool(keep) == everything:
+        raise UsageError("say what to keep with --keep SPEC, or --all to remove every artifact")
+    click.echo(collect(store, keep, dry_run))
+
+
+@command.command("verify")
+@STORE
+def _verify(store: Path) -> None:
+    """Hash every artifact and name the damaged ones (exit code 4)."""
+    click.echo(check(store))
 
 
 def show(folder: Path) -> str:

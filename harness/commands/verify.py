@@ -13,10 +13,14 @@ from itertools import zip_longest
 from pathlib import Path
 
 import attrs
+import click
 
+from harness.api import Experiment
+from harness.commands.options import DATA_ROOT, DEVICE, ONLY, STORE, changed_spec
 from harness.errors import IntegrityError, StageFailed, UsageError
 from harness.execute.run import devices
 from harness.execute.workers import attempt
+from harness.execute.workers.events import Computed, Failed, InputDamaged
 from harness.plan.cost import flops_of
 from harness.plan.kinds import kind_of
 from harness.plan.plan import Plan
@@ -26,6 +30,44 @@ from harness.store import Store
 from harness.store.store import TENSORS
 
 Note = Callable[[str], None]
+
+
+@click.command("verify")
+@changed_spec
+@STORE
+@DATA_ROOT
+@ONLY
+@click.option(
+    "--recompute",
+    "count",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Compute N stages again.",
+)
+@click.option("--seed", default=0, show_default=True, help="Chooses which.")
+@DEVICE
+def command(
+    experiment: Experiment,
+    store: Path,
+    data_root: Path | None,
+    only: tuple[str, ...],
+    count: int,
+    seed: int,
+    device: str,
+) -> None:
+    """Hash everything the store has for SPEC (exit code 4 when it is damaged).
+
+    With --recompute N, compute N stages again elsewhere and compare their bytes (exit code 1 when
+    they differ).
+    """
+    plan = experiment.plan(only)
+    click.echo(verify_plan(plan, Store(store)))
+    if count:
+        said = recompute(
+            plan, store, count, click.echo, seed=seed, device=device, data_root=data_root
+        )
+        click.echo(said)
 
 
 def verify_plan(plan: Plan, store: Store) -> str:
@@ -121,9 +163,9 @@ def _again(plan: Plan, stage: Stage, store: Store, options: Options) -> str | No
             _lend(store.path(source.kind, source.key), second.path(source.kind, source.key))
         world = World(attrs.evolve(options, store=second.folder))
         world.root = attrs.evolve(world.root, cache=options.store.parent / "data")
-        event = attempt(stage, world, lambda _: None, threading.Event())
-        if event[0] != "done":
-            return str(event[2])
+        end = attempt(stage, world, lambda *step: None, threading.Event())
+        if not isinstance(end, Computed):
+            return end.message if isinstance(end, Failed | InputDamaged) else "was not computed"
         files = [s.path(stage.kind, stage.key) / TENSORS for s in (store, second)]
         before, after = (file.read_bytes() for file in files)
         if before == after:

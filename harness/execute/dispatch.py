@@ -10,11 +10,23 @@ from harness.errors import IntegrityError, Interrupted, OverBudget
 from harness.execute.graph import Graph
 from harness.execute.progress import Watcher
 from harness.execute.retention import Retention
-from harness.execute.workers import Event, StopFlag, Workers
+from harness.execute.workers import Workers
+from harness.execute.workers.events import (
+    Computed,
+    Event,
+    Failed,
+    Found,
+    Imported,
+    InputDamaged,
+    Locked,
+    Stepped,
+    Stopped,
+)
 from harness.plan.kinds import kind_of
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
 from harness.stages.options import Options
+from harness.stages.watch import StopFlag
 from harness.store import Store
 
 POLL_SECONDS = 0.2
@@ -107,7 +119,7 @@ class Dispatcher:
             workers.start(stage)
 
     def _look_elsewhere(self) -> None:
-        """Ask again for the stages that another run had claimed, once nothing else is left."""
+        """Ask again for the stages that another run was at, once nothing else is left."""
         if self.running or not self.elsewhere:
             return
         time.sleep(POLL_SECONDS)
@@ -121,43 +133,43 @@ class Dispatcher:
 
     def answer(self, event: Event) -> None:
         """React to one event of a worker."""
-        what, key = event[0], event[1]
-        stage = self.plan.stages[key]
-        if what == "step":
-            self.watcher.stepped(stage, *event[2:])
-            return
-        if what == "imported":
-            self.imported |= event[2]
-            return
-        self.running.discard(key)
-        match what:
-            case "done":
-                self.worked += event[2]
-                self.computed += 1
-                self.watcher.finished(stage, event[2])
-                self._finished(key)
-                if self._over_budget():
-                    self.stop.set()
-            case "there":
+        stage = self.plan.stages[event.key]
+        if not isinstance(event, Stepped | Imported):
+            self.running.discard(event.key)
+        match event:
+            case Stepped(done=done, total=total, loss=loss):
+                self.watcher.stepped(stage, done, total, loss)
+            case Imported(modules=modules):
+                self.imported |= modules
+            case Computed(key=key, seconds=seconds):
+                self._computed(key, seconds)
+            case Found(key=key):
                 self.watcher.found(stage)
                 self._finished(key)
-            case "busy":
+            case Locked(key=key):
                 if not self.elsewhere:
                     self.watcher.note(f"another run is computing {stage.name}; going on elsewhere")
                 self.elsewhere.add(key)
-            case "damaged":
-                self.watcher.note(f"{event[3]}; it is set aside and computed again")
-                self.graph.redo(event[2], key)
-            case "interrupted":
+            case InputDamaged(key=key, damaged=damaged, message=message):
+                self.watcher.note(f"{message}; it is set aside and computed again")
+                self.graph.redo(damaged, key)
+            case Stopped(key=key):
                 self.graph.put_back(key)
-            case "failed":
+            case Failed():
                 self._failed(event)
 
-    def _failed(self, event: Event) -> None:
-        _, key, message, trace, kind = event
-        self.errors[key], self.traces[key] = kind, trace
-        self.watcher.failed(self.plan.stages[key], message)
-        self.graph.fail(key, message)
+    def _computed(self, key: str, seconds: float) -> None:
+        self.worked += seconds
+        self.computed += 1
+        self.watcher.finished(self.plan.stages[key], seconds)
+        self._finished(key)
+        if self._over_budget():
+            self.stop.set()
+
+    def _failed(self, event: Failed) -> None:
+        self.errors[event.key], self.traces[event.key] = event.error, event.trace
+        self.watcher.failed(self.plan.stages[event.key], event.message)
+        self.graph.fail(event.key, event.message)
         if self.options.fail_fast:
             self.stop.set()
 

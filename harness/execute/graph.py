@@ -78,7 +78,7 @@ class Graph:
         return any(self.wanted(reader) for reader in self.readers.get(key, ()))
 
     def put_back(self, key: str) -> None:
-        """Offer ``key`` again: it could not be claimed."""
+        """Offer ``key`` again: another run was at it."""
         heapq.heappush(self._ready, (self.order[key], key))
 
     def finish(self, key: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from harness.errors import Interrupted, OverBudget, UsageError
-from harness.execute.workers import StopFlag
+from harness.stages.watch import StopFlag
 
 GRACE_SECONDS = 60.0  # that running stages have to save their state
 

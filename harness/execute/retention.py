@@ -67,7 +67,7 @@ class Retention:
         self._choices = plan.choices
         # What has to be measured before a choice can be made, and the choices that wait for a key:
         # looking through all groups after each of 100,000 evaluations would be quadratic.
-        self._open = {i: _measurements(choice) for i, choice in enumerate(plan.choices)}
+        self._open = {i: set(choice.measurements) for i, choice in enumerate(plan.choices)}
         self._waiting: dict[str, list[int]] = {}
         for i, keys in self._open.items():
             for key in keys:
@@ -102,7 +102,3 @@ class Retention:
     def is_loose(self, key: str) -> bool:
         """Whether ``key`` are weights of a candidate, and every choice among them took others."""
         return key in self._undecided and not self._undecided[key] and key not in self.kept
-
-
-def _measurements(choice: Choice) -> set[str]:
-    return {c.evaluate for group in choice.groups for c in group.candidates} | set(choice.scores)

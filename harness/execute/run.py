@@ -197,7 +197,7 @@ def _stopping(stop: Any, shown: Watcher) -> Iterator[None]:
 def _workers(request: RunRequest, dispatcher: Dispatcher, options: Options, stop: Any) -> Workers:
     import attrs
 
-    from harness.plan.cost import refuse_over
+    from harness.execute.budget import refuse_over
 
     budget = request.plan.spec.budget
     if budget.exaflop is not None:

@@ -1,28 +1,17 @@
-"""What a plan costs before it runs: FLOPs counted on the meta device, and what is cached."""
+"""What a stage costs before it runs: samples, and FLOPs counted on the meta device."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
 from attrs import frozen
-from tabulate import tabulate
 
 from harness.components import get
-from harness.errors import OverBudget
 from harness.lazy import torch
 from harness.plan.kinds import Samples, kind_of
-from harness.plan.kinds import kinds as all_kinds
-from harness.plan.plan import Plan
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
 from harness.spec.fit import facts_of
-from harness.store import Store
-from harness.store.registry import read_registry
 from harness.training.threads import threads_for
 
 
@@ -105,104 +94,3 @@ def threads_of(cell: Cell) -> int:
 def _per_sample(cell: Cell) -> int:
     facts = facts_of(cell.data)
     return flops_per_sample(cell.model, facts.encoding.shape, facts.classes)
-
-
-def total_flops(plan: Plan, store: Store) -> float:
-    """What is left to compute of ``plan``."""
-    return sum(flops_of(s) for s in plan.stages.values() if not _cached(s, store))
-
-
-def refuse_over(exaflop: float, plan: Plan, store: Store, advice: str) -> None:
-    """Raise OverBudget when more than ``exaflop`` is left to compute of ``plan``."""
-    flops = total_flops(plan, store)
-    if flops > exaflop * 1e18:
-        raise OverBudget(
-            f"the plan needs about {flops / 1e18:.3g} EFLOP, the budget is {exaflop:g}; "
-            f"nothing ran. {advice}"
-        )
-
-
-def _cached(stage: Stage, store: Store) -> bool:
-    return bool(store.has(stage.kind, stage.key))
-
-
-def summary(plan: Plan, store_folder: Path, registry: Path | None) -> dict[str, Any]:
-    """Stages by kind, what is cached or can be fetched, and the estimated cost of the rest."""
-    store = Store(store_folder)
-    entries = read_registry(registry) if registry is not None else {}
-    fetchable = 0
-    kinds: dict[str, dict[str, float]] = {}
-    cached: Counter[str] = Counter()
-    learning = 0
-    for stage in plan.stages.values():
-        learning += samples_of(stage).backward > 0
-        row = kinds.setdefault(stage.kind, {"stages": 0, "cached": 0, "flops_left": 0.0})
-        row["stages"] += 1
-        if _cached(stage, store):
-            cached[stage.kind] += 1
-            row["cached"] += 1
-        else:
-            row["flops_left"] += flops_of(stage)
-            fetchable += stage.key in entries and entries[stage.key].kind == stage.kind
-    budget = plan.spec.budget
-    return {
-        "spec": plan.spec.id,
-        "version": plan.spec.version,
-        "points": plan.points,
-        "stages": len(plan.stages),
-        "learning": learning,
-        "cached": sum(cached.values()),
-        "fetchable": fetchable,
-        "kinds": {kind: kinds[kind] for kind in all_kinds() if kind in kinds},
-        "flops_left": sum(row["flops_left"] for row in kinds.values()),
-        "budget": {"exaflop": budget.exaflop, "gpu_hours": budget.gpu_hours,
-                   "cpu_hours": budget.cpu_hours},
-    }  # fmt: skip
-
-
-def plan_json(plan: Plan, store_folder: Path, registry: Path | None) -> str:
-    """The plan for machines: the summary and every stage."""
-    stages = [
-        {
-            "kind": stage.kind,
-            "key": stage.key,
-            "uses": [use.name for use in stage.uses],
-            "seed": stage.cell.seed,
-            "cell": dict(stage.cell.point),
-            "inputs": dict(stage.inputs),
-        }
-        for stage in plan.stages.values()
-    ]
-    return json.dumps({**summary(plan, store_folder, registry), "graph": stages}, indent=1)
-
-
-def plan_text(plan: Plan, store_folder: Path, registry: Path | None) -> str:
-    """The plan for people."""
-    facts = summary(plan, store_folder, registry)
-    rows = [
-        [kind, row["stages"], row["cached"], readable(row["flops_left"])]
-        for kind, row in facts["kinds"].items()
-    ]
-    rows.append(["all", facts["stages"], facts["cached"], readable(facts["flops_left"])])
-    table = tabulate(rows, headers=["kind", "stages", "cached", "FLOP left"], tablefmt="simple")
-    points = (
-        f"{facts['points']:,} points of the tables need {facts['stages']:,} unique stages, "
-        f"of which {facts['learning']:,} train or take gradients."
-    )
-    text = f"{facts['spec']} {facts['version']}: {points}\n\n{table}\n\n{_budget(facts)}"
-    if facts["fetchable"]:
-        text += f"\nregistry: {facts['fetchable']:,} stages that are not cached lie on the Hub"
-    return text
-
-
-def _budget(facts: Mapping[str, Any]) -> str:
-    limits = [f"{name} {limit}" for name, limit in facts["budget"].items() if limit is not None]
-    return f"budget: {', '.join(limits)}" if limits else "budget: none declared"
-
-
-def readable(count: float) -> str:
-    """``1.20 P``: a number of operations with the prefix of its size."""
-    for unit, size in (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6)):
-        if count >= size:
-            return f"{count / size:.2f} {unit}"
-    return f"{count:.0f}"

@@ -28,8 +28,7 @@ def restrict(plan: Plan, only: Sequence[str]) -> Plan:
     for axis, values in wanted.items():
         groups = _matching(groups, axis, values)
     choices = tuple(_narrowed(plan.choices, set(groups)))
-    measured = {c.evaluate for choice in choices for g in choice.groups for c in g.candidates}
-    needed = plan.needed(measured.union(*(choice.scores for choice in choices)))
+    needed = plan.needed(key for choice in choices for key in choice.measurements)
     stages = {key: stage for key, stage in plan.stages.items() if key in needed}
     return attrs.evolve(plan, choices=choices, stages=stages)
 

@@ -45,6 +45,12 @@ class Choice:
         """The method that is chosen for."""
         return self.groups[0].method
 
+    @property
+    def measurements(self) -> tuple[str, ...]:
+        """The keys of everything that is measured of the candidates."""
+        every = (c.evaluate for group in self.groups for c in group.candidates)
+        return (*dict.fromkeys(every), *self.scores)
+
 
 @frozen(eq=False)
 class Plan:

@@ -40,6 +40,13 @@ _MARKER = "store.json"
 _FOREIGN_ALLOWED = {*KINDS, "locks", "partial", "damaged", "temporary", _MARKER}
 
 
+def default_folder() -> Path:
+    """``$HARNESS_STORE``, or ``harness/store`` in the user's cache folder."""
+    if named := os.environ.get("HARNESS_STORE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "harness" / "store"
+
+
 @frozen(eq=False)
 class Artifact:
     """What a stage left: its record, and its tensors unless it has none."""

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
 from conftest import ROOT, TINY, Cli
-from harness.commands.describe import example, new_spec
+from harness.commands.describe import example
+from harness.commands.new import new_spec
 from harness.components import load
 from harness.spec import expression
 from harness.spec.blocks import Select

@@ -19,7 +19,7 @@ import yaml
 from huggingface_hub import close_session, constants
 from store.hub_server import TOKEN, HubServer, sha1
 
-from harness.commands.publish import write_entries
+from harness.commands.publish.upload import write_entries
 from harness.errors import HarnessError, IntegrityError, RemoteError
 from harness.store import Store
 from harness.store.fetch import fetch

@@ -3,11 +3,39 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
+import click
 from tabulate import tabulate
 
+from harness.commands.doctor.against import differences
+from harness.commands.options import DATA_ROOT, STORE
 from harness.execute import environment
+from harness.report import read_results
+
+
+@click.command("doctor")
+@STORE
+@DATA_ROOT
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="RESULTS",
+    help="Say how this machine differs from the one that made these results (file or folder).",
+)
+def command(store: Path, data_root: Path | None, against: Path | None) -> None:
+    """Say what this machine offers: versions, devices, data, Hub login.
+
+    With --against the exit code is 1 where something differs that identical bytes need.
+    """
+    if against is None:
+        click.echo(examine(store, data_root))
+        return
+    text, same_bytes = differences(read_results(against))
+    click.echo(text)
+    if not same_bytes:
+        sys.exit(1)
 
 
 def examine(store: Path, data_root: Path | None) -> str:

@@ -1,0 +1,45 @@
+"""``harness validate``: checks specs, and runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from harness.errors import HarnessError, UsageError
+from harness.spec.load import load_spec
+
+
+@click.command("validate")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--profile", metavar="NAME,...", help="Apply profiles of the spec, in order.")
+def command(paths: tuple[Path, ...], profile: str | None) -> None:
+    """Check the specs in PATHS (files or folders; specs/ when none is named)."""
+    files = [file for path in paths or (Path("specs"),) for file in spec_files(path)]
+    bad = 0
+    for file, said, fine in validate(files, profile):
+        click.echo(f"{file}: {said}" if fine else said, err=not fine)
+        bad += not fine
+    if bad:
+        raise UsageError(f"{bad} of {len(files)} specs are wrong")
+
+
+def validate(files: Sequence[Path], profile: str | None = None) -> Iterator[tuple[Path, str, bool]]:
+    """Each of ``files`` with what there is to say of it, and whether it is a spec."""
+    for file in files:
+        try:
+            spec = load_spec(file, profile)
+            yield file, f"ok ({spec.id} {spec.version})", True
+        except HarnessError as error:
+            yield file, str(error), False
+
+
+def spec_files(path: Path) -> list[Path]:
+    """``path``, or every spec below it where it is a folder."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.rglob("*.yaml"))
+    if not files:
+        raise UsageError(f"{path}: no spec (*.yaml) in this folder")
+    return files

@@ -1,0 +1,17 @@
+"""What a dispatcher asks of workers, wherever they compute."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from harness.execute.workers.events import Event
+from harness.plan.stage import Stage
+
+
+class Workers(Protocol):
+    """Takes stages and answers with events."""
+
+    def idle(self) -> int: ...
+    def start(self, stage: Stage) -> None: ...
+    def next_event(self, timeout: float) -> Event | None: ...
+    def close(self) -> None: ...
