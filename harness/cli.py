@@ -133,7 +133,7 @@ def run(
     Finished stages come from the store, then from the Hub as far as the registry lists them.
     Ctrl-C once stops cleanly; the same command goes on.
     """
-    from harness.execute.run import RunRequest, run_spec
+    from harness.commands.run import RunRequest, run_spec
     from harness.plan.only import restrict
     from harness.plan.plan import compile_plan
     from harness.spec.load import profile_names

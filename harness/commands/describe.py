@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from harness.components import KINDS, Component, load
 from harness.errors import UsageError, nearest
-from harness.report.notices import origin
+from harness.report.notices import protocol_of
 from harness.spec.blocks import Spec
 from harness.spec.origins import Row, counts, written
 from harness.spec.schema import required_settings
@@ -43,7 +43,7 @@ def spec_description(spec: Spec, origins: list[Row]) -> str:
     headers = ["path", "value", "origin", "place"]
     widths = [None, 40, None, 60]
     table = tabulate(written(origins), headers=headers, maxcolwidths=widths, disable_numparse=True)
-    parts = [f"{spec.id} {spec.version}", origin({"spec": unstructure(spec)})]
+    parts = [f"{spec.id} {spec.version}", protocol_of(unstructure(spec))]
     return "\n\n".join(filter(None, [*parts, fill(spec.note, 100), table, counts(origins)]))
 
 

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import attrs
 from attrs import frozen
@@ -20,6 +19,8 @@ from harness.execute.reuse import prepared_for
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage, digest
 from harness.report.pinned import settings_text
+from harness.report.record import to_plain
+from harness.report.results import Results
 from harness.store import Store
 from harness.store.files import file_sha256, sha256, write_durably
 from harness.store.hub import Conflict, Hub, Remote, scrub
@@ -54,7 +55,7 @@ class PublishRequest:
     store: Path
     repo: str
     registry: Path
-    results: Mapping[str, Any] | None
+    results: Results | None
     licence: str
     private: bool
     dry_run: bool
@@ -94,11 +95,15 @@ def publish(request: PublishRequest, known: Mapping[str, Entry], hub: Hub) -> st
 
 def _provenance(request: PublishRequest) -> bytes:
     """How the numbers came about, as JSON: that of the report, or what is known now."""
-    found = (request.results or {}).get("provenance") or {
-        "versions": environment.versions(),
-        "machine": environment.machine(("cpu",)),
-        "git": environment.git_state(request.spec_file.resolve().parent),
-    }
+    found = (
+        to_plain(request.results.provenance)
+        if request.results
+        else {
+            "versions": environment.versions(),
+            "machine": environment.machine(("cpu",)),
+            "git": environment.git_state(request.spec_file.resolve().parent),
+        }
+    )
     return scrub(json.dumps(found, indent=1, sort_keys=True) + "\n").encode()
 
 
@@ -203,7 +208,7 @@ def _contents(
     from harness.spec.structure import unstructure
 
     spec = unstructure(request.plan.spec)
-    settings = settings_text({"spec": spec})
+    settings = settings_text(spec)
     files: dict[str, bytes | Path] = {
         path_in_repo(offer.stage.kind, offer.stage.key, name): file
         for offer in offers
