@@ -10,6 +10,7 @@ from cattrs import AttributeValidationNote, IterableValidationNote
 from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError
 
 from harness.errors import UsageError
+from harness.report.asked import figures_of, paper_of
 from harness.report.assemble import assemble
 from harness.report.record import from_plain, to_plain
 from harness.report.results import FORMAT, Results
@@ -31,15 +32,16 @@ def read_results(folder: Path) -> Results:
     file = folder / "results.json" if folder.is_dir() else folder
     found = _json(file)
     try:
-        return assemble(from_plain(Results, found))
+        results = assemble(from_plain(Results, found))
+        figures_of(results.spec), paper_of(results.spec)  # what is read can also be shown
     except BaseValidationError as problems:
-        problem, place = _first(problems)
-        if isinstance(problem, ForbiddenExtraKeysError):
-            raise UsageError(_newer(file, problem, place)) from None
-        what = f"{problem!r}{f' at {place}' if place else ''}"
-    except (KeyError, TypeError, AttributeError, ValueError) as problem:  # in what is derived
-        what = repr(problem)
-    raise UsageError(f"{file} is not a whole results file: {what}")
+        raise _refusal(file, *_first(problems)) from None
+    except ForbiddenExtraKeysError as problem:
+        place = f"a {getattr(problem.cl, '__name__', '').lower()} of the spec"
+        raise _refusal(file, problem, place) from None
+    except (KeyError, TypeError, AttributeError, ValueError) as problem:
+        raise _refusal(file, problem, "") from None
+    return results
 
 
 def _json(file: Path) -> Any:
@@ -54,11 +56,14 @@ def _json(file: Path) -> Any:
     return found
 
 
-def _newer(file: Path, problem: ForbiddenExtraKeysError, place: str) -> str:
+def _refusal(file: Path, problem: BaseException, place: str) -> UsageError:
+    at = f" at {place}" if place else ""
+    if not isinstance(problem, ForbiddenExtraKeysError):
+        return UsageError(f"{file} is not a whole results file: {problem!r}{at}")
     names = ", ".join(sorted(map(repr, problem.extra_fields)))
-    return (
-        f"{file} holds {names}{f' at {place}' if place else ''}, which this version does not know: "
-        "a newer one wrote it. Upgrade with: pip install --upgrade harness-unlearning"
+    return UsageError(
+        f"{file} holds {names}{at}, which this version does not know: a newer one wrote it. "
+        "Upgrade with: pip install --upgrade harness-unlearning"
     )
 
 
