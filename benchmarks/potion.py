@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from harness.execute.run import RunRequest, run_spec
+from harness.commands.run import RunRequest, run_spec
 from harness.plan.cost import flops_per_sample, samples_of, sizes_of, split_size, splits_read
 from harness.plan.plan import Plan
 from harness.plan.protocol import compile_plan

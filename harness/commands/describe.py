@@ -16,7 +16,7 @@ from harness.api import load as load_spec
 from harness.commands.options import PROFILE, SEEDS, SETS, changes
 from harness.components import KINDS, Component, load
 from harness.errors import UsageError, nearest
-from harness.report.notices import origin
+from harness.report.notices import protocol_of
 from harness.spec.origins import counts, written
 from harness.spec.schema import required_settings
 from harness.spec.structure import name_key, unstructure, unstructure_settings
@@ -55,7 +55,7 @@ def spec_description(experiment: Experiment) -> str:
     headers = ["path", "value", "origin", "place"]
     widths = [None, 40, None, 60]
     table = tabulate(written(origins), headers=headers, maxcolwidths=widths, disable_numparse=True)
-    parts = [f"{spec.id} {spec.version}", origin({"spec": unstructure(spec)})]
+    parts = [f"{spec.id} {spec.version}", protocol_of(unstructure(spec))]
     return "\n\n".join(filter(None, [*parts, fill(spec.note, 100), table, counts(origins)]))
 
 

@@ -21,7 +21,7 @@ from harness.commands.options import (
     registry_of,
 )
 from harness.commands.plan import plan_text
-from harness.execute.run import RunRequest, run_spec
+from harness.commands.run import RunRequest, run_spec
 
 
 @click.command("run")

@@ -5,15 +5,14 @@ Items are named by their official short titles; what they ask is in our words.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from attrs import frozen
 
 from harness.report import proof
 from harness.report.checklist import checklist_table
+from harness.report.results import Results
 
-Results = Mapping[str, Any]
 AUTHORS = "for the authors to answer"
 
 
@@ -52,11 +51,11 @@ def items(kind: str, results: Results) -> list[Item]:
 
 def _complete(results: Results) -> bool:
     """Whether every point of the protocol has a result."""
-    return not results["failed"] and not results["missing"]
+    return not results.failed and not results.gaps
 
 
 def _data_known(results: Results) -> bool:
-    return bool(results["data"].get("digest"))
+    return bool(results.data.digest)
 
 
 def _spread_known(results: Results) -> bool:
@@ -64,17 +63,17 @@ def _spread_known(results: Results) -> bool:
 
 
 def _machine_known(results: Results) -> bool:
-    return bool(results["provenance"].get("machine"))
+    return bool(results.provenance.machine)
 
 
 def _software_known(results: Results) -> bool:
-    return bool(results["provenance"].get("versions"))
+    return bool(results.provenance.versions)
 
 
 def _code_known(results: Results) -> bool:
     """Whether the commit that ran is all of the code."""
-    git = results["provenance"].get("git")
-    return bool(git) and not git["dirty"]
+    git = results.provenance.git
+    return git is not None and not git.dirty
 
 
 NEURIPS = (
@@ -218,7 +217,7 @@ ML_REPRODUCIBILITY = (
         "Results: runtime or energy",
         "Is the average runtime, or the energy, of each result given?",
         (proof.times,),
-        lambda results: bool(results["provenance"].get("times")),
+        lambda results: bool(results.provenance.times),
     ),
     _Ask(
         "Results: computing infrastructure",

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from harness.report.author_checklists import AUTHORS, Item, items
 from harness.report.checklist import checklist
+from harness.report.results import Results
 from harness.report.tables import LATEX, plain
 
 TITLES = {
@@ -43,15 +42,15 @@ _LATEX = {
 }
 
 
-def author_checklist(kind: str, form: str, results: Mapping[str, Any]) -> str:
+def author_checklist(kind: str, form: str, results: Results) -> str:
     """The checklist ``kind`` as ``markdown`` or ``latex``."""
     if form == "latex":
         return _latex(kind, results)
     return checklist(results) if kind == "variables" else _markdown(kind, results)
 
 
-def _markdown(kind: str, results: Mapping[str, Any]) -> str:
-    spec = results["spec"]
+def _markdown(kind: str, results: Results) -> str:
+    spec = results.spec
     parts = [f"# {TITLES[kind]}: {spec['id']} {spec['version']}", FILLED]
     for number, item in enumerate(items(kind, results), 1):
         answer = "Yes" if item.proved else AUTHORS.upper()
@@ -60,8 +59,8 @@ def _markdown(kind: str, results: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _latex(kind: str, results: Mapping[str, Any]) -> str:
-    spec = results["spec"]
+def _latex(kind: str, results: Results) -> str:
+    spec = results.spec
     title = latex_plain(f"{TITLES[kind]}: {spec['id']} {spec['version']}")
     shown = "".join(_latex_item(kind, item) for item in items(kind, results))
     return (

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from harness.report.asked import paper_of
 from harness.report.pinned import (
     code_text,
     components_text,
@@ -14,7 +12,9 @@ from harness.report.pinned import (
     settings_text,
     software_text,
 )
+from harness.report.results import DataFacts, Results
 from harness.report.tables import Table, as_text
+from harness.spec.blocks import Paper, Reported
 
 TITLES = {
     "research_type": "Research type",
@@ -34,9 +34,9 @@ ORIGINS = (
 )
 
 
-def checklist(results: Mapping[str, Any]) -> str:
+def checklist(results: Results) -> str:
     """``checklist.md``."""
-    spec = results["spec"]
+    spec = results.spec
     parts = [
         f"# Reproducibility checklist: {spec['id']} {spec['version']}",
         "The variables are those of Gundersen et al. Each is answered twice: what the paper "
@@ -46,7 +46,7 @@ def checklist(results: Mapping[str, Any]) -> str:
     if origins := origins_text(results):
         table = as_text(origins_table(results), "github")
         parts += ["## Where the values come from", f"{ORIGINS} The {origins}.", table]
-    parts += ["## Every resolved setting", fenced(settings_text(results), "yaml")]
+    parts += ["## Every resolved setting", fenced(settings_text(results.spec), "yaml")]
     return "\n\n".join(parts) + "\n"
 
 
@@ -58,38 +58,38 @@ def fenced(text: str, language: str = "") -> str:
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 
 
-def checklist_table(results: Mapping[str, Any]) -> Table:
+def checklist_table(results: Results) -> Table:
     """The nine variables with both answers."""
-    paper = results["spec"]["paper"]
+    paper = paper_of(results.spec)
     rows = [[t, _reported(paper, v), _pinned(v, results)] for v, t in TITLES.items()]
     return ["variable", "the paper", "this run"], rows
 
 
-def _reported(paper: Mapping[str, Any] | None, variable: str) -> str:
+def _reported(paper: Paper | None, variable: str) -> str:
     if paper is None:
         return "no paper: our own demonstration"
-    found = (paper.get("checklist") or {}).get(variable)
+    found: Reported | None = getattr(paper.checklist, variable)
     if found is None:
         return "not recorded in the spec"
-    return f"{found['answer']}" + (f": {found['evidence']}" if found.get("evidence") else "")
+    return found.answer + (f": {found.evidence}" if found.evidence else "")
 
 
-def _pinned(variable: str, results: Mapping[str, Any]) -> str:
-    data, spec = results["data"], results["spec"]
+def _pinned(variable: str, results: Results) -> str:
+    data, spec = results.data, results.spec
     match variable:
         case "research_type":
             return "experimental"
         case "affiliation":
             return "the author's to state"
         case "pseudocode":
-            sources = [f"{m['component']} ({m['source']})" for m in results["methods"].values()]
+            sources = [f"{m.component} ({m.source})" for m in results.methods.values()]
             return f"code of each method, with its source: {'; '.join(sorted(set(sources)))}"
         case "open_source_code":
             return f"{code_text(results)}; revisions of components: {components_text(results)}"
         case "open_datasets":
-            found = f", found at {data['origin']}" if data.get("origin") else ""
-            digest = data.get("digest", "not recorded: no data were read")
-            return f"{data.get('name', 'not recorded')}, SHA-256 {digest}{found}"
+            found = f", found at {data.found_at}" if data.found_at else ""
+            digest = data.digest or "not recorded: no data were read"
+            return f"{data.name or 'not recorded'}, SHA-256 {digest}{found}"
         case "dataset_splits":
             return _splits(data)
         case "hardware_specification":
@@ -100,14 +100,14 @@ def _pinned(variable: str, results: Mapping[str, Any]) -> str:
             origins = origins_text(results)
             return (
                 f"seeds {', '.join(map(str, spec['seeds']))}; {spec['deterministic']} determinism; "
-                f"profile {results['profile'] or 'default'}; {origins}{'; ' if origins else ''}"
+                f"profile {results.profile or 'default'}; {origins}{'; ' if origins else ''}"
                 "every setting is listed below; run by "
-                f"{results['provenance'].get('command', 'a command that was not recorded')}"
+                f"{results.provenance.command or 'a command that was not recorded'}"
             )
 
 
-def _splits(data: Mapping[str, Any]) -> str:
-    parts = [f"{part} {data[part]:,}" for part in ("train", "validation", "test") if part in data]
+def _splits(data: DataFacts) -> str:
+    parts = [f"{part} {count:,}" for part, count in data.splits.items()]
     if not parts:
         return "not recorded: no data were read"
     return "; ".join(parts) + " samples; drawn from the seed by fixed rules"

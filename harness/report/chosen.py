@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from harness.report.results import Results
 from harness.spec import expression
 from harness.spec.sweeps import sweeps_in
 
@@ -18,22 +19,22 @@ EXPLAINED = (
 DAGGER = "† its candidate was chosen by the metrics of the test."
 
 
-def choices(results: Mapping[str, Any]) -> dict[str, str]:
+def choices(results: Results) -> dict[str, str]:
     """What chose, for each label of the spec's methods."""
-    return {method["label"]: _chosen_by(method) for method in results["spec"]["methods"]}
+    return {method["label"]: _chosen_by(method) for method in results.spec["methods"]}
 
 
-def any_chosen(results: Mapping[str, Any]) -> bool:
+def any_chosen(results: Results) -> bool:
     """Whether some method is not fixed."""
     return any(choice != FIXED for choice in choices(results).values())
 
 
-def dagger(results: Mapping[str, Any]) -> str:
+def dagger(results: Results) -> str:
     """What the mark means, where some method has it."""
     return DAGGER if ORACLE in choices(results).values() else ""
 
 
-def marked(results: Mapping[str, Any], label: str) -> str:
+def marked(results: Results, label: str) -> str:
     """``label``, with a dagger where the test set chose."""
     return label + (MARK if choices(results).get(label) == ORACLE else "")
 

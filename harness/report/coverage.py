@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
-from harness.report.order import canonical
+from harness.report.order import as_key
+from harness.report.results import Gap, Results, Values
 
-Point = tuple[Mapping[str, Any], str, int]
+Point = tuple[Values, str, int]
 
 
-def points(results: Mapping[str, Any]) -> Iterable[Point]:
+def points(results: Results) -> Iterator[Point]:
     """Every cell, method and seed that the spec asks for."""
-    for cell in results["order"]["cells"]:
-        for method in results["spec"]["methods"]:
-            for seed in results["spec"]["seeds"]:
+    for cell in results.order.cells:
+        for method in results.spec["methods"]:
+            for seed in results.spec["seeds"]:
                 yield cell, method["label"], seed
 
 
-def missing(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The points without a chosen result: cell, method and the seeds that lack it."""
-    found = {
-        (canonical(row["cell"]), row["method"], row["seed"])
-        for row in results["rows"]
-        if row["selected"]
-    }
-    absent: dict[tuple[str, str], dict[str, Any]] = {}
+def gaps(results: Results) -> tuple[Gap, ...]:
+    """The points without a chosen result, those of one cell and method together."""
+    found = {(as_key(row.cell), row.method, row.seed) for row in results.rows if row.selected}
+    absent: dict[tuple[str, str], tuple[Values, list[int]]] = {}
     for cell, method, seed in points(results):
-        name = canonical(cell)
-        if (name, method, seed) not in found:
-            entry = {"cell": dict(cell), "method": method, "seeds": []}
-            absent.setdefault((name, method), entry)["seeds"].append(seed)
-    return list(absent.values())
+        key = as_key(cell)
+        if (key, method, seed) not in found:
+            absent.setdefault((key, method), (cell, []))[1].append(seed)
+    return tuple(Gap(cell, method, tuple(seeds)) for (_, method), (cell, seeds) in absent.items())
 
 
-def in_words(entry: Mapping[str, Any]) -> str:
+def in_words(method: str, cell: Values, seeds: Sequence[int]) -> str:
     """``ssd at discovered=0.5, seeds 0, 1``."""
-    at = ", ".join(f"{axis}={value}" for axis, value in entry["cell"].items())
-    seeds = ", ".join(map(str, entry["seeds"]))
-    word = "seed" if len(entry["seeds"]) == 1 else "seeds"
-    return f"{entry['method']}{f' at {at}' if at else ''}, {word} {seeds}"
+    at = ", ".join(f"{axis}={value}" for axis, value in cell.items())
+    word = "seed" if len(seeds) == 1 else "seeds"
+    return f"{method}{f' at {at}' if at else ''}, {word} {', '.join(map(str, seeds))}"
+
+
+def gaps_in_words(several: Iterable[Gap]) -> list[str]:
+    """Each gap as a reader reads it."""
+    return [in_words(gap.method, gap.cell, gap.seeds) for gap in several]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
-from typing import Any
 
 from harness.report.candidates import too_many
 from harness.report.checklist import ORIGINS, checklist_table
 from harness.report.chosen import EXPLAINED, any_chosen, dagger
 from harness.report.markdown import NOT_COMPARABLE
-from harness.report.notices import origin, warnings
+from harness.report.notices import protocol_of, warnings
 from harness.report.pictures import KINDS
 from harness.report.pinned import (
     TIMES,
@@ -21,6 +20,7 @@ from harness.report.pinned import (
     settings_text,
     time_table,
 )
+from harness.report.results import Results
 from harness.report.section import Drawn, Section
 from harness.report.style import STYLE
 from harness.report.tables import (
@@ -39,9 +39,9 @@ from harness.report.tables import (
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-def page(results: Mapping[str, Any], drawn: Drawn) -> str:
+def page(results: Results, drawn: Drawn) -> str:
     """The whole report. All text from specs is escaped."""
-    spec = results["spec"]
+    spec = results.spec
     title = escape(f"{spec['id']} {spec['version']}")
     head = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -56,31 +56,31 @@ def page(results: Mapping[str, Any], drawn: Drawn) -> str:
     parts += ["<h2>Triggers</h2>"] if drawn.triggers else []
     for name, images in drawn.triggers:
         parts += [f"<h3>{escape(name)}</h3>", *map(_pictures, images)]
-    parts += ["<h2>Beside other profiles</h2>"] if drawn.beside else []
-    for other in drawn.beside:
+    parts += ["<h2>Beside other profiles</h2>"] if drawn.profiles else []
+    for other in drawn.profiles:
         parts += _section(other)
     parts += _details(results)
     return head + "\n".join(parts) + "\n</main></body></html>\n"
 
 
-def _top(results: Mapping[str, Any]) -> list[str]:
-    data, spec = results["data"], results["spec"]
+def _top(results: Results) -> list[str]:
+    spec = results.spec
     facts = [
-        f"data {data.get('name', 'not read')}",
-        f"profile {results['profile'] or 'default'}",
+        f"data {results.data.name or 'not read'}",
+        f"profile {results.profile or 'default'}",
         f"seeds {', '.join(map(str, spec['seeds']))}",
     ]
     parts = [
-        f"<p>{escape(origin(results))}</p>",
+        f"<p>{escape(protocol_of(spec))}</p>",
         f'<p class="facts">{escape(" · ".join(facts))}</p>',
     ]
     parts += [f"<p>{escape(spec['note'])}</p>"] if spec["note"] else []
     return parts + [f'<p class="warn">{escape(warning)}</p>' for warning in warnings(results)]
 
 
-def _numbers(results: Mapping[str, Any], plot: str | None) -> list[str]:
+def _numbers(results: Results, plot: str | None) -> list[str]:
     parts = []
-    if results["claims"]:
+    if results.verdicts:
         parts += ["<h2>Claims beside ours</h2>", _table(claims_table(results), "wrap")]
     parts += ["<h2>Results</h2>", f"<p>{escape(caption(results))}</p>", _table(main_table(results))]
     if plot is not None:
@@ -91,7 +91,7 @@ def _numbers(results: Mapping[str, Any], plot: str | None) -> list[str]:
     return parts + _candidates(results)
 
 
-def _candidates(results: Mapping[str, Any]) -> list[str]:
+def _candidates(results: Results) -> list[str]:
     if too_many(results):
         mean = _table(candidates_table(results, by_cell=False))
         return [_folded("Every candidate that was tried, mean over cells and seeds", mean)]
@@ -99,7 +99,7 @@ def _candidates(results: Mapping[str, Any]) -> list[str]:
     return [_folded("Every candidate that was tried", _table(tried))] if tried[1] else []
 
 
-def _details(results: Mapping[str, Any]) -> list[str]:
+def _details(results: Results) -> list[str]:
     times = time_table(results)
     return [
         "<h2>Methods</h2>",
@@ -116,13 +116,13 @@ def _details(results: Mapping[str, Any]) -> list[str]:
         *_origins(results),
         "<h2>Provenance</h2>",
         _table(provenance_table(results), "wrap"),
-        _folded("Every resolved setting", f"<pre>{escape(settings_text(results))}</pre>"),
+        _folded("Every resolved setting", f"<pre>{escape(settings_text(results.spec))}</pre>"),
         "<h2>How to run it again</h2>",
-        f"<pre>{escape(results['provenance'].get('command', ''))}</pre>",
+        f"<pre>{escape(results.provenance.command or '')}</pre>",
     ]
 
 
-def _origins(results: Mapping[str, Any]) -> list[str]:
+def _origins(results: Results) -> list[str]:
     counted = origins_text(results)
     if not counted:
         return []

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from harness.report.candidates import too_many
 from harness.report.checklist import fenced
 from harness.report.chosen import EXPLAINED, any_chosen, dagger
-from harness.report.notices import origin, warnings
+from harness.report.notices import protocol_of, warnings
 from harness.report.pinned import TIMES, cost_table, provenance_table, time_table
+from harness.report.results import Results
 from harness.report.section import Drawn, Section
 from harness.report.tables import (
     as_text,
@@ -38,12 +36,12 @@ def trigger_file(position: int) -> str:
     return f"trigger_{position + 1}.png"
 
 
-def markdown(results: Mapping[str, Any], drawn: Drawn) -> str:
+def markdown(results: Results, drawn: Drawn) -> str:
     """The whole report; what is drawn lies beside it."""
-    spec = results["spec"]
-    parts = [f"# {spec['id']} {spec['version']}", plain(origin(results)), plain(spec["note"])]
+    spec = results.spec
+    parts = [f"# {spec['id']} {spec['version']}", plain(protocol_of(spec)), plain(spec["note"])]
     parts += [f"> **{plain(warning)}**" for warning in warnings(results)]
-    if results["claims"]:
+    if results.verdicts:
         parts += ["## Claims beside ours", as_text(claims_table(results), "github")]
     parts += ["## Results", caption(results), as_text(main_table(results), "github")]
     if drawn.plot is not None:
@@ -60,8 +58,8 @@ def markdown(results: Mapping[str, Any], drawn: Drawn) -> str:
     parts += ["## Triggers", COLUMNS] if drawn.triggers else []
     for i, (title, _) in enumerate(drawn.triggers):
         parts.append(f"![{plain(title)}]({trigger_file(i)})")
-    parts += ["## Beside other profiles"] if drawn.beside else []
-    for other in drawn.beside:
+    parts += ["## Beside other profiles"] if drawn.profiles else []
+    for other in drawn.profiles:
         parts += _section(other)
     times = time_table(results)
     parts += [
@@ -77,13 +75,13 @@ def markdown(results: Mapping[str, Any], drawn: Drawn) -> str:
         "## Provenance",
         as_text(provenance_table(results), "github"),
         "## How to run it again",
-        fenced(results["provenance"].get("command", "")),
+        fenced(results.provenance.command or ""),
         "See also [checklist.md](checklist.md) and [results.json](results.json).",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _candidates(results: Mapping[str, Any]) -> list[str]:
+def _candidates(results: Results) -> list[str]:
     if too_many(results):
         where = "in [results.json](results.json) and in `harness report FOLDER --format csv`"
         return ["### Candidates", f"The candidates of every cell are {where}."]

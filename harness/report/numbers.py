@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from harness.report.spread import Statistics
 
 NOTHING = "–"
 
 
-def number(entry: Mapping[str, Any] | None) -> str:
+def number(found: Statistics | None) -> str:
     """``0.912 ± 0.004``, or the mean alone where there is no spread."""
-    if entry is None or entry["mean"] is None:
+    if found is None or found.mean is None:
         return NOTHING
-    form = _form(entry["mean"], entry["std"] or 0.0)
-    mean = _rounded(entry["mean"], form)
-    return mean if entry["std"] is None else f"{mean} ± {_rounded(entry['std'], form)}"
+    form = _form(found.mean, found.std or 0.0)
+    mean = _rounded(found.mean, form)
+    return mean if found.std is None else f"{mean} ± {_rounded(found.std, form)}"
 
 
-def interval(entry: Mapping[str, Any] | None) -> str:
+def interval(found: Statistics | None) -> str:
     """``[0.902, 0.921]``, or a dash where there is one seed only."""
-    if entry is None or entry["low"] is None:
+    if found is None or found.low is None or found.high is None:
         return NOTHING
-    form = _form(entry["low"], entry["high"])
-    return f"[{_rounded(entry['low'], form)}, {_rounded(entry['high'], form)}]"
+    form = _form(found.low, found.high)
+    return f"[{_rounded(found.low, form)}, {_rounded(found.high, form)}]"
+
+
+def with_interval(found: Statistics | None) -> str:
+    """``0.912 [0.902, 0.921]``, or the mean alone where there is one seed only."""
+    if found is None or found.low is None:
+        return number(found)
+    return f"{plain_number(found.mean)} {interval(found)}"
+
+
+def plain_number(value: float | None) -> str:
+    """``0.912``, without a spread."""
+    return NOTHING if value is None else _rounded(value, _form(value))
 
 
 def _form(*values: float) -> str:

@@ -6,39 +6,32 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from harness.report.results import Order, ResultRow, Results, Values
 from harness.spec.places import Path
 from harness.spec.sweeps import CELL_BLOCKS, assignments, sweeps_in
 
-Row = Mapping[str, Any]
 
-
-def canonical(value: Any) -> str:
-    """JSON with sorted keys: equal text for equal values."""
+def as_key(value: Any) -> str:
+    """Text that is equal for equal values, for what cannot be a key itself: cells, candidates."""
     return json.dumps(value, sort_keys=True)
 
 
-def order_of(context: Mapping[str, Any], rows: Iterable[Row]) -> dict[str, Any]:
-    """``axes``, ``cells``, ``methods`` and ``metrics`` in the order of the spec.
-
-    What the rows have beyond the spec comes last. JSON objects are stored with sorted keys, so this
-    is kept in the results.
-    """
-    rows = list(rows)
-    axes, cells = _spanned(context["spec"])
-    found = {canonical(row["cell"]): dict(row["cell"]) for row in rows}
-    known = {canonical(cell) for cell in cells}
-    return {
-        "axes": _together(axes, sorted({axis for row in rows for axis in row["cell"]})),
-        "cells": cells + [found[text] for text in sorted(found.keys() - known)],
-        "methods": _together(context["methods"], sorted({row["method"] for row in rows})),
-        "metrics": _together(
-            context["metrics"], sorted({m for row in rows for m in row["metrics"]})
-        ),
-    }
+def order_of(results: Results) -> Order:
+    """The order of the spec. What the rows have beyond the spec comes last."""
+    rows = results.rows
+    axes, cells = _spanned(results.spec)
+    found = {as_key(row.cell): row.cell for row in rows}
+    known = {as_key(cell) for cell in cells}
+    return Order(
+        axes=_together(axes, sorted({axis for row in rows for axis in row.cell})),
+        cells=(*cells, *(found[key] for key in sorted(found.keys() - known))),
+        methods=_together(results.methods, sorted({row.method for row in rows})),
+        metrics=_together(results.metrics, sorted({m for row in rows for m in row.metrics})),
+    )
 
 
-def _together(first: Iterable[str], more: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys([*first, *more]))
+def _together(first: Iterable[str], more: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*first, *more]))
 
 
 def axis_paths(spec: Mapping[str, Any]) -> dict[str, Path]:
@@ -55,38 +48,39 @@ def _blocks(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {block: spec[block] for block in CELL_BLOCKS if block in spec}
 
 
-def _spanned(spec: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
+def _spanned(spec: Mapping[str, Any]) -> tuple[list[str], list[Values]]:
     """The axes of the spec and every cell that they span."""
     paths = axis_paths(spec)
-    cells = [
+    cells: list[Values] = [
         {name: point[path] for name, path in paths.items()} for point in assignments(_blocks(spec))
     ]
     return list(paths), cells
 
 
-def in_order(rows: Iterable[Row], spec: Mapping[str, Any], order: Mapping[str, Any]) -> list[Row]:
-    """``rows`` by cell, seed, method and candidate, each in the order of the spec."""
-    cells = {canonical(cell): i for i, cell in enumerate(order["cells"])}
+def in_order(results: Results, order: Order) -> tuple[ResultRow, ...]:
+    """The rows by cell, seed, method and candidate, each in the order of the spec."""
+    spec = results.spec
+    cells = {as_key(cell): i for i, cell in enumerate(order.cells)}
     seeds = {seed: i for i, seed in enumerate(spec["seeds"])}
-    methods = {label: i for i, label in enumerate(order["methods"])}
+    methods = {label: i for i, label in enumerate(order.methods)}
     candidates = {
         method["label"]: _candidates(method) for method in spec["methods"] if "label" in method
     }
 
-    def place(row: Row) -> tuple[Any, ...]:
-        known = candidates.get(row["method"], {})
-        candidate = canonical(row["candidate"])
+    def place(row: ResultRow) -> tuple[Any, ...]:
+        known = candidates.get(row.method, {})
+        candidate = as_key(row.candidate)
         return (
-            cells[canonical(row["cell"])],
-            (seeds.get(row["seed"], len(seeds)), row["seed"]),
-            methods[row["method"]],
+            cells[as_key(row.cell)],
+            (seeds.get(row.seed, len(seeds)), row.seed),
+            methods[row.method],
             (known.get(candidate, len(known)), candidate),
         )
 
-    return sorted(rows, key=place)
+    return tuple(sorted(results.rows, key=place))
 
 
 def _candidates(method: Mapping[str, Any]) -> dict[str, int]:
     points = assignments({k: v for k, v in method.items() if k != "select"})
     named = [{".".join(map(str, path)): v for path, v in point.items()} for point in points]
-    return {canonical(values): i for i, values in enumerate(named)}
+    return {as_key(values): i for i, values in enumerate(named)}

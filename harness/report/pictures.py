@@ -8,6 +8,8 @@ from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.report.results import Results
+
 KINDS = ("clean", "triggered", "difference")
 SIDE = 96
 GAP = 4
@@ -15,18 +17,18 @@ _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{
 Images = list[dict[str, str]]
 
 
-def pictures(results: Mapping[str, Any]) -> list[tuple[str, Images]]:
+def pictures(results: Results) -> list[tuple[str, Images]]:
     """The titles with their pictures as base64 PNG; what is no such picture is left out."""
     found = [
         (
-            str(entry["title"]),
+            trigger.title,
             [
                 {kind: image[kind] for kind in KINDS}
-                for image in entry["images"]
+                for image in trigger.images
                 if all(_opened(image.get(kind)) is not None for kind in KINDS)
             ],
         )
-        for entry in results.get("pictures") or ()
+        for trigger in results.triggers
     ]
     return [(title, images) for title, images in found if images]
 

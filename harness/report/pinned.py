@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from harness.report.numbers import NOTHING
+from harness.report.results import Machine, Provenance, Results, Seconds
 from harness.report.tables import Table
 from harness.spec.blocks import Spec
 from harness.spec.origins import counts
@@ -17,9 +18,8 @@ TIMES = "Seconds of one unlearning, with what was prepared for it, mean over n."
 FIRST = ("name", "set", "label", "title")
 
 
-def settings_text(results: Mapping[str, Any]) -> str:
+def settings_text(spec: Mapping[str, Any]) -> str:
     """Every resolved setting as YAML, in the order in which a spec is written."""
-    spec = results["spec"]
     written = [name for name in Spec.__annotations__ if name in spec]
     ordered = {name: _ordered(spec[name]) for name in dict.fromkeys([*written, *sorted(spec)])}
     return str(yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True))
@@ -32,66 +32,64 @@ def _ordered(value: Any) -> Any:
     return [_ordered(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def origins_text(results: Mapping[str, Any]) -> str:
+def origins_text(results: Results) -> str:
     """``origin of 57 values: paper 40, ours 17``; empty where the spec does not record it."""
-    rows = results.get("origins")
-    return counts(rows) if rows else ""
+    return counts(results.origins) if results.origins else ""
 
 
-def origins_table(results: Mapping[str, Any]) -> Table:
+def origins_table(results: Results) -> Table:
     """Every value of the spec with its origin and the place there."""
-    return ["path", "value", "origin", "place"], results["origins"]
+    return ["path", "value", "origin", "place"], list(map(list, results.origins))
 
 
-def components_text(results: Mapping[str, Any]) -> str:
+def components_text(results: Results) -> str:
     """``badnet 1, ssd 2``: the components with the revision of their code."""
-    parts = [f"{c['name']} {c['revision']}" for c in results["components"]]
+    parts = [f"{c.name} {c.revision}" for c in results.components]
     return ", ".join(parts) or "not recorded"
 
 
-def code_text(results: Mapping[str, Any]) -> str:
+def code_text(results: Results) -> str:
     """The revision of the checkout that ran."""
-    git = results["provenance"].get("git")
-    if not git:
+    git = results.provenance.git
+    if git is None:
         return "not run from a git checkout"
-    dirty = " with uncommitted changes" if git.get("dirty") else ""
-    return f"revision {git.get('revision', 'unknown')}{dirty}"
+    dirty = " with uncommitted changes" if git.dirty else ""
+    return f"revision {git.revision}{dirty}"
 
 
-def hardware_text(results: Mapping[str, Any]) -> str:
+def hardware_text(results: Results) -> str:
     """Processor, accelerators, devices and threads, as far as they were recorded."""
-    run = results["provenance"]
-    machine = run.get("machine") or {}
-    devices = machine.get("devices") or [run.get("device")]
+    run = results.provenance
+    machine = run.machine or Machine()
     facts = {
-        "processor": machine.get("cpu"),
-        "processors": machine.get("cpus"),
-        "GPU": ", ".join(machine.get("gpu") or ()) or ("none" if machine else None),
-        "CUDA": machine.get("cuda"),
-        "cuDNN": machine.get("cudnn"),
-        "driver": machine.get("driver"),
-        "computed on": ", ".join(filter(None, devices)),
-        "threads": " or ".join(map(str, run.get("threads") or ())),
-        "system": machine.get("system"),
+        "processor": machine.cpu,
+        "processors": machine.cpus,
+        "GPU": ", ".join(machine.gpu) or ("none" if run.machine else None),
+        "CUDA": machine.cuda,
+        "cuDNN": machine.cudnn,
+        "driver": machine.driver,
+        "computed on": ", ".join(machine.devices) or run.device,
+        "threads": " or ".join(map(str, run.threads)),
+        "system": machine.system,
     }
     return "; ".join(f"{name}: {value}" for name, value in facts.items() if value) or "not recorded"
 
 
-def software_text(results: Mapping[str, Any]) -> str:
+def software_text(results: Results) -> str:
     """Versions of Python, of the packages that numbers depend on, and of plug-ins."""
-    run = results["provenance"]
-    versions = {**run.get("versions", {}), **run.get("plugins", {})}
+    run = results.provenance
+    versions = {**run.versions, **run.plugins}
     text = ", ".join(f"{name} {version}" for name, version in versions.items())
-    if run.get("packages"):
-        text += f"; all {len(run['packages'])} packages that were imported are in results.json"
-    if run.get("constraints"):
-        text += f"; constraints.txt has the SHA-256 {run['constraints']}"
+    if run.packages:
+        text += f"; all {len(run.packages)} packages that were imported are in results.json"
+    if run.constraints:
+        text += f"; constraints.txt has the SHA-256 {run.constraints}"
     return text or "not recorded"
 
 
-def cost_table(results: Mapping[str, Any]) -> Table:
+def cost_table(results: Results) -> Table:
     """How many stages of each kind the plan has."""
-    stages = results["stages"]
+    stages = results.stages
     plain = {k: v if isinstance(v, Mapping) else {"total": v} for k, v in stages.items()}
     columns = list(dict.fromkeys(["total", *(name for v in plain.values() for name in v)]))
     order = ("corrupt", "train", "prepare", "unlearn", "evaluate")
@@ -100,15 +98,15 @@ def cost_table(results: Mapping[str, Any]) -> Table:
     return ["stage", *columns], rows
 
 
-def time_table(results: Mapping[str, Any]) -> Table:
+def time_table(results: Results) -> Table:
     """What one unlearning took, where it was measured."""
-    times = results["provenance"].get("times") or {}
-    order = [label for label in results["order"]["methods"] if label in times]
+    times = results.provenance.times
+    order = [label for label in results.order.methods if label in times]
     rows = []
     for label in dict.fromkeys([*order, *sorted(times)]):
         took = times[label]
-        seconds = [_seconds(took.get(name)) for name in ("wall", "cpu", "gpu")]
-        rows.append([label, *seconds, str(took.get("n", NOTHING))])
+        seconds = map(_seconds, (took.wall, took.cpu, took.gpu))
+        rows.append([label, *seconds, NOTHING if took.n is None else str(took.n)])
     return ["method", "wall", "CPU", "GPU", "n"], rows
 
 
@@ -116,45 +114,45 @@ def _seconds(value: float | None) -> str:
     return NOTHING if value is None else f"{value:,.2f}"
 
 
-def _computed(seconds: Mapping[str, float]) -> str | None:
+def _computed(took: Seconds) -> str | None:
     """The time of all stages, whenever they were computed."""
-    names = {"wall": "on the wall", "cpu": "of processors", "gpu": "of accelerators"}
-    parts = [f"{seconds[key]:,.0f} s {name}" for key, name in names.items() if key in seconds]
+    named = {"on the wall": took.wall, "of processors": took.cpu, "of accelerators": took.gpu}
+    parts = [f"{value:,.0f} s {name}" for name, value in named.items() if value is not None]
     return ", ".join(parts) or None
 
 
-def _origins_text(run: Mapping[str, Any]) -> str | None:
+def _sources_text(run: Provenance) -> str | None:
     """Where this run's stages came from, where it was recorded."""
-    if "stages" not in run:
+    if run.stages is None:
         return None
-    parts = [f"{run['stages']['computed']:,} computed by this run"]
-    repos = Counter(run["stages"]["hub"].values())
+    parts = [f"{run.stages.computed:,} computed by this run"]
+    repos = Counter(run.stages.fetched_from.values())
     parts += [f"{count:,} from the Hub ({repo})" for repo, count in sorted(repos.items())]
     return ", ".join([*parts, "the others from the store"])
 
 
-def _wall(run: Mapping[str, Any]) -> str | None:
+def _wall(run: Provenance) -> str | None:
     """How long the run took, and whether it was only the writing of the report."""
-    if run.get("seconds") is None:
+    if run.seconds is None:
         return None
-    stages = run.get("stages")
-    only = stages is not None and not stages["computed"] and not stages["hub"]
-    return f"{run['seconds']:,} s" + (", of the report alone: every stage was stored" * only)
+    stages = run.stages
+    only = stages is not None and not stages.computed and not stages.fetched_from
+    return f"{run.seconds:,} s" + (", of the report alone: every stage was stored" * only)
 
 
-def provenance_table(results: Mapping[str, Any]) -> Table:
+def provenance_table(results: Results) -> Table:
     """When, where and with what the run was made."""
-    run = results["provenance"]
+    run = results.provenance
     facts = {
-        "started": run.get("started"),
-        "finished": run.get("finished"),
+        "started": run.started,
+        "finished": run.finished,
         "wall time": _wall(run),
-        "all stages together": _computed(run.get("computed") or {}),
+        "all stages together": _computed(run.computed or Seconds()),
         "machine": hardware_text(results),
         "software": software_text(results),
         "code": code_text(results),
-        "stages": _origins_text(run),
+        "stages": _sources_text(run),
         "components (revision)": components_text(results),
-        "repeats": results["spec"]["deterministic"],
+        "repeats": results.spec["deterministic"],
     }
     return ["what", "value"], [[name, str(value)] for name, value in facts.items() if value]

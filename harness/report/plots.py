@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from attrs import frozen
 
 from harness.report.chosen import marked
+from harness.report.results import Results, Summary, Values
 from harness.report.svg import literal, look, metric_label, svg
-from harness.report.tables import axes_of, metrics_of
 
 PREFERRED = ("attack_success_rate", "clean_accuracy")
 COLUMNS = 4
@@ -19,52 +18,52 @@ MOST_PANELS = 12
 
 @frozen
 class _Shown:
-    """What is drawn: two metrics, the summary entries that have both, and the panels' axis."""
+    """What is drawn: two metrics, the summaries that have both, and the panels' axis."""
 
-    results: Mapping[str, Any]
+    results: Results
     x: str
     y: str
-    entries: list[Any]
+    summaries: list[Summary]
     axis: str | None
     values: list[Any]
-    others: list[dict[str, Any]]
+    others: list[Values]
 
-    def panel(self, value: Any) -> list[Any]:
+    def panel(self, value: Any) -> list[Summary]:
         if self.axis is None:
-            return self.entries
-        return [e for e in self.entries if e["cell"].get(self.axis) == value]
+            return self.summaries
+        return [s for s in self.summaries if s.cell.get(self.axis) == value]
 
-    def filled(self, entry: Any) -> float:
+    def filled(self, summary: Summary) -> float:
         """How full a marker is: the rank of its cell on the axes that have no panels."""
-        rest = {k: v for k, v in entry["cell"].items() if k != self.axis}
+        rest = {k: v for k, v in summary.cell.items() if k != self.axis}
         return (self.others.index(rest) + 1) / len(self.others)
 
 
-def trade_off(results: Mapping[str, Any]) -> str | None:
+def trade_off(results: Results) -> str | None:
     """Clean accuracy against attack success for each method, one panel for each value of the last
     axis, or the first two metrics where those are not measured. None when nothing can be shown."""
-    metrics = metrics_of(results)
+    metrics = results.order.metrics
     names = PREFERRED if set(PREFERRED) <= set(metrics) else metrics
     if len(names) < 2:
         return None
     x, y = names[:2]
-    entries = [e for e in results["summary"] if None not in (_mean(e, x), _mean(e, y))]
-    if not entries:
+    summaries = [s for s in results.summaries if None not in (_mean(s, x), _mean(s, y))]
+    if not summaries:
         return None
-    axis = axes_of(results)[-1] if axes_of(results) else None
-    values = list(dict.fromkeys(e["cell"].get(axis) for e in entries)) if axis else [None]
-    others: list[dict[str, Any]] = []
-    for entry in entries:
-        rest = {k: v for k, v in entry["cell"].items() if k != axis}
+    axis = results.order.axes[-1] if results.order.axes else None
+    values = list(dict.fromkeys(s.cell.get(axis) for s in summaries)) if axis else [None]
+    others: list[Values] = []
+    for summary in summaries:
+        rest = {k: v for k, v in summary.cell.items() if k != axis}
         if rest not in others:
             others.append(rest)
-    shown = _Shown(results, x, y, entries, axis, values[:MOST_PANELS], others)
+    shown = _Shown(results, x, y, summaries, axis, values[:MOST_PANELS], others)
     return _draw(shown, _title(shown, len(values)))
 
 
-def _mean(entry: Any, metric: str) -> float | None:
-    found: float | None = entry["metrics"].get(metric, {}).get("mean")
-    return found
+def _mean(summary: Summary, metric: str) -> float | None:
+    found = summary.metrics.get(metric)
+    return None if found is None else found.mean
 
 
 def _title(shown: _Shown, panels: int) -> str:
@@ -95,31 +94,31 @@ def _draw(shown: _Shown, title: str) -> str:
 
 
 def _labels(shown: _Shown) -> list[str]:
-    present = {entry["method"] for entry in shown.entries}
-    return [label for label in shown.results["order"]["methods"] if label in present]
+    present = {summary.method for summary in shown.summaries}
+    return [label for label in shown.results.order.methods if label in present]
 
 
 def _panel(panel: Any, shown: _Shown, value: Any) -> None:
     from matplotlib.colors import to_rgba
 
-    for entry in shown.panel(value):
-        marker, colour = look(shown.results, entry["method"])
-        x, y = (entry["metrics"][name] for name in (shown.x, shown.y))
+    for summary in shown.panel(value):
+        marker, colour = look(shown.results, summary.method)
+        x, y = (summary.metrics[name] for name in (shown.x, shown.y))
         panel.errorbar(
-            x["mean"],
-            y["mean"],
-            xerr=x["std"] or 0,
-            yerr=y["std"] or 0,
+            x.mean,
+            y.mean,
+            xerr=x.std or 0,
+            yerr=y.std or 0,
             fmt=marker,
             markersize=8 if marker == "*" else 6.5,
-            markerfacecolor=to_rgba(colour, 0.65 * shown.filled(entry)),
+            markerfacecolor=to_rgba(colour, 0.65 * shown.filled(summary)),
             markeredgecolor=colour,
             ecolor=to_rgba(colour, 0.55),
             elinewidth=1,
             capsize=2,
         )
     panel.set_title("" if shown.axis is None else literal(f"{shown.axis} = {value}"), fontsize=9)
-    if all(-1e-9 <= e["metrics"][shown.x]["mean"] <= 1 for e in shown.entries):
+    if all(-1e-9 <= (_mean(s, shown.x) or 0.0) <= 1 for s in shown.summaries):
         panel.set_xlim(-0.06, 1.06)
     panel.margins(0.08)
     panel.grid(alpha=0.25, linewidth=0.6)

@@ -6,13 +6,12 @@ Each function takes the results; an empty text means that this run proves nothin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from harness.report.asked import paper_of
 from harness.report.chosen import EXPLAINED, choices
 from harness.report.pinned import code_text, components_text, hardware_text, software_text
+from harness.report.results import DataFacts, Results
 from harness.spec.sweeps import sweeps_in
-
-Results = Mapping[str, Any]
 
 
 def join(*sentences: str) -> str:
@@ -22,17 +21,17 @@ def join(*sentences: str) -> str:
 
 def protocol(results: Results) -> str:
     """Which spec ran, and how."""
-    spec = results["spec"]
-    changed = f", changed by {', '.join(results['changes'])}" if results.get("changes") else ""
+    spec = results.spec
+    changed = f", changed by {', '.join(results.changes)}" if results.changes else ""
     return (
-        f"The spec {spec['id']} {spec['version']} (profile {results['profile'] or 'default'}"
+        f"The spec {spec['id']} {spec['version']} (profile {results.profile or 'default'}"
         f"{changed}) holds every setting; the resolved ones are in results.json and checklist.md."
     )
 
 
 def command(results: Results) -> str:
     """The exact command."""
-    written = results["provenance"].get("command")
+    written = results.provenance.command
     return f"Command: {written}." if written else ""
 
 
@@ -53,25 +52,24 @@ def hardware(results: Results) -> str:
 
 def data(results: Results) -> str:
     """Which data, to the byte."""
-    found = results["data"]
-    if not found:
+    found = results.data
+    if found == DataFacts():
         return ""
-    sources = [c["source"] for c in results["components"] if c["kind"] == "datasets"]
-    place = f", found at {found['origin']}" if found.get("origin") else ""
-    shape = "x".join(map(str, found.get("shape", ())))
-    inside = [f"{found['classes']} classes"] if found.get("classes") else []
+    sources = [c.source for c in results.components if c.kind == "datasets"]
+    place = f", found at {found.found_at}" if found.found_at else ""
+    shape = "x".join(map(str, found.shape))
+    inside = [f"{found.classes} classes"] if found.classes else []
     inside += [f"inputs of {shape}"] if shape else []
     described = f" ({', '.join(inside)})" if inside else ""
     return join(
-        f"Data: {found['name']}{described}, SHA-256 {found['digest']}{place}.",
+        f"Data: {found.name}{described}, SHA-256 {found.digest}{place}.",
         f"Source: {'; '.join(sources)}." if sources else "",
     )
 
 
 def splits(results: Results) -> str:
     """How many samples there are in which part."""
-    found = results["data"]
-    parts = [f"{part} {found[part]:,}" for part in ("train", "validation", "test") if part in found]
+    parts = [f"{part} {count:,}" for part, count in results.data.splits.items()]
     if not parts:
         return ""
     return f"Samples: {', '.join(parts)}; drawn from the seed by fixed rules."
@@ -79,7 +77,7 @@ def splits(results: Results) -> str:
 
 def changes_of_data(results: Results) -> str:
     """What is left out, changed and augmented."""
-    spec = results["spec"]
+    spec = results.spec
     block = spec["data"]
     limits = [f"{name}: {block[name]}" for name in ("train_samples", "test_samples") if block[name]]
     augment = ", ".join(use["name"] for use in block["augment"]) or "none"
@@ -92,16 +90,16 @@ def changes_of_data(results: Results) -> str:
 
 def methods(results: Results) -> str:
     """Which methods ran, and where each comes from."""
-    found = [f"{label}: {facts['source']}" for label, facts in sorted(results["methods"].items())]
+    found = [f"{label}: {facts.source}" for label, facts in sorted(results.methods.items())]
     return f"Methods with their sources: {'; '.join(found)}."
 
 
 def training(results: Results) -> str:
     """The recipe of the base model."""
-    train = results["spec"]["train"]
+    train = results.spec["train"]
     length = f"{train['steps']} steps" if train["steps"] else f"{train['epochs']} epochs"
     return (
-        f"Base model {results['spec']['model']['name']}: {length}, batch size "
+        f"Base model {results.spec['model']['name']}: {length}, batch size "
         f"{train['batch_size']}, optimiser {train['optimizer']['name']} "
         f"(lr {train['optimizer'].get('lr')}), schedule {train['schedule']['name']}."
     )
@@ -110,7 +108,7 @@ def training(results: Results) -> str:
 def search(results: Results) -> str:
     """The range of each swept hyper-parameter, and what chose among the candidates."""
     chosen, found = choices(results), []
-    for method in results["spec"]["methods"]:
+    for method in results.spec["methods"]:
         plain = {key: value for key, value in method.items() if key != "select"}
         ranges = [
             f"{'.'.join(map(str, path))} in {{{', '.join(map(str, sweep['sweep']))}}}"
@@ -126,10 +124,10 @@ def search(results: Results) -> str:
 
 def runs(results: Results) -> str:
     """How many trainings and evaluations there were."""
-    seeds = results["spec"]["seeds"]
+    seeds = results.spec["seeds"]
     counts = {
         kind: count.get("total") if isinstance(count, Mapping) else count
-        for kind, count in results["stages"].items()
+        for kind, count in results.stages.items()
     }
     stages = ", ".join(f"{count} {kind}" for kind, count in counts.items())
     return f"{len(seeds)} seeds ({', '.join(map(str, seeds))}); stages: {stages}."
@@ -137,14 +135,14 @@ def runs(results: Results) -> str:
 
 def measures(results: Results) -> str:
     """What each metric means."""
-    facts = results["metrics"]
-    found = [f"{name}: {facts[name]['doc'].rstrip('.')}" for name in sorted(facts)]
+    facts = results.metrics
+    found = [f"{name}: {facts[name].doc.rstrip('.')}" for name in sorted(facts)]
     return f"Measures: {'; '.join(found)}."
 
 
 def least_seeds(results: Results) -> int:
     """The smallest number of seeds behind a number of the tables."""
-    return min((len(entry["seeds"]) for entry in results["summary"]), default=0)
+    return min((len(summary.seeds) for summary in results.summaries), default=0)
 
 
 def spread(results: Results) -> str:
@@ -162,12 +160,11 @@ def spread(results: Results) -> str:
 
 def times(results: Results) -> str:
     """What the run took, in all and by method."""
-    run = results["provenance"]
-    took = run.get("times") or {}
-    each = [f"{name} {t['wall']:.2f} s" for name, t in took.items() if t.get("wall") is not None]
+    run = results.provenance
+    each = [f"{name} {t.wall:.2f} s" for name, t in run.times.items() if t.wall is not None]
     return join(
-        f"The run took {run['seconds']:,} s, less what was in the store already."
-        if run.get("seconds") is not None
+        f"The run took {run.seconds:,} s, less what was in the store already."
+        if run.seconds is not None
         else "",
         f"Mean wall time of one unlearning: {', '.join(each)}." if each else "",
     )
@@ -175,10 +172,10 @@ def times(results: Results) -> str:
 
 def assets(results: Results) -> str:
     """What was used of others; their licences are not recorded."""
-    paper = results["spec"]["paper"] or {}
+    paper = paper_of(results.spec)
     return join(
         data(results),
-        f"Official code of the protocol's paper: {paper['code']}." if paper.get("code") else "",
+        f"Official code of the protocol's paper: {paper.code}." if paper and paper.code else "",
         software(results),
         "The run does not record licences.",
     )

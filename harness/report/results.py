@@ -1,128 +1,274 @@
-"""``results.json``: every number with its seeds and spread, and where it comes from."""
+"""What a report is made of: rows, summaries, verdicts and facts, as ``results.json`` holds them."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from harness.errors import UsageError
-from harness.report.claims import judge
-from harness.report.coverage import missing
-from harness.report.order import canonical, in_order, order_of
-from harness.report.spread import statistics
+from attrs import frozen
+
+from harness.report.record import Record, entry
+from harness.report.spread import Statistics
+
+if TYPE_CHECKING:
+    import pandas
 
 FORMAT = 1
-Results = dict[str, Any]
+WIDTH = 120
 
-__all__ = ["Results", "assemble", "read_results", "statistics", "summarise", "to_json"]
+Values = Mapping[str, Any]  # by name: of the axes of a cell, or of the settings of a candidate
+EMPTY: Mapping[str, Any] = {}
 
 
-def assemble(
-    rows: Iterable[Mapping[str, Any]], context: Mapping[str, Any], provenance: Mapping[str, Any]
-) -> Results:
+@frozen
+class ResultRow(Record):
+    """What was measured of one candidate in one cell, for one seed.
+
+    ``notes`` names the metrics that are None because they were not finite; ``series`` are the lists
+    that the method recorded.
+    """
+
+    cell: Values
+    seed: int
+    method: str
+    candidate: Values
+    selected: bool
+    metrics: Mapping[str, float | None]
+    keys: Mapping[str, str]
+    series: Mapping[str, tuple[Any, ...]] = entry(EMPTY, sparse=True)
+    notes: Mapping[str, str] = entry(EMPTY, sparse=True)
+
+
+@frozen
+class Summary(Record):
+    """The chosen candidates of a method in one cell, over seeds."""
+
+    cell: Values
+    method: str
+    seeds: tuple[int, ...]
+    metrics: Mapping[str, Statistics]
+
+
+@frozen
+class Gap(Record):
+    """The seeds for which a method has no chosen result in one cell."""
+
+    cell: Values
+    method: str
+    seeds: tuple[int, ...]
+
+
+@frozen
+class Verdict(Record):
+    """A claim of the paper with our number in its unit, and what that says of it."""
+
+    metric: str
+    method: str
+    value: float
+    where: str
+    tolerance: float
+    ours: Statistics | None
+    difference: float | None
+    averaged: tuple[str, ...]
+    verdict: str
+    reason: str
+    unit: str = ""
+    over: tuple[str, ...] = ()
+    at: Values = EMPTY
+    beyond: str = ""
+
+
+@frozen
+class MetricFacts(Record):
+    """What a measured name means."""
+
+    component: str = ""
+    better: str = "none"
+    unit: str = ""
+    doc: str = ""
+
+
+@frozen
+class MethodFacts(Record):
+    """What a method is, and what it may see."""
+
+    component: str = ""
+    summary: str = ""
+    source: str = ""
+    sees: tuple[str, ...] = ()
+    settings: Values = EMPTY
+
+
+@frozen
+class ComponentFacts(Record):
+    """A component that the spec names, with the revision of its code."""
+
+    kind: str
+    name: str
+    revision: int
+    source: str = ""
+
+
+@frozen
+class DataFacts(Record):
+    """The data that were read; nothing is known where none were."""
+
+    name: str | None = None
+    digest: str | None = None
+    classes: int | None = None
+    shape: tuple[int, ...] = ()
+    train: int | None = None
+    validation: int | None = None
+    test: int | None = None
+    lossy: bool = False
+    found_at: str | None = entry(None, key="origin")
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """The number of samples in each part, as far as it is known."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {part: count for part, count in parts.items() if count is not None}
+
+
+@frozen
+class Failure(Record):
+    """A stage that raised, and the names of those that were not run for it."""
+
+    stage: str
+    error: str
+    stopped: tuple[str, ...]
+    key: str = ""
+
+
+@frozen
+class Trigger(Record):
+    """Pictures of what a trigger does to some samples: base64 PNG by kind."""
+
+    title: str
+    images: tuple[Mapping[str, Any], ...]
+
+
+@frozen
+class Machine(Record):
+    """Where a run was computed."""
+
+    system: str | None = None
+    cpu: str | None = None
+    cpus: int | None = None
+    devices: tuple[str, ...] = ()
+    gpu: tuple[str, ...] = ()
+    cuda: str | None = None
+    cudnn: int | None = None
+    driver: str | None = None
+
+
+@frozen
+class Git(Record):
+    """The checkout that ran."""
+
+    revision: str = "unknown"
+    dirty: bool = False
+
+
+@frozen
+class Seconds(Record):
+    """Time on the wall, of processors and of accelerators; ``n`` where it is a mean over n."""
+
+    wall: float | None = None
+    cpu: float | None = None
+    gpu: float | None = None
+    n: int | None = None
+
+
+@frozen
+class StageSources(Record):
+    """How many stages the run computed, and which it fetched from where on the Hub, by key."""
+
+    computed: int
+    fetched_from: Mapping[str, str] = entry(key="hub")
+
+
+@frozen
+class Provenance(Record):
+    """When, where and with what a run was made; all else is the same in every run of a spec.
+
+    ``times`` are those of one unlearning by method; ``computed`` that of all stages, whenever they
+    were computed. ``device`` is what older files have instead of the machine's devices.
+    """
+
+    started: str | None = None
+    finished: str | None = None
+    seconds: float | None = None
+    command: str | None = None
+    machine: Machine | None = None
+    versions: Mapping[str, str] = EMPTY
+    packages: Mapping[str, str] = EMPTY
+    plugins: Mapping[str, str] = EMPTY
+    threads: tuple[int, ...] = ()
+    git: Git | None = None
+    constraints: str | None = None
+    deterministic: str | None = None
+    stages: StageSources | None = None
+    times: Mapping[str, Seconds] = EMPTY
+    computed: Seconds | None = None
+    device: str | None = entry(None, sparse=True)
+
+
+@frozen
+class Order(Record):
+    """Axes, cells, methods and metrics in the order of the spec; JSON objects are sorted."""
+
+    axes: tuple[str, ...]
+    cells: tuple[Values, ...]
+    methods: tuple[str, ...]
+    metrics: tuple[str, ...]
+
+
+UNORDERED = Order((), (), (), ())
+
+
+@frozen
+class Results(Record):
     """The whole of ``results.json``.
 
-    Args:
-        rows: one for each candidate, cell and seed: ``cell``, ``seed``, ``method``, ``candidate``,
-            ``selected``, ``metrics``, ``keys``. Their order does not matter.
-        context: the resolved ``spec``, the ``profile``, and facts on ``metrics``, ``methods``,
-            ``components``, ``data``, ``stages`` and what ``failed``. ``changes``, where there is
-            one, lists what the command line changed in the spec.
-        provenance: times, machine and versions. All else is the same in every run of the spec.
+    ``spec`` is the resolved spec as plain data, so that results are read without the components
+    that it names; ``changes`` are what the command line changed in it, and ``origins`` the path,
+    value, origin and place of each of its values, where it records them. ``stages`` counts those of
+    the plan by kind. ``order``, ``summaries``, ``gaps`` and ``verdicts`` follow from the rest.
     """
-    every: list[Mapping[str, Any]] = [_finite(row) for row in rows]
-    order = context.get("order")  # there when a stored file is read: its rows are in order
-    if order is None:
-        order = order_of(context, every)
-        every = in_order(every, context["spec"], order)
-    results: Results = {**context, "format": FORMAT, "order": order, "rows": every}
-    results["summary"] = summarise(every, order)
-    results["missing"] = missing(results)
-    results["claims"] = [judge(claim, results) for claim in context["spec"]["claims"]]
-    results["provenance"] = provenance
-    plain: Results = _plain(results)
-    return plain
 
+    rows: tuple[ResultRow, ...]
+    spec: Mapping[str, Any]
+    profile: str | None
+    metrics: Mapping[str, MetricFacts]
+    methods: Mapping[str, MethodFacts]
+    components: tuple[ComponentFacts, ...]
+    data: DataFacts
+    failed: tuple[Failure, ...]
+    stages: Mapping[str, Any]
+    provenance: Provenance
+    changes: tuple[str, ...] = ()
+    origins: tuple[tuple[str, str, str, str], ...] = ()
+    triggers: tuple[Trigger, ...] = entry((), key="pictures")
+    order: Order = UNORDERED
+    summaries: tuple[Summary, ...] = entry((), key="summary")
+    gaps: tuple[Gap, ...] = entry((), key="missing")
+    verdicts: tuple[Verdict, ...] = entry((), key="claims")
+    format: int = FORMAT
 
-def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
-    """``row`` with None for a metric that is not a finite number, which ``notes`` then names."""
-    notes = dict(row.get("notes", {}))
-    metrics = {}
-    for name, value in row["metrics"].items():
-        lost = value is None or not math.isfinite(value)
-        metrics[name] = None if lost else value
-        if lost:
-            notes.setdefault(name, "missing" if value is None else str(float(value)))
-    return {**row, "metrics": metrics, **({"notes": notes} if notes else {})}
+    def summary(self, width: int = WIDTH) -> str:
+        """A table for a terminal of ``width`` columns, with a row for each method and cell: the
+        mean of every metric, and its 95 % interval where there are several seeds."""
+        from harness.report.tables import closing_table
 
+        return closing_table(self, width)
 
-def _plain(value: Any) -> Any:
-    """``value`` in JSON's types, mappings sorted; a number that is not finite becomes its name."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(value[key]) for key in sorted(value, key=str)}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, set | frozenset):
-        return sorted(_plain(item) for item in value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    return str(value)
+    def to_pandas(self) -> pandas.DataFrame:
+        """Every row as measured, chosen or not, with the columns of ``--format csv``.
 
+        Raises:
+            HarnessError: pandas is not installed.
+        """
+        from harness.report.spreadsheet import frame
 
-def summarise(rows: Iterable[Mapping[str, Any]], order: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The chosen candidates of each cell and method over seeds, in the order of the spec."""
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for row in rows:
-        if row["selected"]:
-            groups.setdefault((canonical(row["cell"]), row["method"]), []).append(row)
-    return [
-        _summary(groups[name, method])
-        for name in map(canonical, order["cells"])
-        for method in order["methods"]
-        if (name, method) in groups
-    ]
-
-
-def _summary(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
-    names = dict.fromkeys(name for row in rows for name in row["metrics"])
-    values = {
-        name: [v for row in rows if (v := row["metrics"].get(name)) is not None] for name in names
-    }
-    return {
-        "cell": rows[0]["cell"],
-        "method": rows[0]["method"],
-        "seeds": [row["seed"] for row in rows],
-        "metrics": {name: statistics(found) for name, found in values.items()},
-    }
-
-
-def to_json(results: Results) -> str:
-    """The text of ``results.json``: equal for equal results."""
-    text = json.dumps(results, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    return text + "\n"
-
-
-def read_results(folder: Path) -> Results:
-    """The results in ``folder``; what follows from their rows is derived again.
-
-    Raises:
-        UsageError: there are none, or they are not of this format.
-    """
-    file = folder / "results.json" if folder.is_dir() else folder
-    try:
-        results = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise UsageError(f"no results in {file}: {problem.strerror}") from None
-    except ValueError as problem:
-        raise UsageError(f"{file} is not JSON: {problem}") from None
-    if not isinstance(results, dict) or results.get("format") != FORMAT:
-        raise UsageError(f"{file} is not a results file of format {FORMAT}")
-    try:
-        return assemble(results["rows"], results, results["provenance"])
-    except (KeyError, TypeError, AttributeError) as problem:  # edited by hand, or by nobody
-        raise UsageError(f"{file} is not a whole results file: {problem!r}") from None
+        return frame(self)

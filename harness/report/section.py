@@ -28,4 +28,4 @@ class Drawn:
     plot: str | None
     figures: tuple[Section, ...]
     triggers: tuple[tuple[str, Images], ...]
-    beside: tuple[Section, ...]
+    profiles: tuple[Section, ...]

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
 from statistics import fmean, stdev
 
+from attrs import frozen
 
-def statistics(values: list[float]) -> dict[str, float | int | None]:
+
+@frozen
+class Statistics:
     """Mean, sample standard deviation, n, and the 95 % Student interval of the mean.
 
     With one value there is no spread: ``std``, ``low`` and ``high`` are None; with none, no mean.
     """
+
+    mean: float | None
+    std: float | None
+    n: int
+    low: float | None
+    high: float | None
+
+
+def statistics(values: Sequence[float]) -> Statistics:
+    """Those of ``values``, one for each seed."""
     n = len(values)
     mean = fmean(values) if n else None
     if mean is None or n == 1:
-        return {"mean": mean, "std": None, "n": n, "low": None, "high": None}
+        return Statistics(mean, None, n, None, None)
     spread = stdev(values)
     half = _student(n - 1) * spread / math.sqrt(n)
-    return {"mean": mean, "std": spread, "n": n, "low": mean - half, "high": mean + half}
+    return Statistics(mean, spread, n, mean - half, mean + half)
 
 
 @cache

@@ -1,27 +1,58 @@
-"""Every row with all its values as CSV, for spreadsheets and scripts."""
+"""Every row with all its values, for spreadsheets, scripts and pandas."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError
+from harness.report.results import Results
+
+if TYPE_CHECKING:
+    import pandas
 
 
-def csv_text(results: Mapping[str, Any]) -> str:
+def csv_text(results: Results) -> str:
     """One line for each cell, seed, method and candidate, chosen or not. Nothing is rounded."""
-    axes, metrics = results["order"]["axes"], results["order"]["metrics"]
-    swept = list(dict.fromkeys(name for row in results["rows"] for name in row["candidate"]))
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([*axes, "seed", "method", *map(_column, swept), "selected", *metrics])
-    for row in results["rows"]:
-        before = [row["cell"].get(axis, "") for axis in axes]
-        settings = [row["candidate"].get(name, "") for name in swept]
-        after = [row["metrics"].get(metric, "") for metric in metrics]
-        writer.writerow([*before, row["seed"], row["method"], *settings, row["selected"], *after])
+    writer.writerows([_columns(results), *_lines(results, "")])
     return stream.getvalue().rstrip("\n")
 
 
-def _column(setting: str) -> str:
-    return f"candidate.{setting}"
+def frame(results: Results) -> pandas.DataFrame:
+    """The same for pandas, with None where a row has no such value.
+
+    Raises:
+        HarnessError: pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError:
+        raise HarnessError("to_pandas needs pandas: pip install pandas") from None
+    return pandas.DataFrame(_lines(results, None), columns=_columns(results))
+
+
+def _columns(results: Results) -> list[str]:
+    swept = [f"candidate.{name}" for name in _swept(results)]
+    return [*results.order.axes, "seed", "method", *swept, "selected", *results.order.metrics]
+
+
+def _lines(results: Results, nothing: Any) -> list[list[Any]]:
+    axes, metrics, swept = results.order.axes, results.order.metrics, _swept(results)
+    return [
+        [
+            *(row.cell.get(axis, nothing) for axis in axes),
+            row.seed,
+            row.method,
+            *(row.candidate.get(name, nothing) for name in swept),
+            row.selected,
+            *(row.metrics.get(metric, nothing) for metric in metrics),
+        ]
+        for row in results.rows
+    ]
+
+
+def _swept(results: Results) -> list[str]:
+    return list(dict.fromkeys(name for row in results.rows for name in row.candidate))

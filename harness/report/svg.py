@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
+
+from harness.report.results import MetricFacts, Results
 
 # Okabe and Ito's colours and two more, told apart with any common colour vision.
 COLOURS = (
@@ -51,12 +53,10 @@ def svg(draw: Callable[[Any], None], size: tuple[float, float], title: str) -> s
     return f'{text[start:end]} role="img"><title>{escape(title)}</title>{text[end + 1 :]}'
 
 
-def look(
-    results: Mapping[str, Any], label: str, among: Sequence[str] | None = None
-) -> tuple[str, str]:
+def look(results: Results, label: str, among: Sequence[str] | None = None) -> tuple[str, str]:
     """Marker and colour of a method: the same in every figure, or different ``among`` a few."""
-    marker = MARKERS[results["order"]["methods"].index(label) % len(MARKERS)]
-    at = (among or results["order"]["methods"]).index(label)
+    marker = MARKERS[results.order.methods.index(label) % len(MARKERS)]
+    at = (among or results.order.methods).index(label)
     return marker, COLOURS[at % len(COLOURS)]
 
 
@@ -65,8 +65,8 @@ def literal(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def metric_label(results: Mapping[str, Any], metric: str) -> str:
+def metric_label(results: Results, metric: str) -> str:
     """The name of a metric for an axis, with the direction that is better."""
-    better = results["metrics"].get(metric, {}).get("better", "none")
+    better = results.metrics.get(metric, MetricFacts()).better
     hint = f" ({better} is better)" if better != "none" else ""
     return metric.replace("_", " ") + hint

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from tabulate import tabulate
 
 from harness.report.candidates import candidates
 from harness.report.chosen import any_chosen, choices
-from harness.report.numbers import NOTHING, interval, number
+from harness.report.numbers import NOTHING, interval, number, plain_number, with_interval
+from harness.report.results import MethodFacts, MetricFacts, Results
+from harness.report.spread import Statistics
 from harness.report.spreadsheet import csv_text
 
 FORMATS = {"github": "github", "latex": "latex_booktabs", "html": "html"}
@@ -19,7 +20,7 @@ LATEX = {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "–": "-
 Table = tuple[list[str], list[list[str]]]
 
 
-def render(results: Mapping[str, Any], form: str) -> str:
+def render(results: Results, form: str) -> str:
     """The tables of ``results`` as ``github``, ``latex``, ``html`` or ``csv``.
 
     ``csv`` is every row as measured, chosen or not; the others are the means over seeds, and the
@@ -28,7 +29,7 @@ def render(results: Mapping[str, Any], form: str) -> str:
     if form == "csv":
         return csv_text(results)
     parts = [_captioned(as_text(main_table(results), form), caption(results), form)]
-    if results["claims"]:
+    if results.verdicts:
         parts.append(as_text(claims_table(results), form))
     return "\n\n".join(parts)
 
@@ -39,9 +40,9 @@ def _captioned(table: str, text: str, form: str) -> str:
     return f"% {text}\n{table}" if form == "latex" else f"{text}\n\n{table}"
 
 
-def caption(results: Mapping[str, Any]) -> str:
+def caption(results: Results) -> str:
     """What the numbers of the main table are."""
-    most = max((len(entry["seeds"]) for entry in results["summary"]), default=0)
+    most = max((len(summary.seeds) for summary in results.summaries), default=0)
     if most < 2:
         return "One seed: no spread is known. Shares are in [0, 1]; arrows say which way is better."
     return (
@@ -50,10 +51,11 @@ def caption(results: Mapping[str, Any]) -> str:
     )
 
 
-def fitting(results: Mapping[str, Any], width: int) -> str:
-    """The main table with as many of the first metrics as fit a terminal of ``width`` columns."""
-    headers, rows = _summary_table(results, number, facts=False)
-    metrics = len(metrics_of(results))
+def closing_table(results: Results, width: int) -> str:
+    """One row for each method and cell: the mean of every metric with its interval, of as many of
+    the first metrics as fit a terminal of ``width`` columns."""
+    headers, rows = _summary_table(results, with_interval, facts=False)
+    metrics = len(results.order.metrics)
     left_out, text = 0, ""
     for left_out in range(max(metrics, 1)):
         keep = len(headers) - left_out
@@ -81,120 +83,111 @@ def plain(text: str) -> str:
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", escaped)
 
 
-def axes_of(results: Mapping[str, Any]) -> list[str]:
-    """The axes of the cells, in the order of the spec."""
-    return list(results["order"]["axes"])
-
-
-def metrics_of(results: Mapping[str, Any]) -> list[str]:
-    """The measured names, in the order of the spec."""
-    return list(results["order"]["metrics"])
-
-
-def main_table(results: Mapping[str, Any]) -> Table:
+def main_table(results: Results) -> Table:
     """One row for each method and cell: mean and standard deviation of every metric."""
     return _summary_table(results, number)
 
 
-def interval_table(results: Mapping[str, Any]) -> Table:
+def interval_table(results: Results) -> Table:
     """One row for each method and cell: the 95 % interval of the mean of every metric."""
     return _summary_table(results, interval, facts=False)
 
 
 def _summary_table(
-    results: Mapping[str, Any], shown: Callable[[Any], str], facts: bool = True
+    results: Results, shown: Callable[[Statistics | None], str], facts: bool = True
 ) -> Table:
-    axes, metrics = axes_of(results), metrics_of(results)
+    axes, metrics = results.order.axes, results.order.metrics
     chosen = choices(results)
     extra = (["chosen by"] if any_chosen(results) else []) + ["sees"] if facts else []
     rows = []
-    for entry in results["summary"]:
-        seeds = len(entry["seeds"])
-        row = [*(str(entry["cell"].get(axis, NOTHING)) for axis in axes), entry["method"]]
+    for summary in results.summaries:
+        seeds = len(summary.seeds)
+        row = [*(str(summary.cell.get(axis, NOTHING)) for axis in axes), summary.method]
         known = {
-            "chosen by": chosen.get(entry["method"], NOTHING),
-            "sees": _sees(results, entry["method"]),
+            "chosen by": chosen.get(summary.method, NOTHING),
+            "sees": _sees(results, summary.method),
         }
         row += [*(known[name] for name in extra), str(seeds)]
-        row += [_with_n(entry["metrics"].get(metric), shown, seeds) for metric in metrics]
+        row += [_with_n(summary.metrics.get(metric), shown, seeds) for metric in metrics]
         rows.append(row)
     headers = [*axes, "method", *extra, "n"]
     return [*headers, *(_headed(results, metric) for metric in metrics)], rows
 
 
-def _sees(results: Mapping[str, Any], label: str) -> str:
-    return ", ".join(results["methods"].get(label, {}).get("sees", ())) or NOTHING
+def _sees(results: Results, label: str) -> str:
+    return ", ".join(results.methods.get(label, MethodFacts()).sees) or NOTHING
 
 
-def _headed(results: Mapping[str, Any], metric: str) -> str:
-    better = results["metrics"].get(metric, {}).get("better", "none")
+def _headed(results: Results, metric: str) -> str:
+    better = results.metrics.get(metric, MetricFacts()).better
     return metric + {"higher": " ↑", "lower": " ↓"}.get(better, "")
 
 
-def _with_n(entry: Mapping[str, Any] | None, shown: Callable[[Any], str], seeds: int) -> str:
+def _with_n(found: Statistics | None, shown: Callable[[Statistics | None], str], seeds: int) -> str:
     """The number, and over how many seeds where that is not all of the row's."""
-    text = shown(entry)
-    if entry is None or entry["n"] == seeds:
+    text = shown(found)
+    if found is None or found.n == seeds:
         return text
-    return f"{text} (n={entry['n']})" if entry["n"] else "not finite"
+    return f"{text} (n={found.n})" if found.n else "not finite"
 
 
-def methods_table(results: Mapping[str, Any]) -> Table:
+def methods_table(results: Results) -> Table:
     """What each method is and may see: methods that see more are not comparable."""
     chosen = choices(results) if any_chosen(results) else None
     rows = []
-    for label in results["order"]["methods"]:
-        facts = results["methods"].get(label, {})
-        row = [facts.get(name, "") for name in ("component", "summary", "source")]
+    for label in results.order.methods:
+        facts = results.methods.get(label, MethodFacts())
         by = [chosen.get(label, NOTHING)] if chosen is not None else []
-        rows.append([label, row[0], *by, _sees(results, label), *row[1:]])
+        sees = _sees(results, label)
+        rows.append([label, facts.component, *by, sees, facts.summary, facts.source])
     by = ["chosen by"] if chosen is not None else []
     return ["method", "component", *by, "sees", "what it does", "source"], rows
 
 
-def metrics_table(results: Mapping[str, Any]) -> Table:
+def metrics_table(results: Results) -> Table:
     """What each measured name means."""
     rows = []
-    for name in metrics_of(results):
-        facts = results["metrics"].get(name, {})
-        rows.append([name, *(facts.get(fact, "") for fact in ("better", "unit", "doc"))])
+    for name in results.order.metrics:
+        facts = results.metrics.get(name)
+        rows.append([name, *((facts.better, facts.unit, facts.doc) if facts else ("", "", ""))])
     return ["metric", "better", "unit", "meaning"], rows
 
 
-def claims_table(results: Mapping[str, Any]) -> Table:
+def claims_table(results: Results) -> Table:
     """The paper's numbers beside ours."""
     rows = []
-    for claim in results["claims"]:
-        where = [f"at {axis}={value}" for axis, value in claim["at"].items()]
-        where += [f"over {', '.join(claim['averaged'])}"] if claim["averaged"] else []
-        what = ", ".join([f"{claim['metric']} of {claim['method']}", *where])
-        paper = f"{claim['value']:g} {claim['unit']}".strip()
-        verdict = claim["verdict"] + (f": {claim['reason']}" if claim["reason"] else "")
-        apart = NOTHING if claim["difference"] is None else f"{claim['difference']:+.3f}"
-        allowed = f"{claim['tolerance']:g}"
-        rows.append([what, claim["where"], paper, number(claim["ours"]), apart, allowed, verdict])
+    for claim in results.verdicts:
+        where = [f"at {axis}={value}" for axis, value in claim.at.items()]
+        where += [f"over {', '.join(claim.averaged)}"] if claim.averaged else []
+        what = ", ".join([f"{claim.metric} of {claim.method}", *where])
+        paper = f"{claim.value:g} {claim.unit}".strip()
+        verdict = claim.verdict + (f": {claim.reason}" if claim.reason else "")
+        apart = NOTHING if claim.difference is None else f"{claim.difference:+.3f}"
+        allowed = f"{claim.tolerance:g}"
+        rows.append([what, claim.where, paper, number(claim.ours), apart, allowed, verdict])
     return ["claim", "where", "paper", "ours", "difference", "tolerance", "verdict"], rows
 
 
-def candidates_table(results: Mapping[str, Any], by_cell: bool = True) -> Table:
+def candidates_table(results: Results, by_cell: bool = True) -> Table:
     """Every candidate of the methods that were swept: its chosen share and its metrics' means.
 
     Without ``by_cell`` the means run over all cells and seeds, and no spread is shown.
     """
-    axes, metrics = axes_of(results) if by_cell else [], metrics_of(results)
+    axes = results.order.axes if by_cell else ()
+    metrics = results.order.metrics
     rows = [
         [
-            *(str(entry["cell"].get(axis, NOTHING)) for axis in axes),
-            entry["method"],
-            ", ".join(f"{name}={value}" for name, value in entry["candidate"].items()),
-            f"{entry['selected']} of {entry['seeds']}",
+            *(str(tried.cell.get(axis, NOTHING)) for axis in axes),
+            tried.method,
+            ", ".join(f"{name}={value}" for name, value in tried.candidate.items()),
+            f"{tried.selected} of {tried.rows}",
             *(
-                number(found if by_cell else {**found, "std": None})
+                number(found) if by_cell else plain_number(found.mean)
                 for metric in metrics
-                for found in [entry["metrics"][metric]]
+                for found in [tried.metrics[metric]]
             ),
         ]
-        for entry in candidates(results, by_cell)
+        for tried in candidates(results, by_cell)
     ]
     headers = [*axes, "method", "candidate", "chosen"]
     return [*headers, *(_headed(results, metric) for metric in metrics)], rows

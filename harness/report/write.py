@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from harness.errors import HarnessError
-from harness.report.beside import other_profiles
 from harness.report.checklist import checklist
 from harness.report.figures import figures
 from harness.report.html import page
 from harness.report.markdown import PLOT_FILE, figure_file, markdown, trigger_file
 from harness.report.pictures import pictures, strip
 from harness.report.plots import trade_off
-from harness.report.results import to_json
+from harness.report.profiles import other_profiles
+from harness.report.read import to_json
+from harness.report.results import Results
 from harness.report.section import Drawn
 from harness.store.files import replace_file
 
 STALE = ("figure_*.svg", "trigger_*.png", PLOT_FILE)
 
 
-def write_report(results: Mapping[str, Any], folder: Path) -> list[Path]:
+def write_report(results: Results, folder: Path) -> list[Path]:
     """Write every file of the report into ``folder``, each in one step. Returns their paths.
 
     Results of other profiles of the same spec that lie in the folders beside it are compared.
@@ -34,10 +33,10 @@ def write_report(results: Mapping[str, Any], folder: Path) -> list[Path]:
         plot=trade_off(results),
         figures=tuple(figures(results)),
         triggers=tuple(pictures(results)),
-        beside=tuple(other_profiles(results, folder)),
+        profiles=tuple(other_profiles(results, folder)),
     )
     texts = {
-        "results.json": to_json(dict(results)),
+        "results.json": to_json(results),
         "report.md": markdown(results, drawn),
         "report.html": page(results, drawn),
         "checklist.md": checklist(results),

@@ -11,7 +11,6 @@ from conftest import TINY, Cli
 from harness.models.libraries import Timm
 from harness.plan.cost import architecture
 from harness.spec.blocks import Use
-from harness.stages.clock import times_of
 
 SEARCH = """\
   - name: ptn
@@ -66,22 +65,6 @@ def test_every_method_has_its_times(cli: Cli, tmp_path: Path) -> None:
         assert set(found) == {"wall", "cpu", "gpu", "n"}, method
         assert found["gpu"] is None  # not measured, which is not 0
         assert found["n"] == 2
-
-
-class _Records:
-    """A store of three records: a search that needs a trajectory that needs an importance."""
-
-    def record(self, kind: str, key: str) -> dict[str, object]:
-        seconds = {"u": 1.0, "t": 10.0, "i": 100.0}[key]
-        needs = {"u": ["i", "t"], "t": ["i"], "i": []}[key]
-        return {"seconds": {"wall": seconds, "cpu": 2 * seconds}, "prepared": needs}
-
-
-def test_what_was_prepared_counts_once_although_two_stages_need_it() -> None:
-    row = {"method": "ptn", "selected": True, "keys": {"unlearn": "u"}}
-    other = {**row, "selected": False}
-    found = times_of([row, other, row], _Records())  # type: ignore[arg-type]
-    assert found == {"ptn": {"wall": 111.0, "cpu": 222.0, "gpu": None, "n": 2}}
 
 
 def test_counting_operations_asks_for_no_pretrained_weights() -> None:

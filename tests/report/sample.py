@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from conftest import TINY
-from harness.report import assemble
+from harness.report import Results, assemble
+from harness.report.record import from_plain
 from harness.spec.structure import structure, unstructure
 
 Rows = list[dict[str, Any]]
@@ -69,14 +70,16 @@ def sample(
     claims: Sequence[dict[str, Any]] = (),
     change: Callable[[dict[str, Any]], None] = lambda spec: None,
     **facts: Any,
-) -> dict[str, Any]:
+) -> Results:
     """Assembled results; ``change`` edits the spec, ``facts`` replace parts of the context."""
     spec = yaml.safe_load(TINY)
     spec |= {"seeds": [0, 1, 2], "claims": list(claims), "paper": PAPER}
     spec["corruption"] = {"name": "badnet", "count": {"sweep": list(COUNTS)}}
     change(spec)
     described = {"source": "src", "summary": "does", "sees": ["retain"], "settings": {}}
-    context = {
+    found = rows() if found is None else found
+    plain = {
+        "rows": found,
         "spec": unstructure(structure(spec)),
         "profile": None,
         "metrics": {
@@ -88,7 +91,6 @@ def sample(
         "data": DATA,
         "failed": [],
         "stages": {"train": {"total": 6, "cached": 2}, "evaluate": 48},
-        **facts,
     }
     provenance = {
         "started": "2026-01-01T00:00:00+00:00",
@@ -98,4 +100,4 @@ def sample(
         "versions": {"torch": "2.11"},
         "git": {"revision": "cafe", "dirty": True},
     }
-    return assemble(rows() if found is None else found, context, provenance)
+    return assemble(from_plain(Results, {**plain, "provenance": provenance, **facts}))

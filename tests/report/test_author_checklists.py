@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from report.sample import rows, sample
 
 from conftest import ROOT, Cli
-from harness.report import author_checklist, write_report
+from harness.report import Results, author_checklist, read_results, write_report
 from harness.report.author_checklists import AUTHORS, items
 from harness.report.author_text import latex_plain
+from harness.report.results import Git
 
 QUICKSTART = ROOT / "results" / "quickstart" / "default"
 NEURIPS = (
@@ -27,14 +28,17 @@ NEURIPS = (
 NASTY = 'a_b & 5% of $x$ #1 {y} ~^ \\input{z} <b> | `q` "r" --s'
 
 
-def clean(**facts: object) -> dict:
+def clean(**facts: object) -> Results:
     """Results of a clean checkout."""
-    results = sample(**facts)
-    results["provenance"]["git"]["dirty"] = False
-    return results
+    return pinned(sample(**facts), git=Git("cafe"))
 
 
-def by_title(kind: str, results: dict) -> dict:
+def pinned(results: Results, **facts: object) -> Results:
+    """``results`` with other provenance."""
+    return evolve(results, provenance=evolve(results.provenance, **facts))
+
+
+def by_title(kind: str, results: Results) -> dict:
     return {item.title: item for item in items(kind, results)}
 
 
@@ -80,25 +84,23 @@ def test_a_gap_in_the_record_leaves_the_item_to_the_authors(title: str, worse) -
 
 
 def test_the_facts_of_the_run_are_filled_in() -> None:
-    results = json.loads((QUICKSTART / "results.json").read_text())
+    results = read_results(QUICKSTART)
     text = author_checklist("ml-reproducibility", "markdown", results)
     for fact in (
-        results["data"]["digest"],
+        results.data.digest,
         "train 1,293, validation 144, test 360",
         "3 seeds (0, 1, 2); stages: 3 corrupt, 72 evaluate, 12 prepare, 3 train, 69 unlearn",
         "alpha in {10.0, 30.0, 100.0, 300.0}, chosen by oracle (test)",
         "harness run specs/quickstart.yaml",
-        results["provenance"]["git"]["revision"],
+        results.provenance.git.revision,
         "95 % interval",
         "torch 2.13.0+cpu",
     ):
         assert fact in text
 
 
-def nasty() -> dict:
-    results = clean()
-    results["provenance"]["command"] = NASTY
-    return results
+def nasty() -> Results:
+    return pinned(clean(), command=NASTY)
 
 
 def test_latex_shows_nasty_text_as_it_is() -> None:

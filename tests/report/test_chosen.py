@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from report.sample import sample
 
-from harness.report import render, write_report
+from harness.report import Results, render, write_report
 from harness.report.chosen import choices, marked
 
 
-def chosen(select: dict[str, Any] | None, alpha: Any = None) -> dict[str, Any]:
+def chosen(select: dict[str, Any] | None, alpha: Any = None) -> Results:
     results = sample()
-    [ssd] = [m for m in results["spec"]["methods"] if m["label"] == "ssd"]
+    [ssd] = [m for m in results.spec["methods"] if m["label"] == "ssd"]
     ssd["select"] = select
     if alpha is not None:
         ssd["alpha"] = alpha

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from report.sample import METHODS, Rows, rows, sample
 
-from harness.report import read_results, write_report
+from harness.report import Results, read_results, write_report
 from harness.report.figures import figures
+from harness.report.record import from_plain
+from harness.report.results import ResultRow
 from harness.report.section import Section
 
 HOSTILE = "<script>alert(1)</script> | $x_1$ `y` ]("
@@ -20,7 +23,7 @@ def figure(show: str, x: str, y: str | list[str], **more: Any) -> dict[str, Any]
     return {"title": "Shown", "show": show, "x": x, "y": y, **more}
 
 
-def results(found: Rows | None, *asked: dict[str, Any], **facts: Any) -> dict[str, Any]:
+def results(found: Rows | None, *asked: dict[str, Any], **facts: Any) -> Results:
     def change(spec: dict[str, Any]) -> None:
         spec["figures"] = list(asked)
 
@@ -82,7 +85,7 @@ def test_missing_and_lost_numbers_are_counted() -> None:
 
 def test_one_seed_has_no_spread() -> None:
     found = results([r for r in valued() if r["seed"] == 0], CURVES)
-    found["spec"]["seeds"] = [0]
+    found.spec["seeds"] = [0]
     [section] = figures(found)
     assert section.tables[0][1][1][0] == ["100", "none", "1.100", "0.600", "0.850"]
     assert "no spread is known" in section.notes[0]
@@ -136,10 +139,10 @@ def recorded(stop: float | None = None) -> Rows:
 
 @pytest.mark.parametrize(("stop", "place"), [(None, 2), (9.0, 1), (400.0, 0)])
 def test_a_trajectory_stops_where_the_metric_says(stop: float | None, place: int) -> None:
-    from harness.report.figures.trajectory import _path
+    from harness.report.figures.trajectory import path_of
 
     row = next(r for r in recorded(stop) if "series" in r)
-    line = _path(row, "percentile", "forget", "", "#000000")
+    line = path_of(from_plain(ResultRow, row), "percentile", "forget", "", "#000000")
     assert line.filled == (place,)
     section = shown(recorded(stop), PATH)
     assert "4 cells, first seed" in section.notes[0]
@@ -204,7 +207,8 @@ def test_many_panels_are_drawn_in_part_and_listed_in_full() -> None:
     ]
     asked = figure("curves", "count", "clean_accuracy", panels="part", methods=["none"])
     found = results(every, asked)
-    found["order"]["cells"] = [c for c in found["order"]["cells"] if "part" in c]
+    cells = tuple(cell for cell in found.order.cells if "part" in cell)
+    found = evolve(found, order=evolve(found.order, cells=cells))
     [section] = figures(found)
     assert "2 more values of part are in the table." in section.notes
     assert len(section.tables[0][1][1]) == 14
@@ -239,7 +243,7 @@ def test_the_files_of_figures_are_repeatable_escaped_and_never_stale(tmp_path: P
 
 def test_old_results_have_no_figures(tmp_path: Path) -> None:
     found = results(None)
-    del found["spec"]["figures"]
+    del found.spec["figures"]
     assert figures(found) == []
     write_report(found, tmp_path)
     assert "Figures" not in (tmp_path / "report.md").read_text()

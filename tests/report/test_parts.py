@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from PIL import Image
 from report.sample import Rows, rows, sample
 
-from harness.report import read_results, write_report
-from harness.report.beside import beside
+from harness.report import Results, read_results, write_report
+from harness.report.profiles import profile_section
+from harness.report.results import Seconds
 
 HOSTILE = "<script>alert(1)</script> | $x$"
 
 
-def written(folder: Path, found: dict[str, Any]) -> dict[str, bytes]:
+def written(folder: Path, found: Results) -> dict[str, bytes]:
     return {f.name: f.read_bytes() for f in write_report(found, folder)}
 
 
@@ -39,7 +41,7 @@ def smoke(spec: dict[str, Any]) -> None:
     spec["corruption"]["count"] = {"sweep": [100, 7]}
 
 
-def small(offset: float = 0.25) -> dict[str, Any]:
+def small(offset: float = 0.25) -> Results:
     every = [r for r in valued(offset) if r["cell"]["discovered"] == 0.5 and r["seed"] == 0]
     for row in every:
         row["cell"] = {"count": 100 if row["cell"]["count"] == 100 else 7}
@@ -47,24 +49,30 @@ def small(offset: float = 0.25) -> dict[str, Any]:
 
 
 def test_profiles_are_compared_over_the_cells_that_both_have() -> None:
-    section = beside(sample(valued()), small())
+    section = profile_section(sample(valued()), small())
     [(_, (headers, lines))] = section.tables
     assert headers == ["method", "metric", "cells", "default", "smoke", "difference"]
     # count 100 and share 0.5 alone; over seeds 0, 1, 2 here, seed 0 there
     assert lines[0] == ["none", "clean_accuracy", "1", "0.700", "0.850", "-0.150"]
     assert [line[0] for line in lines] == ["none", "retrain", "ssd"]
-    assert beside(small(), sample(valued())).tables[0][1][1][0][3:] == ["0.850", "0.700", "0.150"]
+    assert profile_section(small(), sample(valued())).tables[0][1][1][0][3:] == [
+        "0.850",
+        "0.700",
+        "0.150",
+    ]
 
 
 def test_the_mean_is_of_cells_not_of_rows() -> None:
     lacking = [r for r in valued() if (r["cell"]["count"], r["seed"]) not in ((100, 1), (100, 2))]
-    section = beside(sample(lacking), sample(valued(), profile="other"))
+    section = profile_section(sample(lacking), sample(valued(), profile="other"))
     # cells 1.1, 0.6 (one seed) and 2.1, 1.6 here; 1.2, 0.7, 2.1, 1.6 there
     assert section.tables[0][1][1][0][2:] == ["4", "1.350", "1.400", "-0.050"]
 
 
 def test_profiles_without_a_common_cell_say_so() -> None:
-    section = beside(sample([r for r in valued() if r["cell"]["discovered"] == 1.0]), small())
+    section = profile_section(
+        sample([r for r in valued() if r["cell"]["discovered"] == 1.0]), small()
+    )
     assert section.notes == ("The profiles default and smoke have no cell in common.",)
     assert section.tables == ()
 
@@ -155,11 +163,12 @@ def test_what_is_no_picture_is_left_out(bad: Any, tmp_path: Path) -> None:
 
 
 def test_times_stand_under_cost(tmp_path: Path) -> None:
-    found = sample()
-    found["provenance"]["times"] = {
-        "ssd": {"wall": 1.25, "cpu": 1234.5, "gpu": None, "n": 12},
-        HOSTILE: {"wall": 0, "cpu": 0.001, "gpu": 2, "n": 1},
+    times = {
+        "ssd": Seconds(wall=1.25, cpu=1234.5, n=12),
+        HOSTILE: Seconds(wall=0, cpu=0.001, gpu=2, n=1),
     }
+    found = sample()
+    found = evolve(found, provenance=evolve(found.provenance, times=times))
     files = written(tmp_path, found)
     text = files["report.md"].decode()
     cost = text[text.index("## Cost") : text.index("## Provenance")]

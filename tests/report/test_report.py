@@ -11,20 +11,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from conftest import TINY
 from harness.errors import UsageError
-from harness.report import assemble, read_results, render, write_report
-from harness.report.results import statistics
+from harness.report import Results, assemble, read_results, render, write_report
+from harness.report.record import from_plain, to_plain
+from harness.report.results import UNORDERED
+from harness.report.spread import Statistics, statistics
 from harness.spec.structure import structure, unstructure
 
 
 def results(
     profile: str | None = None, failed: tuple = (), note: str = "", **claim: object
-) -> dict:
+) -> Results:
     """Results of two methods, two shares and two seeds, with one claim where asked."""
     plain = yaml.safe_load(TINY)
     plain["note"] = note
@@ -45,7 +48,8 @@ def results(
         for seed in (0, 1)
         for method in ("none", "a|b")
     ]
-    context = {
+    plain_results = {
+        "rows": rows,
         "spec": unstructure(structure(plain)),
         "profile": profile,
         "metrics": {
@@ -60,29 +64,29 @@ def results(
         "data": {"name": "digits", "digest": "0" * 64, "train": 10, "validation": 1, "test": 5},
         "failed": list(failed),
         "stages": {},
+        "provenance": {
+            "command": "harness run x",
+            "machine": {"cpu": "c", "cpus": 2},
+            "versions": {"torch": "1"},
+            "git": None,
+        },
     }
-    provenance = {
-        "command": "harness run x",
-        "machine": {"cpu": "c", "cpus": 2},
-        "versions": {"torch": "1"},
-        "git": None,
-    }
-    return assemble(rows, context, provenance)
+    return assemble(from_plain(Results, plain_results))
 
 
 @given(st.lists(st.floats(-10, 10), min_size=2, max_size=8))
 def test_mean_spread_and_interval_agree_with_numpy_and_scipy(values: list[float]) -> None:
     found = statistics(values)
-    assert found["mean"] == pytest.approx(np.mean(values), abs=1e-12)
-    assert found["std"] == pytest.approx(np.std(values, ddof=1), abs=1e-9)
+    assert found.mean == pytest.approx(np.mean(values), abs=1e-12)
+    assert found.std == pytest.approx(np.std(values, ddof=1), abs=1e-9)
     error = stats.sem(values)
     if error > 1e-9:
         low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), error)
-        assert (found["low"], found["high"]) == pytest.approx((low, high), rel=1e-6, abs=1e-9)
+        assert (found.low, found.high) == pytest.approx((low, high), rel=1e-6, abs=1e-9)
 
 
 def test_one_seed_has_no_spread() -> None:
-    assert statistics([0.5]) == {"mean": 0.5, "std": None, "n": 1, "low": None, "high": None}
+    assert statistics([0.5]) == Statistics(mean=0.5, std=None, n=1, low=None, high=None)
 
 
 @pytest.mark.parametrize(
@@ -100,18 +104,18 @@ def test_one_seed_has_no_spread() -> None:
 def test_claims_are_judged_in_their_unit_with_their_tolerance(
     claim: dict, verdict: str, ours: float | None
 ) -> None:
-    [judged] = results(**claim)["claims"]
-    assert judged["verdict"] == verdict
-    assert (judged["ours"] or {}).get("mean") == (None if ours is None else pytest.approx(ours))
+    [judged] = results(**claim).verdicts
+    assert judged.verdict == verdict
+    assert (judged.ours and judged.ours.mean) == (None if ours is None else pytest.approx(ours))
 
 
 def test_a_smaller_profile_or_failed_stages_are_never_compared() -> None:
     claim = {"value": 91, "unit": "%"}
-    assert results(profile="smoke", **claim)["claims"][0]["verdict"] == "not comparable"
+    assert results(profile="smoke", **claim).verdicts[0].verdict == "not comparable"
     failure = {"stage": "train", "key": "k", "error": "boom", "stopped": []}
-    judged = results(failed=(failure,), **claim)["claims"][0]
-    assert judged["verdict"] == "not comparable"
-    assert "failed" in judged["reason"]
+    judged = results(failed=(failure,), **claim).verdicts[0]
+    assert judged.verdict == "not comparable"
+    assert "failed" in judged.reason
 
 
 def test_every_file_is_the_same_when_written_twice(tmp_path: Path) -> None:
@@ -119,7 +123,7 @@ def test_every_file_is_the_same_when_written_twice(tmp_path: Path) -> None:
     first = {f.name: f.read_bytes() for f in write_report(found, tmp_path / "a")}
     second = {f.name: f.read_bytes() for f in write_report(found, tmp_path / "b")}
     assert first == second
-    assert read_results(tmp_path / "a") == json.loads(first["results.json"])
+    assert to_plain(read_results(tmp_path / "a")) == json.loads(first["results.json"])
 
 
 def test_text_of_a_spec_cannot_become_markup(tmp_path: Path) -> None:
@@ -166,27 +170,10 @@ def test_the_checklist_has_nine_variables_and_both_answers(tmp_path: Path) -> No
 
 def test_a_number_that_is_not_finite_is_null_and_does_not_break_the_report(tmp_path: Path) -> None:
     found = results()
-    rows = [
-        {**row, "metrics": {**row["metrics"], "clean_accuracy": float("nan")}}
-        for row in found["rows"]
-    ]
-    again = assemble(
-        rows,
-        {
-            k: found[k]
-            for k in (
-                "spec",
-                "profile",
-                "metrics",
-                "methods",
-                "components",
-                "data",
-                "failed",
-                "stages",
-            )
-        },
-        found["provenance"],
+    rows = tuple(
+        evolve(row, metrics={**row.metrics, "clean_accuracy": float("nan")}) for row in found.rows
     )
+    again = assemble(evolve(found, rows=rows, order=UNORDERED))
     write_report(again, tmp_path)
     assert (
         json.loads((tmp_path / "results.json").read_text())["rows"][0]["metrics"]["clean_accuracy"]

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from report.sample import DATA, claim, rows, sample
 
+from harness.report.results import Verdict
 
-def judged(found: Any = None, facts: dict | None = None, **changes: Any) -> dict[str, Any]:
-    [verdict] = sample(found, [claim(**changes)], **(facts or {}))["claims"]
+
+def judged(found: Any = None, facts: dict | None = None, **changes: Any) -> Verdict:
+    [verdict] = sample(found, [claim(**changes)], **(facts or {})).verdicts
     return verdict
 
 
@@ -21,17 +23,17 @@ def test_our_number_is_the_mean_over_the_axes_and_then_over_seeds() -> None:
         100 * sum(r["metrics"]["clean_accuracy"] for r in chosen if r["seed"] == seed) / 4
         for seed in (0, 1, 2)
     ]
-    assert found["ours"]["mean"] == pytest.approx(sum(means) / 3)
-    assert found["ours"]["n"] == 3
-    assert found["verdict"] == "reproduced"
-    assert found["difference"] == pytest.approx(found["ours"]["mean"] - 90)
-    assert found["averaged"] == ["count", "discovered"]
+    assert found.ours.mean == pytest.approx(sum(means) / 3)
+    assert found.ours.n == 3
+    assert found.verdict == "reproduced"
+    assert found.difference == pytest.approx(found.ours.mean - 90)
+    assert found.averaged == ("count", "discovered")
 
 
 def test_a_tolerance_holds_at_its_edge_despite_rounding() -> None:
     every = [{**r, "metrics": {"clean_accuracy": 0.933}} for r in rows()]
-    assert judged(every, value=93.2, tolerance=0.1)["verdict"] == "reproduced"
-    assert judged(every, value=93.2, tolerance=0.09)["verdict"] == "deviates"
+    assert judged(every, value=93.2, tolerance=0.1).verdict == "reproduced"
+    assert judged(every, value=93.2, tolerance=0.09).verdict == "deviates"
 
 
 @pytest.mark.parametrize(
@@ -39,12 +41,12 @@ def test_a_tolerance_holds_at_its_edge_despite_rounding() -> None:
 )
 def test_units(unit: str, ours: float) -> None:
     found = judged(metric="mia_loss", unit=unit, value=ours, tolerance=0)
-    assert found["ours"]["mean"] == pytest.approx(ours)
-    assert found["verdict"] == "reproduced"
+    assert found.ours.mean == pytest.approx(ours)
+    assert found.verdict == "reproduced"
 
 
 def test_an_axis_that_is_not_named_is_said_to_be_averaged_over() -> None:
-    assert judged(over=[], at={"count": 100})["averaged"] == ["discovered"]
+    assert judged(over=[], at={"count": 100}).averaged == ("discovered",)
 
 
 def lacking(metrics: bool) -> list[dict[str, Any]]:
@@ -79,11 +81,11 @@ def test_what_is_not_comparable_says_why(
     found: Any, facts: dict, changes: dict, reason: str
 ) -> None:
     verdict = judged(found, facts, **changes)
-    assert verdict["verdict"] == "not comparable"
-    assert reason in verdict["reason"]
+    assert verdict.verdict == "not comparable"
+    assert reason in verdict.reason
 
 
 def test_a_gap_elsewhere_does_not_stop_a_claim() -> None:
-    assert judged(lacking(False), over=["discovered"], at={"count": 1000})["verdict"] != (
+    assert judged(lacking(False), over=["discovered"], at={"count": 1000}).verdict != (
         "not comparable"
     )

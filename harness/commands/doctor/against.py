@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from harness.errors import HarnessError
 from harness.execute import environment
 from harness.plan.cost import threads_of
 from harness.plan.protocol import cells_of
+from harness.report.results import Machine, Provenance, Results
 from harness.spec.structure import structure
 
 # Packages that change what is computed; another version of the rest should not move a bit.
@@ -32,13 +33,13 @@ class Difference:
     bits: bool
 
 
-def differences(results: Mapping[str, Any]) -> tuple[str, bool]:
+def differences(results: Results) -> tuple[str, bool]:
     """A table of what differs with what it means, and whether identical bytes can be expected.
 
     What the results do not record is not compared.
     """
-    run = results["provenance"]
-    on_gpu = any(d.startswith("cuda") for d in (run.get("machine") or {}).get("devices") or ())
+    run = results.provenance
+    on_gpu = any(d.startswith("cuda") for d in (run.machine or Machine()).devices)
     found = [
         d
         for part in (
@@ -58,8 +59,8 @@ def differences(results: Mapping[str, Any]) -> tuple[str, bool]:
     return f"{table}\n\n{_meaning(results, same)}", same
 
 
-def _meaning(results: Mapping[str, Any], same: bool) -> str:
-    if results["spec"]["deterministic"] != "bitwise":
+def _meaning(results: Results, same: bool) -> str:
+    if results.spec["deterministic"] != "bitwise":
         end = "" if same else ", and more than that differs here"
         return f"The spec asks for statistical repeats only: expect close numbers, not equal{end}."
     if same:
@@ -70,11 +71,11 @@ def _meaning(results: Mapping[str, Any], same: bool) -> str:
     )
 
 
-def _versions(run: Mapping[str, Any]) -> Iterator[Difference]:
-    there = {**(run.get("packages") or {}), **(run.get("plugins") or {}), **run.get("versions", {})}
+def _versions(run: Provenance) -> Iterator[Difference]:
+    there = {**run.packages, **run.plugins, **run.versions}
     here = environment.versions()
     for name, found in there.items():
-        bits = name in (*COMPUTING, "harness-unlearning") or name in (run.get("plugins") or {})
+        bits = name in (*COMPUTING, "harness-unlearning") or name in run.plugins
         yield Difference(name, found, here.get(name) or _installed(name), bits)
 
 
@@ -85,27 +86,26 @@ def _installed(name: str) -> str:
         return NONE
 
 
-def _components(results: Mapping[str, Any]) -> Iterator[Difference]:
+def _components(results: Results) -> Iterator[Difference]:
     """Revisions of the code of components, which are raised when its numbers change."""
-    for used in results["components"]:
-        known = load(used["kind"]).get(used["name"])
+    for used in results.components:
+        known = load(used.kind).get(used.name)
         here = NONE if known is None else f"revision {known.revision}"
-        yield Difference(used["name"], f"revision {used['revision']}", here, True)
+        yield Difference(used.name, f"revision {used.revision}", here, True)
 
 
-def _machine(run: Mapping[str, Any], on_gpu: bool) -> Iterator[Difference]:
-    there = run.get("machine") or {}
-    devices = tuple(there.get("devices") or ())
-    here = environment.machine(_present(devices))
+def _machine(run: Provenance, on_gpu: bool) -> Iterator[Difference]:
+    there = run.machine or Machine()
+    here = environment.machine(_present(there.devices))
     needed = {"cpu": not on_gpu, "gpu": True, "cuda": True, "cudnn": True}
     for name in ("system", "cpu", "gpu", "cuda", "cudnn", "driver"):
-        if there.get(name) is not None:
+        if fact := getattr(there, name):
             bits = needed.get(name, False)
-            yield Difference(name, _text(there[name]), _text(here.get(name) or NONE), bits)
+            yield Difference(name, _text(fact), _text(here.get(name) or NONE), bits)
 
 
 def _text(fact: Any) -> str:
-    return ", ".join(sorted(set(fact))) if isinstance(fact, list) else str(fact)
+    return ", ".join(sorted(set(fact))) if isinstance(fact, list | tuple) else str(fact)
 
 
 def _present(devices: tuple[str, ...]) -> tuple[str, ...]:
@@ -118,24 +118,22 @@ def _present(devices: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(d for d in devices if d == "cpu" or int(d.partition(":")[2] or 0) < count)
 
 
-def _threads(results: Mapping[str, Any], on_gpu: bool) -> Iterator[Difference]:
-    there = results["provenance"].get("threads")
+def _threads(results: Results, on_gpu: bool) -> Iterator[Difference]:
+    there = results.provenance.threads
     if not there:
         return
     try:
-        here = {threads_of(cell) for cell in cells_of(structure(results["spec"]))}
+        here = {threads_of(cell) for cell in cells_of(structure(results.spec))}
     except (HarnessError, ImportError):
         return  # a component that is missing here, which is among the differences
     texts = [" or ".join(map(str, sorted(counts))) for counts in (there, here)]
     yield Difference("threads", texts[0], texts[1], not on_gpu)
 
 
-def _revision(run: Mapping[str, Any]) -> Iterator[Difference]:
+def _revision(run: Provenance) -> Iterator[Difference]:
     """Revisions of components say whether the code computes otherwise; a commit may not."""
-    there, here = run.get("git"), environment.git_state(Path.cwd())
-    if there is not None and (here is None or here["revision"] != there["revision"]):
-        yield Difference(
-            "git revision", there["revision"], here["revision"] if here else NONE, False
-        )
-    if there is not None and there["dirty"]:
+    there, here = run.git, environment.git_state(Path.cwd())
+    if there is not None and (here is None or here["revision"] != there.revision):
+        yield Difference("git revision", there.revision, here["revision"] if here else NONE, False)
+    if there is not None and there.dirty:
         yield Difference("uncommitted changes", "yes", "not known to be the same", False)

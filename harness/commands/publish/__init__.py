@@ -20,6 +20,7 @@ from harness.execute import environment
 from harness.plan.stage import digest
 from harness.report import read_results
 from harness.report.pinned import settings_text
+from harness.report.record import to_plain
 from harness.spec.structure import unstructure
 from harness.store import Store
 from harness.store.files import sha256
@@ -115,11 +116,14 @@ def publish(request: PublishRequest, known: Mapping[str, Entry], hub: Hub) -> st
 
 def _provenance(request: PublishRequest) -> bytes:
     """How the numbers came about, as JSON: that of the report, or what is known now."""
-    found = (request.results or {}).get("provenance") or {
-        "versions": environment.versions(),
-        "machine": environment.machine(("cpu",)),
-        "git": environment.git_state(request.spec_file.resolve().parent),
-    }
+    if request.results:
+        found = to_plain(request.results.provenance)
+    else:
+        found = {
+            "versions": environment.versions(),
+            "machine": environment.machine(("cpu",)),
+            "git": environment.git_state(request.spec_file.resolve().parent),
+        }
     return scrub(json.dumps(found, indent=1, sort_keys=True) + "\n").encode()
 
 
@@ -128,7 +132,7 @@ def _contents(
 ) -> dict[str, bytes | Path]:
     """Every file of the commit, by path in the repository."""
     spec = unstructure(request.plan.spec)
-    settings = settings_text({"spec": spec})
+    settings = settings_text(spec)
     files: dict[str, bytes | Path] = {
         path_in_repo(offer.stage.kind, offer.stage.key, name): file
         for offer in offers

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from harness.report.checklist import checklist_table, fenced
+from harness.report.results import Results, Summary
 from harness.report.tables import as_text, main_table, plain
 from harness.store.registry import Entry
 
@@ -26,7 +27,7 @@ def card(
     spec: Mapping[str, Any],
     spec_digest: str,
     entries: Iterable[Entry],
-    results: Mapping[str, Any] | None,
+    results: Results | None,
     licence: str,
 ) -> str:
     """``README.md`` with its metadata: how to load, the numbers, the checklist, the spec."""
@@ -66,9 +67,7 @@ def _table(headers: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _metadata(
-    repo: str, spec: Mapping[str, Any], results: Mapping[str, Any] | None, licence: str
-) -> str:
+def _metadata(repo: str, spec: Mapping[str, Any], results: Results | None, licence: str) -> str:
     name = spec["data"]["dataset"]["name"]
     found: dict[str, Any] = {
         "license": licence,
@@ -82,22 +81,22 @@ def _metadata(
     return str(yaml.safe_dump(found, sort_keys=False, allow_unicode=True))
 
 
-def _index(dataset: str, results: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _index(dataset: str, results: Results) -> list[dict[str, Any]]:
     """One result for each method and cell, with the mean of every metric."""
     return [
         {
             "task": {"type": "image-classification"},
             "dataset": {"name": dataset, "type": DATASETS.get(dataset, dataset)},
             "metrics": [
-                {"type": metric, "name": _titled(metric, entry), "value": found["mean"]}
-                for metric, found in entry["metrics"].items()
-                if found.get("mean") is not None
+                {"type": metric, "name": _titled(metric, summary), "value": found.mean}
+                for metric, found in summary.metrics.items()
+                if found.mean is not None
             ],
         }
-        for entry in results["summary"]
+        for summary in results.summaries
     ]
 
 
-def _titled(metric: str, entry: Mapping[str, Any]) -> str:
-    cell = ", ".join(f"{name}={value}" for name, value in entry["cell"].items())
-    return f"{metric} of {entry['method']}" + (f" ({cell})" if cell else "")
+def _titled(metric: str, summary: Summary) -> str:
+    cell = ", ".join(f"{name}={value}" for name, value in summary.cell.items())
+    return f"{metric} of {summary.method}" + (f" ({cell})" if cell else "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from attrs import frozen
 
@@ -13,6 +12,7 @@ from harness.execute.reuse import prepared_for
 from harness.plan.kinds import kind_of
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
+from harness.report.results import Results
 from harness.store import Store
 from harness.store.files import file_sha256
 from harness.store.registry import Entry, Pinned, path_in_repo, safe_name
@@ -29,7 +29,7 @@ class PublishRequest:
     store: Path
     repo: str
     registry: Path
-    results: Mapping[str, Any] | None
+    results: Results | None
     licence: str
     private: bool
     dry_run: bool

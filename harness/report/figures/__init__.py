@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from harness.report.figures.common import Figure, Results
+from harness.report.asked import figures_of
 from harness.report.figures.curves import curves
 from harness.report.figures.sweep import sweep
 from harness.report.figures.trajectory import trajectory
+from harness.report.results import Results
 from harness.report.section import Section
+from harness.spec.blocks import Figure
 
 SHAPES: Mapping[str, Callable[[Results, Figure], Section]] = {
     "curves": curves,
@@ -19,5 +21,4 @@ SHAPES: Mapping[str, Callable[[Results, Figure], Section]] = {
 
 def figures(results: Results) -> list[Section]:
     """One section for each figure of the spec."""
-    asked = results["spec"].get("figures", ())
-    return [SHAPES[figure["show"]](results, figure) for figure in asked]
+    return [SHAPES[figure.show](results, figure) for figure in figures_of(results.spec)]

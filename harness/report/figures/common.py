@@ -9,16 +9,23 @@ from typing import Any
 from attrs import frozen
 
 from harness.report.numbers import number
-from harness.report.order import axis_paths, canonical
+from harness.report.order import as_key, axis_paths
 from harness.report.panels import MOST_PANELS, Line, Panel, draw_panels, is_number
+from harness.report.results import ResultRow, Results, Values
 from harness.report.section import Section
-from harness.report.spread import statistics
+from harness.report.spread import Statistics, statistics
 from harness.report.svg import metric_label
 from harness.report.tables import Table
+from harness.spec.blocks import Figure
 
-Results = Mapping[str, Any]
-Figure = Mapping[str, Any]
-Row = Mapping[str, Any]
+
+@frozen
+class Averaged:
+    """Statistics over seeds, on how many numbers they stand, and how many there should be."""
+
+    over_seeds: Statistics
+    values: int
+    expected: int
 
 
 @frozen
@@ -28,9 +35,9 @@ class Axis:
     name: str | None
     values: dict[str, Any]
 
-    def of(self, cell: Mapping[str, Any]) -> str:
+    def of(self, cell: Values) -> str:
         """The key in ``values`` of the value that ``cell`` has."""
-        return canonical(None if self.name is None else cell.get(self.name))
+        return as_key(None if self.name is None else cell.get(self.name))
 
     @property
     def drawn(self) -> list[str]:
@@ -60,42 +67,46 @@ class Axis:
 
 def axis_of(results: Results, asked: str | None) -> Axis:
     """The axis that a spec calls ``asked``, where this run sweeps it."""
-    cells = results["order"]["cells"]
-    paths = axis_paths(results["spec"]).items()
+    cells = results.order.cells
+    paths = axis_paths(results.spec).items()
     named = [axis for axis, path in paths if asked in (axis, ".".join(map(str, path)))]
-    if asked is None or not (named or asked in results["order"]["axes"]):
+    if asked is None or not (named or asked in results.order.axes):
         return Axis(None, {"null": None})
     name = named[0] if named else asked
-    return Axis(name, {canonical(c.get(name)): c.get(name) for c in cells})
+    return Axis(name, {as_key(c.get(name)): c.get(name) for c in cells})
 
 
-def averaged(rows: Iterable[Row], metric: str, expected: int) -> dict[str, Any]:
-    """Statistics over seeds of each seed's mean over cells, and how many numbers that takes."""
+def averaged(rows: Iterable[ResultRow], metric: str, expected: int) -> Averaged:
+    """Statistics over seeds of each seed's mean over cells."""
     by_seed: dict[int, list[float]] = {}
     for row in rows:
-        value = row["metrics"].get(metric)
+        value = row.metrics.get(metric)
         if value is not None:
-            by_seed.setdefault(row["seed"], []).append(value)
+            by_seed.setdefault(row.seed, []).append(value)
     found = statistics([fmean(values) for values in by_seed.values()])
-    return {**found, "values": sum(map(len, by_seed.values())), "expected": expected}
+    return Averaged(found, sum(map(len, by_seed.values())), expected)
 
 
-def shown(entry: Mapping[str, Any]) -> str:
+def shown(found: Averaged) -> str:
     """The number with its spread, and how many numbers it stands on where some are missing."""
-    lacking = 0 < entry["values"] < entry["expected"]
-    return number(entry) + (f" ({entry['values']} of {entry['expected']})" if lacking else "")
+    lacking = 0 < found.values < found.expected
+    return number(found.over_seeds) + (f" ({found.values} of {found.expected})" if lacking else "")
 
 
-def line_through(points: Iterable[tuple[Any, Mapping[str, Any], bool]], **look: Any) -> Line:
-    """A line through the points (x, statistics, filled) that have a mean, in order of numbers."""
-    found = [point for point in points if point[1]["mean"] is not None]
-    if all(is_number(x) for x, _, _ in found):
+def line_through(points: Iterable[tuple[Any, Averaged, bool]], **look: Any) -> Line:
+    """A line through the points (x, averaged, filled) that have a mean, in order of numbers."""
+    found = [
+        (x, point.over_seeds.mean, point.over_seeds.std, filled)
+        for x, point, filled in points
+        if point.over_seeds.mean is not None
+    ]
+    if all(is_number(point[0]) for point in found):
         found.sort(key=lambda point: point[0])
     return Line(
-        x=[x for x, _, _ in found],
-        y=[entry["mean"] for _, entry, _ in found],
-        spread=[entry["std"] for _, entry, _ in found],
-        filled=tuple(i for i, point in enumerate(found) if point[2]),
+        x=[point[0] for point in found],
+        y=[point[1] for point in found],
+        spread=[point[2] for point in found],
+        filled=tuple(i for i, point in enumerate(found) if point[3]),
         **look,
     )
 
@@ -110,24 +121,29 @@ def section(
     """The section of ``figure`` with a row of panels for each name on its y axis."""
     if not any(line.y for row in panels.values() for panel in row for line in panel.lines):
         return nothing(figure, "no row has a number for it")
-    title = f"{', '.join(panels)} against {figure['x']}"
+    title = f"{', '.join(panels)} against {figure.x}"
     rows = [(metric_label(results, name), row) for name, row in panels.items()]
-    drawing = draw_panels(figure["x"].replace("_", " "), rows, title)
-    return Section(figure["title"], tuple(filter(None, notes)), drawing, tuple(tables))
+    drawing = draw_panels(figure.x.replace("_", " "), rows, title)
+    return Section(figure.title, tuple(filter(None, notes)), drawing, tuple(tables))
 
 
 def nothing(figure: Figure, why: str) -> Section:
     """A section that says why the figure is not there."""
-    return Section(figure["title"], (f"Not shown: {why}.",))
+    return Section(figure.title, (f"Not shown: {why}.",))
 
 
 def spread_note(results: Results, over: Iterable[str]) -> str:
     """What the numbers are, where ``over`` are the axes that they are means over."""
     cells = ", ".join(over)
     mean = f"Mean over {cells} for each seed" if cells else "One value for each seed"
-    seeds = len(results["spec"]["seeds"])
+    seeds = len(results.spec["seeds"])
     if seeds < 2:
         spread = "; one seed, so no spread is known"
     else:
         spread = f", then mean ± sample standard deviation (band) over {seeds} seeds"
     return f"{mean}{spread}; (k of n) where numbers are missing."
+
+
+def names_of(figure: Figure) -> tuple[str, ...]:
+    """What stands on the y axis of ``figure``, each with a row of panels."""
+    return (figure.y,) if isinstance(figure.y, str) else figure.y

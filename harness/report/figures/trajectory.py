@@ -2,57 +2,74 @@
 
 from __future__ import annotations
 
+from attrs import frozen
+
 from harness.report.chosen import dagger, marked
-from harness.report.figures.common import Axis, Figure, Results, Row, axis_of, nothing, section
-from harness.report.order import canonical
+from harness.report.figures.common import Axis, axis_of, names_of, nothing, section
+from harness.report.order import as_key
 from harness.report.panels import Line, Panel, is_number
+from harness.report.results import ResultRow, Results
 from harness.report.section import Section
+from harness.spec.blocks import Figure
 
 MOST_LABELS = 12
 
 
+@frozen
+class _Paths:
+    """``rows`` is one for each cell; ``colours`` by what a cell has beside its panel."""
+
+    rows: list[ResultRow]
+    panels: Axis
+    colours: dict[str, str]
+
+    def drawn(self, x: str, y: str) -> list[Panel]:
+        return [
+            Panel(
+                self.panels.title(key),
+                tuple(self.line(row, x, y) for row in self.rows if self.panels.of(row.cell) == key),
+            )
+            for key in self.panels.drawn
+        ]
+
+    def line(self, row: ResultRow, x: str, y: str) -> Line:
+        rest, order = _rest(row, self.panels), list(self.colours)
+        labelled = order if len(order) <= MOST_LABELS else [order[0], order[-1]]
+        return path_of(row, x, y, rest if rest in labelled else "", self.colours[rest])
+
+
 def trajectory(results: Results, figure: Figure) -> Section:
     """One thin line for each cell, of its first seed."""
-    panels = axis_of(results, figure["panels"])
-    first: dict[str, Row] = {}
-    for row in results["rows"]:
-        named = {figure["x"], *figure["y"]} <= (row.get("series") or {}).keys()
-        if named and row["selected"] and row["method"] == figure["method"]:
-            first.setdefault(canonical(row["cell"]), row)
-    if not first:
-        names = ", ".join([figure["x"], *figure["y"]])
-        return nothing(figure, f"no row of {figure['method']} has the series {names}")
-    rests = {_rest(row, panels): None for row in first.values()}
-    colours = dict(zip(rests, _shades(len(rests)), strict=True))
-    order = list(rests)
-    labelled = order if len(order) <= MOST_LABELS else [order[0], order[-1]]
-    drawn = {
-        name: [
-            Panel(
-                panels.title(key),
-                tuple(
-                    _path(row, figure["x"], name, rest if rest in labelled else "", colours[rest])
-                    for row in first.values()
-                    if panels.of(row["cell"]) == key
-                    for rest in [_rest(row, panels)]
-                ),
-            )
-            for key in panels.drawn
-        ]
-        for name in figure["y"]
-    }
-    count = len(first)
+    panels, names = axis_of(results, figure.panels), names_of(figure)
+    rows = _first_seeds(results, figure)
+    if not rows:
+        series = ", ".join([figure.x, *names])
+        return nothing(figure, f"no row of {figure.method} has the series {series}")
+    rests = list({_rest(row, panels): None for row in rows})
+    paths = _Paths(rows, panels, dict(zip(rests, _shades(len(rests)), strict=True)))
+    drawn = {name: paths.drawn(figure.x, name) for name in names}
+    name = marked(results, figure.method or "")
     notes = [
-        f"{marked(results, figure['method'])}: one line for each of {count} "
-        f"{'cell' if count == 1 else 'cells'}, first seed; the marker is where it stopped.",
-        *panels.notes(figure["panels"], "left out"),
-        dagger(results) if marked(results, figure["method"]) != figure["method"] else "",
+        f"{name}: one line for each of {len(rows)} "
+        f"{'cell' if len(rows) == 1 else 'cells'}, first seed; the marker is where it stopped.",
+        *panels.notes(figure.panels, "left out"),
+        dagger(results) if name != figure.method else "",
     ]
     return section(results, figure, drawn, notes)
 
 
-def _rest(row: Row, panels: Axis) -> str:
-    return ", ".join(f"{axis}={v}" for axis, v in row["cell"].items() if axis != panels.name)
+def _first_seeds(results: Results, figure: Figure) -> list[ResultRow]:
+    """Of each cell the first row that has the series."""
+    first: dict[str, ResultRow] = {}
+    for row in results.rows:
+        named = {figure.x, *names_of(figure)} <= row.series.keys()
+        if named and row.selected and row.method == figure.method:
+            first.setdefault(as_key(row.cell), row)
+    return list(first.values())
+
+
+def _rest(row: ResultRow, panels: Axis) -> str:
+    return ", ".join(f"{axis}={v}" for axis, v in row.cell.items() if axis != panels.name)
 
 
 def _shades(count: int) -> list[str]:
@@ -63,10 +80,11 @@ def _shades(count: int) -> list[str]:
     return [to_hex(colormaps["viridis"](0.9 * i / max(count - 1, 1))) for i in range(count)]
 
 
-def _path(row: Row, x: str, y: str, label: str, colour: str) -> Line:
-    pairs = zip(row["series"][x], row["series"][y], strict=False)
+def path_of(row: ResultRow, x: str, y: str, label: str, colour: str) -> Line:
+    """The series ``y`` of ``row`` against ``x``, with a marker where the method stopped."""
+    pairs = zip(row.series[x], row.series[y], strict=False)
     points = [point for point in pairs if all(map(is_number, point))]
-    stop = row["metrics"].get(f"ptn_{x}")
+    stop = row.metrics.get(f"ptn_{x}")
     end = len(points) - 1
     if stop is not None and points:
         end = min(range(len(points)), key=lambda i: abs(points[i][0] - stop))

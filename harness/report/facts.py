@@ -1,0 +1,54 @@
+"""What is known of the components of a plan, for readers of its report."""
+
+from __future__ import annotations
+
+from harness.components import get
+from harness.plan.plan import Plan
+from harness.report.results import ComponentFacts, MethodFacts, MetricFacts
+from harness.spec.blocks import Use
+from harness.spec.check import measured
+from harness.spec.structure import unstructure_settings
+
+
+def metric_facts(plan: Plan) -> dict[str, MetricFacts]:
+    """By measured name."""
+    return {name: _metric(name, use) for name, use in measured(plan.spec.metrics).items()}
+
+
+def _metric(name: str, use: Use) -> MetricFacts:
+    component = get("metrics", use.name)
+    traits = component.traits
+    return MetricFacts(
+        component=use.name,
+        better=traits.better_of(name),
+        unit=traits.unit_of(name),
+        doc=traits.docs(use.settings).get(name, component.summary),
+    )
+
+
+def method_facts(plan: Plan) -> dict[str, MethodFacts]:
+    """By label."""
+    facts = {}
+    for method in plan.spec.methods:
+        component = get("methods", method.use.name)
+        facts[method.label] = MethodFacts(
+            component=component.name,
+            summary=component.summary,
+            source=component.source,
+            sees=tuple(sorted(component.traits.sees)),
+            settings=unstructure_settings(method.use.settings),
+        )
+    return facts
+
+
+def component_facts(plan: Plan) -> tuple[ComponentFacts, ...]:
+    """Of every component that the spec names, by kind and name."""
+    spec = plan.spec
+    uses = [spec.data.dataset, *spec.data.augment, spec.corruption, spec.model, spec.forget]
+    uses += [spec.train.optimizer, spec.train.schedule, *spec.metrics]
+    uses += [method.use for method in spec.methods]
+    found = {(use.kind, use.name): get(use.kind, use.name) for use in uses}
+    return tuple(
+        ComponentFacts(kind, name, component.revision, component.source)
+        for (kind, name), component in sorted(found.items())
+    )

@@ -1,0 +1,172 @@
+"""Gathers results: what a run found of its plan, and what the store has of its stages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+from attrs import frozen
+
+from harness.plan.plan import Group, Plan
+from harness.plan.stage import Stage
+from harness.report.assemble import assemble
+from harness.report.facts import component_facts, method_facts, metric_facts
+from harness.report.record import from_plain
+from harness.report.results import (
+    DataFacts,
+    Failure,
+    Provenance,
+    ResultRow,
+    Results,
+    Trigger,
+)
+from harness.report.times import computed, times_of
+from harness.spec.blocks import Use
+from harness.spec.origins import Row as ValueOrigin
+from harness.spec.origins import written
+from harness.spec.structure import unstructure, unstructure_settings
+from harness.store import Store
+
+MOST_TRIGGERS = 6  # of which the report shows pictures
+MOST_POINTS = 60  # of a series in the results
+
+
+@frozen
+class Findings:
+    """What a run found of its plan.
+
+    ``measured`` are the records of what measures, by key; ``chosen`` the position of the chosen
+    candidate by that of the choice; ``failed`` the errors by the key of the stage; ``stopped`` says for
+    each stage that was not run which failure was the reason.
+    """
+
+    measured: Mapping[str, Mapping[str, Any]]
+    chosen: Mapping[int, int]
+    failed: Mapping[str, str]
+    stopped: Mapping[str, str]
+
+
+def gather(
+    plan: Plan,
+    store: Store,
+    findings: Findings,
+    provenance: Provenance,
+    *,
+    profile: str | None,
+    changes: Sequence[str],
+    origins: Sequence[ValueOrigin],
+) -> Results:
+    """The results of ``plan``, run with ``profile`` and ``changes`` of the command line.
+
+    ``origins`` are those of the spec's values; ``provenance`` gets its times here.
+    """
+    rows = tuple(_rows(plan, store, findings))
+    times, total = times_of(rows, store), computed(plan, store)
+    return assemble(
+        Results(
+            rows=rows,
+            spec=unstructure(plan.spec),
+            profile=profile,
+            metrics=metric_facts(plan),
+            methods=method_facts(plan),
+            components=component_facts(plan),
+            data=_data(plan, store),
+            failed=tuple(_failures(plan, findings)),
+            stages=Counter(stage.kind for stage in plan.stages.values()),
+            provenance=attrs.evolve(provenance, times=times, computed=total),
+            changes=tuple(changes),
+            origins=_texts(origins) if plan.spec.provenance else (),
+            triggers=_triggers(plan, store),
+        )
+    )
+
+
+def _texts(origins: Sequence[ValueOrigin]) -> tuple[tuple[str, str, str, str], ...]:
+    return tuple((path, value, origin, place) for path, value, origin, place in written(origins))
+
+
+def _rows(plan: Plan, store: Store, findings: Findings) -> Iterator[ResultRow]:
+    groups = ((i, group) for i, choice in enumerate(plan.choices) for group in choice.groups)
+    for i, group in groups:
+        for position, candidate in enumerate(group.candidates):
+            record = findings.measured.get(candidate.evaluate)
+            if record is not None:
+                selected = position == findings.chosen.get(i)
+                series = _series(candidate.unlearn, store) if selected else {}
+                yield _row(group, candidate, selected, record["metrics"], series)
+
+
+def _row(
+    group: Group,
+    candidate: Candidate,
+    selected: bool,
+    metrics: Mapping[str, float],
+    series: Mapping[str, tuple[float, ...]],
+) -> ResultRow:
+    return ResultRow(
+        cell=dict(group.cell.point),
+        seed=group.cell.seed,
+        method=group.method.label,
+        candidate=dict(candidate.values),
+        selected=selected,
+        metrics=dict(metrics),
+        keys={"unlearn": candidate.unlearn, "evaluate": candidate.evaluate},
+        series=series,
+    )
+
+
+def _series(key: str, store: Store) -> dict[str, tuple[float, ...]]:
+    """The lists that a method left, thinned to what a figure can show."""
+    series: Mapping[str, list[float]] = store.record("unlearn", key)["series"]
+    return {name: _thinned(values) for name, values in series.items()}
+
+
+def _thinned(values: list[float]) -> tuple[float, ...]:
+    """At most MOST_POINTS of ``values``, the last one always among them."""
+    every = max(1, -(-len(values) // (MOST_POINTS - 1)))
+    kept = values[::every]
+    return tuple(kept if (len(values) - 1) % every == 0 else [*kept, *values[-1:]])
+
+
+def _corruptions(plan: Plan, store: Store) -> Iterator[Stage]:
+    """The ``corrupt`` stages that the store has."""
+    for stage in plan.stages.values():
+        if stage.kind == "corrupt" and store.has("corrupt", stage.key):
+            yield stage
+
+
+def _data(plan: Plan, store: Store) -> DataFacts:
+    for stage in _corruptions(plan, store):
+        return from_plain(DataFacts, store.record("corrupt", stage.key)["data"])
+    return from_plain(DataFacts, {})
+
+
+def _triggers(plan: Plan, store: Store) -> tuple[Trigger, ...]:
+    """What each trigger of the plan does to some samples, whatever amount is poisoned."""
+    found: dict[str, Trigger] = {}
+    for stage in _corruptions(plan, store):
+        title = _title(stage.cell.corruption)
+        if title not in found and len(found) < MOST_TRIGGERS:
+            images = store.record("corrupt", stage.key).get("pictures")
+            if images:
+                found[title] = Trigger(title, tuple(images))
+    return tuple(found.values())
+
+
+def _title(use: Use) -> str:
+    """``badnet: patch=3, place=top_left``: every setting but the amount and those left out."""
+    shown = [
+        f"{name}={value}"
+        for name, value in unstructure_settings(use.settings).items()
+        if name not in ("share", "count") and value is not None
+    ]
+    return f"{use.name}: {', '.join(shown)}" if shown else use.name
+
+
+def _failures(plan: Plan, findings: Findings) -> Iterator[Failure]:
+    for key, error in findings.failed.items():
+        stopped = (k for k, reason in findings.stopped.items() if reason == key)
+        names = tuple(plan.stages[k].name for k in stopped)
+        yield Failure(stage=plan.stages[key].name, error=error, stopped=names, key=key)

@@ -1,0 +1,53 @@
+"""What the stages behind some results took, whenever they were computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from statistics import fmean
+
+from harness.plan.plan import Plan
+from harness.report.record import from_plain
+from harness.report.results import ResultRow, Seconds
+from harness.stages.clock import prepared_for
+from harness.store import Store
+
+
+def times_of(rows: Iterable[ResultRow], store: Store) -> dict[str, Seconds]:
+    """By method: the mean of one chosen unlearning, with all that was prepared for it."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for row in rows:
+        if row.selected:
+            record = store.record("unlearn", row.keys["unlearn"])
+            prepared = prepared_for(record, lambda key: store.record("prepare", key))
+            found.setdefault(row.method, []).append(
+                _total([record["seconds"], *(other["seconds"] for other in prepared.values())])
+            )
+    return {
+        method: Seconds(
+            wall=_mean(times, "wall"),
+            cpu=_mean(times, "cpu"),
+            gpu=_mean(times, "gpu"),
+            n=len(times),
+        )
+        for method, times in found.items()
+    }
+
+
+def computed(plan: Plan, store: Store) -> Seconds:
+    """All stages that the results stand on together."""
+    there = (s for s in plan.stages.values() if store.has(s.kind, s.key))
+    total = _total(store.record(stage.kind, stage.key)["seconds"] for stage in there)
+    return from_plain(Seconds, {name: round(value, 1) for name, value in total.items()})
+
+
+def _total(several: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for seconds in several:
+        for name, value in seconds.items():
+            total[name] = total.get(name, 0.0) + value
+    return total
+
+
+def _mean(times: list[dict[str, float]], clock: str) -> float | None:
+    values = [seconds[clock] for seconds in times if clock in seconds]
+    return round(fmean(values), 3) if values else None
