@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-from harness.plan.plan import Group, Plan
+from harness.plan.plan import Candidate, Group, Plan
 from harness.plan.stage import Stage
 from harness.report.assemble import assemble
 from harness.report.facts import component_facts, method_facts, metric_facts
@@ -38,8 +38,8 @@ class Findings:
     """What a run found of its plan.
 
     ``measured`` are the records of what measures, by key; ``chosen`` the position of the chosen
-    candidate by that of the choice; ``failed`` the errors by the key of the stage; ``stopped`` says for
-    each stage that was not run which failure was the reason.
+    candidate by that of the choice; ``failed`` the errors by the key of the stage; ``stopped``
+    says for each stage that was not run which failure was the reason.
     """
 
     measured: Mapping[str, Mapping[str, Any]]

@@ -29,7 +29,7 @@ class ResultRow(Record):
     """
 
     cell: Values
-    seed: int
+    seed: int | str
     method: str
     candidate: Values
     selected: bool
@@ -45,7 +45,7 @@ class Summary(Record):
 
     cell: Values
     method: str
-    seeds: tuple[int, ...]
+    seeds: tuple[int | str, ...]
     metrics: Mapping[str, Statistics]
 
 
@@ -55,7 +55,7 @@ class Gap(Record):
 
     cell: Values
     method: str
-    seeds: tuple[int, ...]
+    seeds: tuple[int | str, ...]
 
 
 @frozen
