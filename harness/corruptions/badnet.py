@@ -10,6 +10,7 @@ from attrs import frozen
 from harness.components import component, setting
 from harness.corruptions.poison import Poison, Trigger, poison_misfits, poisoned, target_class
 from harness.corruptions.types import Corruption, expected
+from harness.data.encodings import Images
 from harness.data.types import Dataset, Split
 from harness.errors import HarnessError
 from harness.lazy import torch
@@ -49,12 +50,14 @@ def corner(images: torch.Tensor, settings: BadNet) -> torch.Tensor:
 
 def trigger(settings: BadNet, dataset: Dataset) -> Trigger:
     """Stamps uint8 images, or normalised ones where the patch comes after normalisation."""
+    encoding: Images = dataset.encoding
+    mean, std = encoding.mean, encoding.std
     if settings.when == "before_augmentation":
-        values = torch.full((len(dataset.mean),), round(255 * settings.value), dtype=torch.uint8)
+        values = torch.full((len(mean),), round(255 * settings.value), dtype=torch.uint8)
     else:
-        values = (settings.value - torch.tensor(dataset.mean)) / torch.tensor(dataset.std)
+        values = (settings.value - torch.tensor(mean)) / torch.tensor(std)
         if settings.white == "largest":
-            values = values.max().expand(len(dataset.mean))
+            values = values.max().expand(len(mean))
     return partial(stamp, settings=settings, values=values.view(-1, 1, 1))
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 from attrs import frozen
 
 from harness.components import get
+from harness.components.contracts import Encoding
 from harness.data.types import Split
 from harness.lazy import torch
 from harness.spec.blocks import Use
@@ -17,22 +19,27 @@ Stamp = Callable[["torch.Tensor"], "torch.Tensor"]
 
 @frozen(eq=False)
 class Batch:
-    """``x`` float32 [B, C, H, W] normalised, ``y`` int64 [B], ``row`` int64 [B] of the split."""
+    """``x`` as models take it, ``y`` int64 [B], ``row`` int64 [B] of the split.
 
-    x: torch.Tensor
+    ``x`` is what the encoding's ``batch`` gives: float32 [B, C, H, W] normalised for images, a
+    ``TokenBatch`` (ids, mask) for tokens, float32 [B, size] for features.
+    """
+
+    x: Any
     y: torch.Tensor
     row: torch.Tensor
 
 
 class Pool:
-    """Rows of a split, kept as uint8 on the device; augmented and normalised batch by batch.
+    """Rows of a split, kept as stored on the device; augmented and encoded batch by batch.
 
     Args:
-        split: images uint8 [N, C, H, W] and labels int64 [N].
+        split: stored samples [N, *shape] and labels int64 [N].
         index: the rows that belong to the pool, int64 [n].
-        mean, std: per channel, of intensities in [0, 1].
+        encoding: makes what a model takes from stored samples.
         augment: augmentations in order, applied by ``epoch``.
-        stamp: a trigger for normalised images; ``stamped`` bool [N] says which rows carry it.
+        stamp: a trigger for encoded images; ``stamped`` bool [N] says which rows carry it.
+        channels_last: the memory format of images; it changes no value.
 
     All random draws come from the CPU generator that a caller passes, so that batches do not
     depend on the device, and a loop resumes by restoring that generator.
@@ -43,8 +50,7 @@ class Pool:
         split: Split,
         index: torch.Tensor,
         *,
-        mean: Sequence[float],
-        std: Sequence[float],
+        encoding: Encoding,
         device: torch.device | str = "cpu",
         augment: Sequence[Use] = (),
         stamp: Stamp | None = None,
@@ -56,10 +62,7 @@ class Pool:
         self.inputs = split.inputs[index].to(self.device)
         self.targets = split.targets[index].to(self.device)
         self._rows = index.to(self.device)
-        scale = 1 / (255 * torch.tensor(std, dtype=torch.float32))
-        shift = torch.tensor(mean, dtype=torch.float32) / torch.tensor(std, dtype=torch.float32)
-        self._scale = scale.view(1, -1, 1, 1).to(self.device)
-        self._shift = shift.view(1, -1, 1, 1).to(self.device)
+        self.encoding = encoding
         self.augment = [
             partial(get(use.kind, use.name).function, settings=use.settings) for use in augment
         ]
@@ -110,15 +113,16 @@ class Pool:
             yield from self.epoch(batch_size, generator)
 
     def _batch(self, chosen: torch.Tensor, draws: torch.Generator | None) -> Batch:
-        images = self.inputs[chosen]
+        stored = self.inputs[chosen]
         if draws is not None:
             for augment in self.augment:
-                images = augment(images, generator=draws)
-        x = images.to(torch.float32).mul_(self._scale).sub_(self._shift)
+                stored = augment(stored, generator=draws)
+        x = self.encoding.batch(stored)
         if self._stamp is not None and self._stamped is not None:
             carries = self._stamped[chosen].view(-1, 1, 1, 1)
             x = torch.where(carries, self._stamp(x), x)
-        x = x.contiguous(memory_format=self._layout)
+        if self.encoding.name == "images":
+            x = x.contiguous(memory_format=self._layout)
         return Batch(x, self.targets[chosen], self._rows[chosen])
 
     def subset(self, positions: torch.Tensor) -> Pool:

@@ -89,16 +89,16 @@ def _pictures(cell: Cell, dataset: Dataset, rows: torch.Tensor) -> list[dict[str
     clean = dataset.train.inputs[rows]
     if traits.when(settings) == "before":
         return pictures(clean, trigger(clean))
-    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (dataset.mean, dataset.std))
+    encoding = dataset.encoding
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (encoding.mean, encoding.std))
     shown = 255 * (trigger((clean / 255 - mean) / std) * std + mean)
     return pictures(clean, shown.round().clamp(0, 255).byte())
 
 
 def _threads(stage: Stage, world: World, material: Material) -> None:
     """The fixed rule: intra-op threads from the FLOPs of one training step."""
-    cell = stage.cell
-    shape = tuple(material.dataset.train.inputs.shape[1:])
-    per_sample = flops_per_sample(cell.model, shape, len(material.dataset.classes))
+    cell, data = stage.cell, material.dataset
+    per_sample = flops_per_sample(cell.model, data.encoding, len(data.classes))
     torch.set_num_threads(threads_for(3 * per_sample * cell.train.batch_size))
 
 

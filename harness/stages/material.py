@@ -70,8 +70,7 @@ class Material:
         return Pool(
             split,
             rows,
-            mean=self.dataset.mean,
-            std=self.dataset.std,
+            encoding=self.dataset.encoding,
             device=self.device,
             augment=augment,
             stamp=self.trigger if stamped is not None else None,

@@ -91,7 +91,7 @@ class World:
         dataset: Dataset = component.function(data.dataset.settings, self.root)
         if data.digest is not None and data.digest != dataset.digest:
             raise IntegrityError(
-                f"the data set {data.dataset.name!r} found at {dataset.origin} has the digest "
+                f"the data set {data.dataset.name!r} found at {dataset.source} has the digest "
                 f"{dataset.digest}; the spec pins {data.digest}"
             )
         return subset(dataset, data.train_samples, data.test_samples)
@@ -108,7 +108,7 @@ class World:
         if found != made:
             raise IntegrityError(
                 f"the store holds results for other data: {cell.data.dataset.name!r} at "
-                f"{dataset.origin} has the digest {found}, the stored stages were made from "
+                f"{dataset.source} has the digest {found}, the stored stages were made from "
                 f"{made}. Use another --store, or the --data-root they were made with"
             )
         tensors = self.tensors("corrupt", corrupt)

@@ -10,16 +10,19 @@ from hypothesis import strategies as st
 
 from harness.components import get
 from harness.corruptions.types import Corruption, amount, draw
+from harness.data.encodings import Images
 from harness.data.types import Dataset, Split, dataset
 from harness.errors import HarnessError
 from harness.spec.structure import structure_use
+
+ENCODING = Images((1, 2, 2), mean=(0.5,), std=(0.5,))
 
 
 def labelled(labels: list[int], classes: int) -> Dataset:
     inputs = torch.zeros(len(labels), 1, 2, 2, dtype=torch.uint8)
     split = Split(inputs, torch.tensor(labels))
     names = tuple(map(str, range(classes)))
-    return dataset("labelled", split, split, names, ((0.5,), (0.5,)), "here")
+    return dataset("labelled", split, split, names, ENCODING, "here")
 
 
 def corrupt(name: str, data: Dataset, seed: int = 0, **chosen: object) -> Corruption:

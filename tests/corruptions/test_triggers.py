@@ -14,6 +14,7 @@ from harness.components import get
 from harness.corruptions.poison import AT_ONCE
 from harness.corruptions.types import Corruption
 from harness.corruptions.warping import field
+from harness.data.encodings import Images
 from harness.data.types import Dataset, Split, dataset
 from harness.errors import HarnessError
 from harness.spec.structure import structure_use
@@ -32,7 +33,8 @@ def random_images(
 def data_of(images: torch.Tensor) -> Dataset:
     split = Split(images, torch.arange(len(images)) % 4)
     middle = (0.5,) * images.shape[1]
-    return dataset("random", split, split, tuple("abcd"), (middle, middle), "here")
+    encoding = Images(tuple(images.shape[1:]), middle, middle)
+    return dataset("random", split, split, tuple("abcd"), encoding, "here")
 
 
 DATA = data_of(random_images(40, 3, 5, 7))

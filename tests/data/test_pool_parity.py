@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.components import get
+from harness.data.encodings import Images
 from harness.data.pool import Batch, Pool
 from harness.data.types import Split
 from harness.spec.structure import structure_use
@@ -28,7 +29,7 @@ def split() -> Split:
 
 
 def pool(rows: list[int], **changes: object) -> Pool:
-    chosen = {"mean": MEAN, "std": STD, **changes}
+    chosen = {"encoding": Images((3, 6, 6), MEAN, STD), **changes}
     return Pool(split(), torch.tensor(rows, dtype=torch.int64), **chosen)  # type: ignore[arg-type]
 
 
