@@ -124,9 +124,8 @@ class World:
         return self._built(cell.model, dataset, seed)
 
     def _built(self, model: Use, dataset: Dataset, seed: str) -> nn.Module:
-        shape = tuple(dataset.train.inputs.shape[1:])
         function = get("models", model.name).function
-        make = partial(function, model.settings, shape, len(dataset.classes))
+        make = partial(function, model.settings, dataset.encoding, len(dataset.classes))
         return self.on_device(seeded_build(make, seed))
 
     def on_device(self, model: nn.Module) -> nn.Module:
