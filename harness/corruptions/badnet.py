@@ -9,6 +9,7 @@ from attrs import frozen
 
 from harness.components import component, setting
 from harness.corruptions.poison import Poison, Trigger, poison_misfits, poisoned, target_class
+from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption, expected
 from harness.data.encodings import Images
 from harness.data.types import Dataset, Split
@@ -79,13 +80,7 @@ def stamp(images: torch.Tensor, settings: BadNet, values: torch.Tensor) -> torch
     amount=expected,
     check=poison_misfits,
 )
-def corrupt(
-    train: Split,
-    rows: torch.Tensor,
-    settings: BadNet,
-    generator: torch.Generator,
-    dataset: Dataset,
-) -> Corruption:
+def corrupt(train: Split, settings: BadNet, task: CorruptionTask) -> Corruption:
     """Stamp a patch on some training samples and label them as the target class.
 
     Raises:
@@ -93,5 +88,5 @@ def corrupt(
     """
     corner(train.inputs, settings)
     early = settings.when == "before_augmentation"
-    stamps = trigger(settings, dataset) if early else None
-    return poisoned(train, rows, settings, generator, dataset, stamps)
+    stamps = trigger(settings, task.dataset) if early else None
+    return poisoned(train, settings, task, stamps)

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from harness.components import get
+from harness.corruptions.checking import checked
 from harness.corruptions.pictures import pictures
+from harness.corruptions.task import CorruptionTask
 from harness.data.types import Dataset
 from harness.errors import HarnessError
 from harness.execute.workers import Event, StopFlag
@@ -16,7 +18,8 @@ from harness.metrics.evidence import Evidence
 from harness.plan.cost import flops_per_sample
 from harness.plan.stage import Cell, Stage, identity
 from harness.stages.clock import StageClock, prepared_for
-from harness.stages.material import Material, data_seed, stored
+from harness.stages.material import Material, data_seed
+from harness.stages.stored_corruption import stored
 from harness.stages.watch import StageWatch
 from harness.stages.world import Lazily, World
 from harness.store import Store
@@ -66,15 +69,25 @@ def _corrupt(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Comput
     held_out = round(count * cell.data.validation)
     validation, rows = order[:held_out].sort().values, order[held_out:].sort().values
     component = get("corruptions", cell.corruption.name)
-    corruption = component.function(
-        dataset.train, rows, cell.corruption.settings, generator(seed, "corrupt"), dataset
+    task = CorruptionTask(
+        corruption=cell.corruption.name,
+        rows=rows,
+        dataset=dataset,
+        seed=seed,
+        device=world.device,
+        watch=watch,
+        slot=slot,
     )
+    made = component.function(dataset.train, cell.corruption.settings, task)
+    corruption = checked(made, task, rule=component.traits.rule is not None)
     tensors = {"train_rows": rows, "validation_rows": validation, **stored(corruption)}
     sizes = {"train": len(rows), "validation": held_out, "test": len(dataset.test.targets)}
     facts = {"name": cell.data.dataset.name, "digest": dataset.digest, **sizes}
     facts |= {"lossy": True} if dataset.lossy else {}
     shape = {"shape": list(dataset.train.inputs.shape[1:]), "classes": len(dataset.classes)}
     record: dict[str, Any] = {"data": {**facts, **shape}, "corrupted": len(corruption.rows)}
+    if corruption.added is not None:
+        record["added"] = len(corruption.added.targets)
     if component.traits.trigger is not None:
         record["pictures"] = _pictures(cell, dataset, corruption.rows[:PICTURES])
     return record, tensors
@@ -256,6 +269,7 @@ def _evaluate(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Compu
         seed=stage.key,
         facts=unlearned["facts"],
         shared=shared,
+        corruption=material.corruption.tensors,
     )
     metrics: dict[str, float] = {}
     for use in stage.uses:
@@ -286,10 +300,9 @@ def _evidence_pools(stage: Stage, world: World, material: Material) -> Mapping[s
     if material.trigger is not None:
         triggered, rows = material.triggered, material.corruption.rows
         every = torch.arange(len(dataset.test.targets))
-        order = torch.randperm(
-            len(material.train_rows), generator=generator(data_seed(cell), "shuffled")
-        )
-        anyones = material.train_rows[order[: len(rows)]]
+        anyone = material.dataset_rows
+        order = torch.randperm(len(anyone), generator=generator(data_seed(cell), "shuffled"))
+        anyones = anyone[order[: len(rows)]]
         makers |= {
             "test_triggered": shared("test_triggered", lambda: triggered(dataset.test, every)),
             "validation_triggered": shared(

@@ -17,13 +17,7 @@ from harness.lazy import nn, torch
 from harness.plan.cost import architecture
 from harness.plan.stage import Cell, Stage, identity
 from harness.spec.blocks import Data, Use
-from harness.stages.material import (
-    Material,
-    check_corruption,
-    corrupted,
-    corruption_of,
-    material_of,
-)
+from harness.stages.material import Material, corrupted, material_of
 from harness.stages.options import Options
 from harness.store import Artifact, Store
 from harness.training.seeding import seeded_build
@@ -112,12 +106,9 @@ class World:
                 f"{made}. Use another --store, or the --data-root they were made with"
             )
         tensors = self.tensors("corrupt", corrupt)
-        check_corruption(tensors, dataset)
         # Cells that differ only in what was discovered share one copy.
-        train = self.remember(
-            ("corrupted", corrupt), lambda: corrupted(dataset.train, corruption_of(tensors))
-        )
-        return material_of(cell, dataset, train, tensors, self.root, self.device)
+        found = self.remember(("corrupted", corrupt), lambda: corrupted(cell, dataset, tensors))
+        return material_of(cell, dataset, found, tensors, self.root, self.device)
 
     def build(self, cell: Cell, dataset: Dataset, seed: str) -> nn.Module:
         """A newly initialised model of the spec on this process's device."""

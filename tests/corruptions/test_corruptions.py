@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.components import NoSettings, get
+from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption
 from harness.data.datasets.images import CIFAR
 from harness.data.types import DataRoot
@@ -22,8 +23,8 @@ ROWS = torch.arange(0, 1400, 2)
 
 def corrupt(name: str, **chosen: object) -> Corruption:
     use = structure_use("corruptions", {"name": name, **chosen})
-    draws = torch.Generator().manual_seed(4)
-    return get("corruptions", name).function(DIGITS.train, ROWS, use.settings, draws, DIGITS)
+    task = CorruptionTask(corruption=name, rows=ROWS, dataset=DIGITS, seed="4")
+    return get("corruptions", name).function(DIGITS.train, use.settings, task)
 
 
 @pytest.mark.parametrize("place", ["top_left", "top_right", "bottom_left", "bottom_right"])

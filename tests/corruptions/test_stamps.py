@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.components import get
+from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption
+from harness.data.changes import Change
 from harness.data.encodings import Images
 from harness.data.pool import Pool
 from harness.data.types import Dataset, Split, dataset
@@ -39,8 +41,8 @@ def use(**chosen: object) -> object:
 
 
 def corrupt(seed: int = 0, **chosen: object) -> Corruption:
-    draws = torch.Generator().manual_seed(seed)
-    return get("corruptions", "badnet").function(DATA.train, ROWS, use(**chosen), draws, DATA)
+    task = CorruptionTask(corruption="badnet", rows=ROWS, dataset=DATA, seed=str(seed))
+    return get("corruptions", "badnet").function(DATA.train, use(**chosen), task)
 
 
 def corner(place: str, size: int) -> tuple[slice, slice]:
@@ -94,7 +96,8 @@ def test_both_moments_show_the_network_the_same_unaugmented_images(place: str) -
         use(**chosen, when="after_normalisation"), DATA
     )
     [a] = Pool(Split(inputs, DATA.train.targets), ROWS, encoding=ENCODING).ordered()
-    [b] = Pool(DATA.train, ROWS, encoding=ENCODING, stamp=trigger, stamped=stamped).ordered()
+    after = Change(stamped, lambda x, rows: trigger(x))
+    [b] = Pool(DATA.train, ROWS, encoding=ENCODING, after=after).ordered()
     torch.testing.assert_close(a.x, b.x, atol=1e-5, rtol=1e-5)
 
 

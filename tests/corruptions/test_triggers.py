@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from harness.components import get
 from harness.corruptions.poison import AT_ONCE
+from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption
 from harness.corruptions.warping import field
 from harness.data.encodings import Images
@@ -51,9 +52,8 @@ def show(name: str, images: torch.Tensor, **chosen: object) -> torch.Tensor:
 
 
 def corrupt(name: str, seed: int = 0, **chosen: object) -> Corruption:
-    draws = torch.Generator().manual_seed(seed)
-    use = settings_of(name, **chosen)
-    return get("corruptions", name).function(DATA.train, ROWS, use, draws, DATA)
+    task = CorruptionTask(corruption=name, rows=ROWS, dataset=DATA, seed=str(seed))
+    return get("corruptions", name).function(DATA.train, settings_of(name, **chosen), task)
 
 
 def close(found: torch.Tensor, exact: np.ndarray, slack: float = 1e-3) -> None:

@@ -17,6 +17,7 @@ from conftest import ROOT
 from harness.components import NoSettings, get
 from harness.corruptions.types import Corruption
 from harness.data import parquet
+from harness.data.changes import Change
 from harness.data.encodings import Images
 from harness.data.pool import Pool
 from harness.data.subset import subset
@@ -119,7 +120,7 @@ def test_a_pass_covers_every_sample_once_and_keeps_the_last_batch() -> None:
 def test_only_stamped_rows_carry_the_trigger_after_normalisation() -> None:
     stamped = torch.zeros(12, dtype=torch.bool)
     stamped[[3, 7]] = True
-    found = pool(stamp=lambda x: torch.full_like(x, 99.0), stamped=stamped)
+    found = pool(after=Change(stamped, lambda x, rows: torch.full_like(x, 99.0)))
     for batch in (*found.ordered(4), *found.epoch(3, torch.Generator())):
         carries = (batch.x == 99).flatten(1).all(1)
         assert carries.tolist() == [row in (3, 7) for row in batch.row.tolist()]
