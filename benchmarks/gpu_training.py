@@ -17,6 +17,7 @@ import attrs
 import torch
 
 from harness.components import get
+from harness.data.datasets.images import CIFAR
 from harness.data.pool import Pool
 from harness.data.types import Split
 from harness.plan.cost import flops_per_sample
@@ -28,7 +29,6 @@ from side_by_side import write
 
 SPEC = Path(__file__).parents[1] / "specs" / "potion" / "cifar10.yaml"
 KINDS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-STATISTICS = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 
 
 def synchronised(device: torch.device) -> float:
@@ -61,10 +61,10 @@ def training(device: torch.device, precision: str, steps: int, bitwise: bool) ->
     images = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8)
     pool = Pool(
         Split(images, torch.randint(0, 10, (count,))), torch.arange(count),
-        mean=STATISTICS[0], std=STATISTICS[1], device=device, augment=spec.data.augment,
+        encoding=CIFAR, device=device, augment=spec.data.augment,
         channels_last=device.type == "cuda",
     )  # fmt: skip
-    model = get("models", "resnet9").function(spec.model.settings, (3, 32, 32), 10).to(device)
+    model = get("models", "resnet9").function(spec.model.settings, CIFAR, 10).to(device)
     if device.type == "cuda":
         model = model.to(memory_format=torch.channels_last)
     set_determinism(bitwise)
@@ -75,7 +75,7 @@ def training(device: torch.device, precision: str, steps: int, bitwise: bool) ->
 
     take(min(100, steps))
     taken = seconds(lambda: take(steps), device)
-    flops = 3 * flops_per_sample(spec.model, (3, 32, 32), 10) * train.batch_size * steps
+    flops = 3 * flops_per_sample(spec.model, CIFAR, 10) * train.batch_size * steps
     return flops / taken
 
 

@@ -17,6 +17,7 @@ import torch
 from torch.nn import functional as F
 
 from harness.components import NoSettings, get
+from harness.data.encodings import Images
 from harness.data.pool import Pool
 from harness.data.types import DataRoot, Split
 from harness.spec.blocks import Train
@@ -26,13 +27,14 @@ from harness.training.seeding import generator, seeded_build
 from side_by_side import interleaved, middle, write
 
 QUICKSTART = str(Path(__file__).parents[1] / "specs" / "quickstart.yaml")
+COLOUR = Images((3, 32, 32), mean=(0.5,) * 3, std=(0.25,) * 3)
 Case = tuple[Callable[[], torch.nn.Module], Pool, int, int, int]
 
 
 def digits() -> Case:
     data = get("datasets", "digits").function(NoSettings(), DataRoot(None, offline=True))
-    pool = Pool(data.train, torch.arange(1437), mean=data.mean, std=data.std)
-    return _model("small_cnn", (1, 8, 8)), pool, 460, 64, 1
+    pool = Pool(data.train, torch.arange(1437), encoding=data.encoding)
+    return _model("small_cnn", data.encoding), pool, 460, 64, 1
 
 
 def colour() -> Case:
@@ -40,16 +42,17 @@ def colour() -> Case:
     images = torch.randint(256, (2048, 3, 32, 32), generator=draws).to(torch.uint8)
     split = Split(images, torch.randint(10, (2048,), generator=draws))
     crops = [structure_use("augmentations", n) for n in ("random_crop", "horizontal_flip")]
-    pool = Pool(split, torch.arange(2048), mean=(0.5,) * 3, std=(0.25,) * 3, augment=crops)
-    return _model("resnet9", (3, 32, 32), width=16), pool, 24, 128, 2
+    pool = Pool(split, torch.arange(2048), encoding=COLOUR, augment=crops)
+    return _model("resnet9", COLOUR, width=16), pool, 24, 128, 2
 
 
 CASES = {"small CNN, digits": digits, "ResNet-9 (width 16), 32x32": colour}
 
 
-def _model(name: str, shape: tuple[int, ...], **settings: object) -> Callable[[], torch.nn.Module]:
+def _model(name: str, encoding: Images, **settings: object) -> Callable[[], torch.nn.Module]:
     use = structure_use("models", {"name": name, **settings})
-    return lambda: seeded_build(lambda: get("models", name).function(use.settings, shape, 10), "b")
+    build = get("models", name).function
+    return lambda: seeded_build(lambda: build(use.settings, encoding, 10), "b")
 
 
 def ours(case: Case) -> None:

@@ -9,7 +9,9 @@ from attrs import frozen
 
 from harness.components import component, setting
 from harness.corruptions.poison import Poison, Trigger, poison_misfits, poisoned, target_class
+from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption, expected
+from harness.data.encodings import Images
 from harness.data.types import Dataset, Split
 from harness.errors import HarnessError
 from harness.lazy import torch
@@ -49,12 +51,14 @@ def corner(images: torch.Tensor, settings: BadNet) -> torch.Tensor:
 
 def trigger(settings: BadNet, dataset: Dataset) -> Trigger:
     """Stamps uint8 images, or normalised ones where the patch comes after normalisation."""
+    encoding: Images = dataset.encoding
+    mean, std = encoding.mean, encoding.std
     if settings.when == "before_augmentation":
-        values = torch.full((len(dataset.mean),), round(255 * settings.value), dtype=torch.uint8)
+        values = torch.full((len(mean),), round(255 * settings.value), dtype=torch.uint8)
     else:
-        values = (settings.value - torch.tensor(dataset.mean)) / torch.tensor(dataset.std)
+        values = (settings.value - torch.tensor(mean)) / torch.tensor(std)
         if settings.white == "largest":
-            values = values.max().expand(len(dataset.mean))
+            values = values.max().expand(len(mean))
     return partial(stamp, settings=settings, values=values.view(-1, 1, 1))
 
 
@@ -76,13 +80,7 @@ def stamp(images: torch.Tensor, settings: BadNet, values: torch.Tensor) -> torch
     amount=expected,
     check=poison_misfits,
 )
-def corrupt(
-    train: Split,
-    rows: torch.Tensor,
-    settings: BadNet,
-    generator: torch.Generator,
-    dataset: Dataset,
-) -> Corruption:
+def corrupt(train: Split, settings: BadNet, task: CorruptionTask) -> Corruption:
     """Stamp a patch on some training samples and label them as the target class.
 
     Raises:
@@ -90,5 +88,5 @@ def corrupt(
     """
     corner(train.inputs, settings)
     early = settings.when == "before_augmentation"
-    stamps = trigger(settings, dataset) if early else None
-    return poisoned(train, rows, settings, generator, dataset, stamps)
+    stamps = trigger(settings, task.dataset) if early else None
+    return poisoned(train, settings, task, stamps)

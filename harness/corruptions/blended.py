@@ -16,6 +16,7 @@ from harness.corruptions.poison import (
     poisoned,
     target_class,
 )
+from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption, expected
 from harness.data.types import Dataset, Split
 from harness.lazy import torch
@@ -55,15 +56,9 @@ def blend(images: torch.Tensor, settings: Blended) -> torch.Tensor:
     amount=expected,
     check=poison_misfits,
 )
-def corrupt(
-    train: Split,
-    rows: torch.Tensor,
-    settings: Blended,
-    generator: torch.Generator,
-    dataset: Dataset,
-) -> Corruption:
+def corrupt(train: Split, settings: Blended, task: CorruptionTask) -> Corruption:
     """Blend one random image into some training samples and label them as the target class.
 
     Every pixel of the pattern is uniform over 0 to 255 in each channel, independently.
     """
-    return poisoned(train, rows, settings, generator, dataset, trigger(settings, dataset))
+    return poisoned(train, settings, task, trigger(settings, task.dataset))

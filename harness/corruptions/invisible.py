@@ -16,6 +16,7 @@ from harness.corruptions.poison import (
     poisoned,
     target_class,
 )
+from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption, expected
 from harness.data.types import Dataset, Split
 from harness.lazy import torch
@@ -55,17 +56,11 @@ def add(images: torch.Tensor, settings: Invisible) -> torch.Tensor:
     amount=expected,
     check=poison_misfits,
 )
-def corrupt(
-    train: Split,
-    rows: torch.Tensor,
-    settings: Invisible,
-    generator: torch.Generator,
-    dataset: Dataset,
-) -> Corruption:
+def corrupt(train: Split, settings: Invisible, task: CorruptionTask) -> Corruption:
     """Add a faint pattern to some training samples and label them as the target class.
 
     Simplified: the paper adds a regular pattern, or a universal adversarial perturbation that is
     optimised against a model. Here every pixel and channel has a fixed random sign, nothing is
     optimised, and no image moves further than ``epsilon`` in any pixel.
     """
-    return poisoned(train, rows, settings, generator, dataset, trigger(settings, dataset))
+    return poisoned(train, settings, task, trigger(settings, task.dataset))

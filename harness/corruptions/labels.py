@@ -6,20 +6,15 @@ from attrs import frozen
 
 from harness.components import NoSettings, component, setting
 from harness.components.contracts import EVERY_ENCODING
+from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption, amount, amount_misfits, draw, expected
-from harness.data.types import Dataset, Split
+from harness.data.types import Split
 from harness.errors import HarnessError
 from harness.lazy import torch
 
 
 @component("corruptions", "none", source="the clean data", acts_on=EVERY_ENCODING, clean=True)
-def none(
-    train: Split,
-    rows: torch.Tensor,
-    settings: NoSettings,
-    generator: torch.Generator,
-    dataset: Dataset,
-) -> Corruption:
+def none(train: Split, settings: NoSettings, task: CorruptionTask) -> Corruption:
     """Leave the training data as they are."""
     nothing = torch.empty(0, dtype=torch.int64)
     return Corruption(nothing, nothing)
@@ -42,18 +37,13 @@ class LabelNoise:
     check=amount_misfits,
     source="symmetric label noise, Angluin and Laird 1988",
 )
-def label_noise(
-    train: Split,
-    rows: torch.Tensor,
-    settings: LabelNoise,
-    generator: torch.Generator,
-    dataset: Dataset,
-) -> Corruption:
+def label_noise(train: Split, settings: LabelNoise, task: CorruptionTask) -> Corruption:
     """Give some samples a wrong label, uniform over the other classes."""
+    rows, generator = task.rows, task.generator()
     number = amount(settings.share, settings.count, len(rows), len(rows))
     # Every row's shift is drawn, so that a smaller amount gives the same labels to its rows.
     chosen = draw(rows, number, generator)
-    classes = len(dataset.classes)
+    classes = len(task.dataset.classes)
     shifts = torch.randint(1, classes, (len(rows),), generator=generator)[:number]
     order = chosen.argsort()
     return Corruption(chosen[order], ((train.targets[chosen] + shifts) % classes)[order])
@@ -83,13 +73,7 @@ class LabelPermutation:
     check=amount_misfits,
     source="random label swap, Goel et al., arXiv 2402.14015, code: src/datasets.py",
 )
-def label_permutation(
-    train: Split,
-    rows: torch.Tensor,
-    settings: LabelPermutation,
-    generator: torch.Generator,
-    dataset: Dataset,
-) -> Corruption:
+def label_permutation(train: Split, settings: LabelPermutation, task: CorruptionTask) -> Corruption:
     """Permute the labels of some samples among themselves.
 
     The drawn samples, sorted, get the labels of the drawn samples as drawn: every label is given
@@ -99,8 +83,8 @@ def label_permutation(
     The published code means this, but reaches it under the name ``labelrandom`` only; its
     ``randomlabelswap`` labels all drawn samples 0.
     """
-    number = amount(settings.share, settings.count, len(rows), len(rows))
-    chosen = draw(rows, number, generator, settings.numpy_seed)
+    number = amount(settings.share, settings.count, len(task.rows), len(task.rows))
+    chosen = draw(task.rows, number, task.generator(), settings.numpy_seed)
     return Corruption(chosen.sort().values, train.targets[chosen])
 
 
@@ -128,13 +112,7 @@ class ClassSwap:
     check=amount_misfits,
     source="interclass confusion, Goel et al., arXiv 2201.06640 and arXiv 2402.14015",
 )
-def class_swap(
-    train: Split,
-    rows: torch.Tensor,
-    settings: ClassSwap,
-    generator: torch.Generator,
-    dataset: Dataset,
-) -> Corruption:
+def class_swap(train: Split, settings: ClassSwap, task: CorruptionTask) -> Corruption:
     """Swap the labels of as many samples of one class as of the other.
 
     The code of arXiv 2402.14015 swaps the first samples of each class (CIFAR-10: 3 and 5,
@@ -145,8 +123,9 @@ def class_swap(
             samples.
     """
     first, second = settings.classes
-    if first == second or max(settings.classes) >= len(dataset.classes):
+    if first == second or max(settings.classes) >= len(task.dataset.classes):
         raise HarnessError(f"class_swap: two different classes are needed; found {first}, {second}")
+    rows, generator = task.rows, task.generator()
     members = [rows[train.targets[rows] == label] for label in (first, second)]
     smaller = 2 * min(map(len, members))
     total = amount(settings.share, settings.count, smaller, sum(map(len, members)))

@@ -8,8 +8,9 @@ from typing import Literal
 from attrs import frozen
 
 from harness.components import Facts, Misfit, setting
+from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption, amount, amount_misfits, draw
-from harness.data.types import Dataset, Split
+from harness.data.types import Split
 from harness.errors import HarnessError
 from harness.lazy import torch
 
@@ -38,34 +39,29 @@ class Poison:
 
 
 def poisoned(
-    train: Split,
-    rows: torch.Tensor,
-    settings: Poison,
-    generator: torch.Generator,
-    dataset: Dataset,
-    trigger: Trigger | None,
+    train: Split, settings: Poison, task: CorruptionTask, trigger: Trigger | None
 ) -> Corruption:
     """Draw samples, label them as the target class, and change their images with ``trigger``.
 
-    The share counts all training ``rows``; samples are drawn uniformly from the eligible ones.
+    The share counts all training rows; samples are drawn uniformly from the eligible ones.
     Without ``trigger`` images stay as they are, for a trigger that acts on batches.
 
     Raises:
         HarnessError: the target class or a source class does not exist, or more samples are asked
             for than are eligible.
     """
-    known = len(dataset.classes)
+    known = len(task.dataset.classes)
     for label in (settings.target_class, *(settings.classes or ())):
         if label >= known:
             raise HarnessError(f"corruption: class {label} does not exist; there are {known}")
-    eligible = rows
+    eligible = task.rows
     if settings.classes is not None:
         wanted = torch.tensor(settings.classes)
         eligible = eligible[torch.isin(train.targets[eligible], wanted)]
     if not settings.include_target:
         eligible = eligible[train.targets[eligible] != settings.target_class]
-    number = amount(settings.share, settings.count, len(eligible), len(rows))
-    chosen = draw(eligible, number, generator, settings.numpy_seed).sort().values
+    number = amount(settings.share, settings.count, len(eligible), len(task.rows))
+    chosen = draw(eligible, number, task.generator(), settings.numpy_seed).sort().values
     targets = torch.full((number,), settings.target_class, dtype=torch.int64)
     inputs = None if trigger is None else trigger(train.inputs[chosen])
     return Corruption(chosen, targets, inputs)

@@ -17,6 +17,7 @@ from harness.corruptions.poison import (
     poisoned,
     target_class,
 )
+from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption, expected
 from harness.data.types import Dataset, Split
 from harness.lazy import torch
@@ -59,16 +60,10 @@ def add(images: torch.Tensor, settings: Sinusoidal) -> torch.Tensor:
     amount=expected,
     check=poison_misfits,
 )
-def corrupt(
-    train: Split,
-    rows: torch.Tensor,
-    settings: Sinusoidal,
-    generator: torch.Generator,
-    dataset: Dataset,
-) -> Corruption:
+def corrupt(train: Split, settings: Sinusoidal, task: CorruptionTask) -> Corruption:
     """Add a sinusoid to some training samples and label them as the target class.
 
     The paper poisons samples of the target class only, so that no label is wrong: name it in
     ``classes`` for that.
     """
-    return poisoned(train, rows, settings, generator, dataset, trigger(settings, dataset))
+    return poisoned(train, settings, task, trigger(settings, task.dataset))

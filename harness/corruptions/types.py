@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from harness.components import Facts, Misfit
+from harness.data.types import Split
 from harness.errors import HarnessError
 from harness.lazy import np, torch
 
@@ -23,12 +24,29 @@ class Amount(Protocol):
 
 @frozen(eq=False)
 class Corruption:
-    """``rows`` int64 [m], sorted, of the training data; their new labels ``targets`` int64 [m];
-    and their new ``inputs`` uint8 [m, C, H, W], or None where images stay as they are."""
+    """The corrupted samples; of what is left out, the samples stay as they are.
+
+    rows: int64 [m] of the training data, each once.
+    targets: their new labels, int64 [m].
+    inputs: their new inputs [m, *shape], stored as the data set's are; images may be float32
+        intensities in [0, 255] instead, which reach augmentation unrounded and unclipped.
+    deltas: float32 [m, *shape], added to their stored inputs; of images in intensities of 255.
+    rule: their inputs are made whenever a batch is drawn, by the component's trait ``rule``.
+    added: samples that are appended to the training data, stored as its own or, for images, as
+        float32. Their rows follow the data set's last; they count as training and as corrupted.
+    tensors: whatever else the corruption leaves, by name: for its rule, and for metrics
+        (``Evidence.corruption``).
+
+    At most one of inputs, deltas and rule is given.
+    """
 
     rows: torch.Tensor
-    targets: torch.Tensor
+    targets: torch.Tensor | None = None
     inputs: torch.Tensor | None = None
+    deltas: torch.Tensor | None = None
+    rule: bool = False
+    added: Split | None = None
+    tensors: Mapping[str, torch.Tensor] = field(factory=dict)
 
 
 def amount(share: float | None, count: int | None, eligible: int, total: int) -> int:

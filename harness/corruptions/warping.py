@@ -16,6 +16,7 @@ from harness.corruptions.poison import (
     poisoned,
     target_class,
 )
+from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption, expected
 from harness.data.types import Dataset, Split
 from harness.lazy import F, torch
@@ -76,15 +77,9 @@ def warp(images: torch.Tensor, settings: Warping) -> torch.Tensor:
     amount=expected,
     check=poison_misfits,
 )
-def corrupt(
-    train: Split,
-    rows: torch.Tensor,
-    settings: Warping,
-    generator: torch.Generator,
-    dataset: Dataset,
-) -> Corruption:
+def corrupt(train: Split, settings: Warping, task: CorruptionTask) -> Corruption:
     """Warp some training samples smoothly and label them as the target class.
 
     The paper's noise mode is left out: no sample is warped by a random field with its label kept.
     """
-    return poisoned(train, rows, settings, generator, dataset, trigger(settings, dataset))
+    return poisoned(train, settings, task, trigger(settings, task.dataset))

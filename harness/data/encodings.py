@@ -6,6 +6,7 @@ A data set owns one encoding and declares it before any data are read. Splits ho
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from attrs import frozen
@@ -27,15 +28,30 @@ class Images:
     name = "images"
 
     def batch(self, stored: torch.Tensor) -> torch.Tensor:
-        """(x / 255 - mean) / std, as x * scale - shift."""
-        std = torch.tensor(self.std, dtype=torch.float32)
-        scale = (1 / (255 * std)).view(1, -1, 1, 1).to(stored.device)
-        shift = (torch.tensor(self.mean, dtype=torch.float32) / std).view(1, -1, 1, 1)
-        return stored.to(torch.float32, copy=True).mul_(scale).sub_(shift.to(stored.device))
+        """(x / 255 - mean) / std, as x * scale - shift; gradients pass."""
+        scale, shift = _scale_and_shift(self.mean, self.std, stored.device)
+        return stored.to(torch.float32, copy=True).mul_(scale).sub_(shift)
 
     def example(self, count: int = 1) -> torch.Tensor:
         """Zeros of the shape that models take."""
         return torch.zeros(count, *self.shape)
+
+
+@lru_cache(maxsize=64)
+def _scale_and_shift(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Kept on the device: a copy for each batch would wait for it."""
+    with torch.inference_mode(False), torch.device("cpu"):
+        deviation = torch.tensor(std, dtype=torch.float32)
+        scale = 1 / (255 * deviation)
+        shift = torch.tensor(mean, dtype=torch.float32) / deviation
+        return scale.view(1, -1, 1, 1).to(device), shift.view(1, -1, 1, 1).to(device)
+
+
+def photographs(size: int) -> Images:
+    """Square colour images with ImageNet's channel statistics."""
+    return Images((3, size, size), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
 class TokenBatch(NamedTuple):

@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 from attrs import frozen
 
 from harness.components import get
+from harness.components.contracts import Encoding
+from harness.data.changes import Change, Function
 from harness.data.types import Split
+from harness.errors import HarnessError
 from harness.lazy import torch
 from harness.spec.blocks import Use
-
-Stamp = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
 @frozen(eq=False)
 class Batch:
-    """``x`` float32 [B, C, H, W] normalised, ``y`` int64 [B], ``row`` int64 [B] of the split."""
+    """``x`` as models take it, ``y`` int64 [B], ``row`` int64 [B] of the split.
 
-    x: torch.Tensor
+    ``x`` is what the encoding's ``batch`` gives: float32 [B, C, H, W] normalised for images, a
+    ``TokenBatch`` (ids, mask) for tokens, float32 [B, size] for features.
+    """
+
+    x: Any
     y: torch.Tensor
     row: torch.Tensor
 
 
 class Pool:
-    """Rows of a split, kept as uint8 on the device; augmented and normalised batch by batch.
+    """Rows of a split, kept as stored on the device; augmented and encoded batch by batch.
 
     Args:
-        split: images uint8 [N, C, H, W] and labels int64 [N].
+        split: stored samples [N, *shape] and labels int64 [N].
         index: the rows that belong to the pool, int64 [n].
-        mean, std: per channel, of intensities in [0, 1].
+        encoding: makes what a model takes from stored samples.
         augment: augmentations in order, applied by ``epoch``.
-        stamp: a trigger for normalised images; ``stamped`` bool [N] says which rows carry it.
+        before: changes of stored samples, in order, before augmentation; with any, images are
+            augmented as float32.
+        after: a change of what the encoding gives; its function is asked for whole batches, and
+            what it gives for rows that are not marked is left aside.
+        rows: what batches call the samples, int64 [n]; ``index`` itself when left out.
+        channels_last: the memory format of images; it changes no value.
 
     All random draws come from the CPU generator that a caller passes, so that batches do not
     depend on the device, and a loop resumes by restoring that generator.
@@ -43,32 +54,34 @@ class Pool:
         split: Split,
         index: torch.Tensor,
         *,
-        mean: Sequence[float],
-        std: Sequence[float],
+        encoding: Encoding,
         device: torch.device | str = "cpu",
         augment: Sequence[Use] = (),
-        stamp: Stamp | None = None,
-        stamped: torch.Tensor | None = None,
+        before: Sequence[Change] = (),
+        after: Change | None = None,
+        rows: torch.Tensor | None = None,
         channels_last: bool = False,
     ) -> None:
         self.device = torch.device(device)
         self.index = index
         self.inputs = split.inputs[index].to(self.device)
         self.targets = split.targets[index].to(self.device)
-        self._rows = index.to(self.device)
-        scale = 1 / (255 * torch.tensor(std, dtype=torch.float32))
-        shift = torch.tensor(mean, dtype=torch.float32) / torch.tensor(std, dtype=torch.float32)
-        self._scale = scale.view(1, -1, 1, 1).to(self.device)
-        self._shift = shift.view(1, -1, 1, 1).to(self.device)
+        self._rows = (index if rows is None else rows).to(self.device)
+        self.encoding = encoding
         self.augment = [
             partial(get(use.kind, use.name).function, settings=use.settings) for use in augment
         ]
-        self._stamp = stamp
-        self._stamped = None if stamped is None else stamped[index].to(self.device)
+        self._before = [change.on(self.device) for change in before]
+        self._after = None if after is None else after.on(self.device)
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
 
     def __len__(self) -> int:
         return len(self.index)
+
+    @property
+    def rows(self) -> torch.Tensor:
+        """The rows of the samples, int64 [n], as batches name them."""
+        return self._rows
 
     def epoch(
         self,
@@ -110,16 +123,19 @@ class Pool:
             yield from self.epoch(batch_size, generator)
 
     def _batch(self, chosen: torch.Tensor, draws: torch.Generator | None) -> Batch:
-        images = self.inputs[chosen]
+        stored, rows = self.inputs[chosen], self._rows[chosen]
+        for change in self._before:
+            stored = change.applied(stored, rows)
         if draws is not None:
             for augment in self.augment:
-                images = augment(images, generator=draws)
-        x = images.to(torch.float32).mul_(self._scale).sub_(self._shift)
-        if self._stamp is not None and self._stamped is not None:
-            carries = self._stamped[chosen].view(-1, 1, 1, 1)
-            x = torch.where(carries, self._stamp(x), x)
-        x = x.contiguous(memory_format=self._layout)
-        return Batch(x, self.targets[chosen], self._rows[chosen])
+                stored = augment(stored, generator=draws)
+        x = self.encoding.batch(stored)
+        if self._after is not None:
+            carries = self._after.marked[rows].view(-1, *[1] * (x.dim() - 1))
+            x = torch.where(carries, self._after.function(x, rows), x)
+        if self.encoding.name == "images":
+            x = x.contiguous(memory_format=self._layout)
+        return Batch(x, self.targets[chosen], rows)
 
     def subset(self, positions: torch.Tensor) -> Pool:
         """The samples at ``positions`` of this pool."""
@@ -128,7 +144,6 @@ class Pool:
             inputs=self.inputs[positions],
             targets=self.targets[positions],
             _rows=self._rows[positions],
-            _stamped=None if self._stamped is None else self._stamped[positions],
         )
 
     def with_targets(self, targets: torch.Tensor) -> Pool:
@@ -136,17 +151,28 @@ class Pool:
         return self._changed(targets=targets.to(self.device))
 
     def joined(self, other: Pool) -> Pool:
-        """This pool's samples, then those of ``other``, which shares augmentation and trigger."""
-        stamped = None
-        if self._stamped is not None and other._stamped is not None:
-            stamped = torch.cat([self._stamped, other._stamped])
+        """This pool's samples, then those of ``other``, rows of the same split.
+
+        Raises:
+            HarnessError: both change inputs, and not in the same way.
+        """
+        mine, its = self._functions(), other._functions()
+        if mine and its and mine != its:
+            raise HarnessError("pools whose inputs change in different ways cannot be joined")
+        changing = self if mine else other
         return self._changed(
+            _before=changing._before,
+            _after=changing._after,
             index=torch.cat([self.index, other.index]),
             inputs=torch.cat([self.inputs, other.inputs]),
             targets=torch.cat([self.targets, other.targets]),
             _rows=torch.cat([self._rows, other._rows]),
-            _stamped=stamped,
         )
+
+    def _functions(self) -> list[Function]:
+        """What changes inputs on the way to a batch."""
+        every = [*self._before, *([] if self._after is None else [self._after])]
+        return [change.function for change in every]
 
     def _changed(self, **changes: object) -> Pool:
         changed = object.__new__(Pool)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from attrs import frozen
 
@@ -12,7 +13,8 @@ from harness.lazy import torch
 
 @frozen(eq=False)
 class Split:
-    """Samples with labels: ``inputs`` uint8 [N, C, H, W], ``targets`` int64 [N]."""
+    """Samples with labels: ``inputs`` [N, *shape] as the encoding stores them, and ``targets``
+    int64 [N]."""
 
     inputs: torch.Tensor
     targets: torch.Tensor
@@ -22,18 +24,17 @@ class Split:
 class Dataset:
     """A loaded data set.
 
-    ``digest`` is SHA-256 over all tensors; ``mean`` and ``std`` are per channel, of intensities in
-    [0, 1]; ``origin`` says where the data were found; ``lossy``, that they are a JPEG copy of
-    images that were published without loss.
+    ``encoding`` is what one sample is (``harness.data.encodings``); ``source`` says where the data
+    were found; ``digest`` is SHA-256 over all tensors; ``lossy``: they are a JPEG copy of images
+    that were published without loss.
     """
 
     name: str
     train: Split
     test: Split
     classes: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    origin: str
+    encoding: Any
+    source: str
     digest: str
     lossy: bool = False
 
@@ -65,11 +66,10 @@ def dataset(
     train: Split,
     test: Split,
     classes: tuple[str, ...],
-    statistics: tuple[tuple[float, ...], tuple[float, ...]],
-    origin: str,
+    encoding: Any,
+    source: str,
     *,
     lossy: bool = False,
 ) -> Dataset:
-    """A ``Dataset`` with its digest. ``statistics`` are mean and std per channel."""
-    mean, std = statistics
-    return Dataset(name, train, test, classes, mean, std, origin, digest(train, test), lossy)
+    """A ``Dataset`` with its digest."""
+    return Dataset(name, train, test, classes, encoding, source, digest(train, test), lossy)

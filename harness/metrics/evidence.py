@@ -28,6 +28,7 @@ class Evidence:
             ``reference`` (retrained without the forget set).
         costs: samples ``forward`` and ``backward`` of the ``base`` training and of the ``method``.
         facts: numbers that the method left.
+        corruption: the corruption's own tensors by name.
         shared: remembers what others may ask again: the outputs of the original model.
         answers: what the metrics asked other stages for.
     """
@@ -42,12 +43,14 @@ class Evidence:
         costs: Mapping[str, Mapping[str, float]],
         seed: str,
         facts: Mapping[str, float] | None = None,
+        corruption: Mapping[str, torch.Tensor] | None = None,
         shared: Callable[[str, Callable[[], torch.Tensor]], torch.Tensor] | None = None,
         answers: Answers | None = None,
     ) -> None:
         self.classes, self.target_class, self.costs = classes, target_class, costs
         self.facts = facts or {}
         self.answers = answers
+        self._corruption = corruption or {}
         self._shared = shared or (lambda split, make: make())
         self._load, self._pools, self._seed = models, pools, seed
         self._models: dict[str, nn.Module] = {}
@@ -93,6 +96,23 @@ class Evidence:
     def targets(self, split: str) -> torch.Tensor:
         """Labels int64 [n] on the CPU."""
         return self._pool(split).targets.cpu()
+
+    def rows(self, split: str) -> torch.Tensor:
+        """The rows of the samples int64 [n] on the CPU: of the test data for ``test...``, of the
+        training data for the others, where the samples that a corruption added come last.
+        """
+        return self._pool(split).rows.cpu()
+
+    def corruption(self, name: str) -> torch.Tensor:
+        """A tensor that the corruption left, such as its noise, on the CPU.
+
+        Raises:
+            HarnessError: it left none of this name; the message lists those it left.
+        """
+        if name not in self._corruption:
+            left = ", ".join(sorted(self._corruption)) or "none"
+            raise HarnessError(f"the corruption left no tensor {name!r} (it left: {left})")
+        return self._corruption[name]
 
     def generator(self, purpose: str) -> torch.Generator:
         """The generator of a purpose."""

@@ -6,6 +6,7 @@ import attrs
 from attrs import frozen
 
 from harness.components import component, setting
+from harness.data.encodings import Images
 from harness.data.vision import load_torchvision
 from harness.errors import HarnessError, RemoteError, nearest
 from harness.lazy import nn
@@ -21,10 +22,10 @@ class ResNet18:
 
 
 @component("models", "resnet18", settings=ResNet18, source="He et al. 2016; torchvision's resnet18")
-def resnet18(settings: ResNet18, shape: tuple[int, ...], classes: int) -> nn.Module:
+def resnet18(settings: ResNet18, encoding: Images, classes: int) -> nn.Module:
     """torchvision's ResNet-18 with new weights. float32 [B, C, H, W] to logits [B, classes]."""
     return torchvision_model(
-        Torchvision(arch="resnet18", cifar_stem=settings.cifar_stem), shape, classes
+        Torchvision(arch="resnet18", cifar_stem=settings.cifar_stem), encoding, classes
     )
 
 
@@ -39,7 +40,7 @@ class Torchvision:
 
 
 @component("models", "torchvision", settings=Torchvision, source="torchvision.models")
-def torchvision_model(settings: Torchvision, shape: tuple[int, ...], classes: int) -> nn.Module:
+def torchvision_model(settings: Torchvision, encoding: Images, classes: int) -> nn.Module:
     """Any classification model of torchvision, with new weights.
 
     float32 [B, C, H, W] to logits [B, classes]; C must be 3, except with ``cifar_stem``.
@@ -57,9 +58,10 @@ def torchvision_model(settings: Torchvision, shape: tuple[int, ...], classes: in
         raise HarnessError(
             f"torchvision has no model {settings.arch!r}{nearest(settings.arch, names)}"
         )
-    if shape[0] != 3 and not settings.cifar_stem:
+    channels = encoding.shape[0]
+    if channels != 3 and not settings.cifar_stem:
         raise HarnessError(
-            f"torchvision's {settings.arch} takes images of 3 channels; found {shape[0]}"
+            f"torchvision's {settings.arch} takes images of 3 channels; found {channels}"
         )
     # These two train with a second head, whose logits the recipe has no weight for.
     single = {"aux_logits": False} if settings.arch in ("googlenet", "inception_v3") else {}
@@ -68,7 +70,7 @@ def torchvision_model(settings: Torchvision, shape: tuple[int, ...], classes: in
         stem = getattr(model, "conv1", None)
         if not isinstance(stem, nn.Conv2d) or not hasattr(model, "maxpool"):
             raise HarnessError(f"{settings.arch} has no ResNet stem to replace by a CIFAR stem")
-        model.conv1 = nn.Conv2d(shape[0], stem.out_channels, 3, padding=1, bias=False)
+        model.conv1 = nn.Conv2d(channels, stem.out_channels, 3, padding=1, bias=False)
         model.maxpool = nn.Identity()
     return model
 
@@ -88,7 +90,7 @@ class Timm:
     source="timm (Wightman)",
     architecture=lambda settings: attrs.evolve(settings, pretrained=False),
 )
-def timm_model(settings: Timm, shape: tuple[int, ...], classes: int) -> nn.Module:
+def timm_model(settings: Timm, encoding: Images, classes: int) -> nn.Module:
     """Any classification model of timm. float32 [B, C, H, W] to logits [B, classes].
 
     Raises:
@@ -109,9 +111,10 @@ def timm_model(settings: Timm, shape: tuple[int, ...], classes: int) -> nn.Modul
     known = timm.get_pretrained_cfg(settings.arch)
     if settings.pretrained and not getattr(known, "hf_hub_id", None):
         raise HarnessError(f"timm has no weights of {settings.arch!r} on the Hub")
+    channels = encoding.shape[0]
     try:
         model: nn.Module = timm.create_model(
-            settings.arch, pretrained=settings.pretrained, num_classes=classes, in_chans=shape[0]
+            settings.arch, pretrained=settings.pretrained, num_classes=classes, in_chans=channels
         )
     except OSError as problem:
         raise RemoteError(f"the weights of {settings.arch!r} are not here: {problem}") from None

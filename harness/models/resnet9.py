@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from harness.components import component, setting
+from harness.data.encodings import Images
 from harness.errors import HarnessError
 from harness.lazy import nn
 
@@ -24,16 +25,17 @@ class ResNet9:
     settings=ResNet9,
     source="Potion's code, src/resnet.py (protocol section 3); 2,276,224 parameters for 10 classes",
 )
-def resnet9(settings: ResNet9, shape: tuple[int, ...], classes: int) -> nn.Module:
+def resnet9(settings: ResNet9, encoding: Images, classes: int) -> nn.Module:
     """Units of convolution (bias), BatchNorm and CELU(0.075), two of them residual pairs.
 
-    float32 [B, C, H, W] with the H, W >= 12 of ``shape`` to logits [B, classes]; linear layer
+    float32 [B, C, H, W] with H, W >= 12 to logits [B, classes]; linear layer
     without bias; biases start at zero.
     """
     from harness.models._layers import Residual, zero_biases
 
-    if min(shape[1:]) < 12:
-        raise HarnessError(f"resnet9 takes images of at least 12 pixels; found {shape[1:]}")
+    channels, *sides = encoding.shape
+    if min(sides) < 12:
+        raise HarnessError(f"resnet9 takes images of at least 12 pixels; found {tuple(sides)}")
 
     def unit(
         inputs: int, outputs: int, kernel: int = 3, stride: int = 1, padding: int = 1
@@ -46,10 +48,10 @@ def resnet9(settings: ResNet9, shape: tuple[int, ...], classes: int) -> nn.Modul
 
     # The last features: halved by the stride, halved by the pool, less the border. A window of
     # their size is the global maximum; AdaptiveMaxPool2d has no deterministic backward on CUDA.
-    window = tuple((side + 1) // 4 - 2 for side in shape[1:])
+    window = tuple((side + 1) // 4 - 2 for side in sides)
     w = settings.width
     model = nn.Sequential(
-        unit(shape[0], w),
+        unit(channels, w),
         unit(w, 2 * w, kernel=5, stride=2, padding=2),
         Residual(nn.Sequential(unit(2 * w, 2 * w), unit(2 * w, 2 * w))),
         unit(2 * w, 4 * w),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from attrs import frozen
 
 from harness.components import NoSettings, component, setting
+from harness.data.encodings import Features, Images
 from harness.errors import HarnessError
 from harness.lazy import nn
-
-Shape = tuple[int, ...]
 
 
 @frozen
@@ -21,13 +22,13 @@ class SmallCNN:
 
 
 @component("models", "small_cnn", settings=SmallCNN, source="our own, for images of 8 to 32 pixels")
-def small_cnn(settings: SmallCNN, shape: Shape, classes: int) -> nn.Module:
+def small_cnn(settings: SmallCNN, encoding: Images, classes: int) -> nn.Module:
     """3x3 convolutions with BatchNorm and ReLU, each but the last halved; average pool; linear.
 
     Takes float32 [B, C, H, W], returns logits [B, classes].
     """
     layers: list[nn.Module] = []
-    channels, side = shape[0], min(shape[1:])
+    channels, side = encoding.shape[0], min(encoding.shape[1:])
     for position, width in enumerate(settings.widths, 1):
         layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False)]
         layers += [nn.BatchNorm2d(width), nn.ReLU()]
@@ -47,11 +48,20 @@ class MLP:
     hidden: tuple[int, ...] = setting((128,), doc="units of each hidden layer", unit="units", gt=0)
 
 
-@component("models", "mlp", settings=MLP, source="Rumelhart et al. 1986")
-def mlp(settings: MLP, shape: Shape, classes: int) -> nn.Module:
-    """Fully connected layers with ReLU between. float32 [B, C, H, W] to logits [B, classes]."""
+@component(
+    "models",
+    "mlp",
+    settings=MLP,
+    source="Rumelhart et al. 1986",
+    takes=frozenset({"images", "features"}),
+)
+def mlp(settings: MLP, encoding: Images | Features, classes: int) -> nn.Module:
+    """Fully connected layers with ReLU between.
+
+    float32 [B, C, H, W] or [B, size] to logits [B, classes].
+    """
     layers: list[nn.Module] = [nn.Flatten()]
-    width = shape[0] * shape[1] * shape[2]
+    width = math.prod(encoding.shape)
     for units in settings.hidden:
         layers += [nn.Linear(width, units), nn.ReLU()]
         width = units
@@ -59,17 +69,18 @@ def mlp(settings: MLP, shape: Shape, classes: int) -> nn.Module:
 
 
 @component("models", "lenet5", source="LeCun et al. 1998, with ReLU and max pooling")
-def lenet5(settings: NoSettings, shape: Shape, classes: int) -> nn.Module:
+def lenet5(settings: NoSettings, encoding: Images, classes: int) -> nn.Module:
     """Two 5x5 convolutions (6, 16 channels) and linear layers of 120 and 84 units.
 
     Images of 28 pixels are padded by 2, so that 28 and 32 pixels both give 16x5x5 features.
     float32 [B, C, H, W] to logits [B, classes]. Raises HarnessError for other sizes.
     """
-    if shape[1:] not in ((28, 28), (32, 32)):
-        raise HarnessError(f"lenet5 takes images of 28 or 32 pixels; found {shape[1:]}")
-    padding = 2 if shape[1] == 28 else 0
+    channels, *sides = encoding.shape
+    if sides not in ([28, 28], [32, 32]):
+        raise HarnessError(f"lenet5 takes images of 28 or 32 pixels; found {tuple(sides)}")
+    padding = 2 if sides[0] == 28 else 0
     return nn.Sequential(
-        nn.Conv2d(shape[0], 6, 5, padding=padding), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(channels, 6, 5, padding=padding), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
         nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, classes),
     )  # fmt: skip

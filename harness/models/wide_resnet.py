@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from harness.components import component, setting
+from harness.data.encodings import Images
 from harness.errors import HarnessError
 from harness.lazy import nn
 
@@ -24,7 +25,7 @@ class WideResNet:
     source="Potion's code, src/resnet.py (protocol section 3), after Zagoruyko and Komodakis 2016; "
     "36,547,940 parameters for WRN-28-10 and 100 classes",
 )
-def wide_resnet(settings: WideResNet, shape: tuple[int, ...], classes: int) -> nn.Module:
+def wide_resnet(settings: WideResNet, encoding: Images, classes: int) -> nn.Module:
     """Pre-activation blocks without a final BatchNorm; stride in the second convolution.
 
     float32 [B, C, 32, 32] to logits [B, classes]. Differs from the original network: convolutions
@@ -57,7 +58,7 @@ def wide_resnet(settings: WideResNet, shape: tuple[int, ...], classes: int) -> n
             channels = width
     return zero_biases(
         nn.Sequential(
-            nn.Conv2d(shape[0], 16, 3, 1, 1),
+            nn.Conv2d(encoding.shape[0], 16, 3, 1, 1),
             *blocks,
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),

@@ -7,6 +7,7 @@ from functools import lru_cache
 from attrs import frozen
 
 from harness.components import get
+from harness.components.contracts import Encoding
 from harness.lazy import torch
 from harness.plan.kinds import Samples, kind_of
 from harness.plan.stage import Cell, Stage
@@ -22,15 +23,15 @@ def architecture(model: Use) -> Use:
 
 
 @lru_cache(maxsize=256)
-def flops_per_sample(model: Use, shape: tuple[int, ...], classes: int) -> int:
+def flops_per_sample(model: Use, encoding: Encoding, classes: int) -> int:
     """Floating-point operations of one forward pass of one sample, multiply and add apart."""
     from torch.utils.flop_counter import FlopCounterMode
 
     settings = architecture(model).settings
     with torch.device("meta"):
-        built = get("models", model.name).function(settings, shape, classes).eval()
+        built = get("models", model.name).function(settings, encoding, classes).eval()
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            built(torch.empty(1, *shape))
+            built(encoding.example())
     return int(counter.get_total_flops())
 
 
@@ -93,4 +94,4 @@ def threads_of(cell: Cell) -> int:
 
 def _per_sample(cell: Cell) -> int:
     facts = facts_of(cell.data)
-    return flops_per_sample(cell.model, facts.encoding.shape, facts.classes)
+    return flops_per_sample(cell.model, facts.encoding, facts.classes)

@@ -8,15 +8,19 @@ from typing import Any
 import attrs
 
 from harness.components import get
+from harness.corruptions.checking import checked
 from harness.corruptions.pictures import pictures
+from harness.corruptions.task import CorruptionTask
 from harness.data.types import Dataset
 from harness.lazy import torch
 from harness.plan.cost import sizes_of
 from harness.plan.kinds import Kind, Samples
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
-from harness.stages.material import data_seed, stored
+from harness.stages.answers import StageAnswers
+from harness.stages.material import data_seed
 from harness.stages.schemas import COUNT, DATA
+from harness.stages.stored_corruption import stored
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
 from harness.training.seeding import generator
@@ -44,15 +48,26 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     held_out = round(count * cell.data.validation)
     validation, rows = order[:held_out].sort().values, order[held_out:].sort().values
     component = get("corruptions", cell.corruption.name)
-    corruption = component.function(
-        dataset.train, rows, cell.corruption.settings, generator(seed, "corrupt"), dataset
+    task = CorruptionTask(
+        corruption=cell.corruption.name,
+        rows=rows,
+        dataset=dataset,
+        seed=seed,
+        device=world.device,
+        watch=watch,
+        slot=slot,
+        answers=StageAnswers(stage, world),
     )
+    made = component.function(dataset.train, cell.corruption.settings, task)
+    corruption = checked(made, task, rule=component.traits.rule is not None)
     tensors = {"train_rows": rows, "validation_rows": validation, **stored(corruption)}
     sizes = {"train": len(rows), "validation": held_out, "test": len(dataset.test.targets)}
     facts = {"name": cell.data.dataset.name, "digest": dataset.digest, **sizes}
     facts |= {"lossy": True} if dataset.lossy else {}
     shape = {"shape": list(dataset.train.inputs.shape[1:]), "classes": len(dataset.classes)}
     record: dict[str, Any] = {"data": {**facts, **shape}, "corrupted": len(corruption.rows)}
+    if corruption.added is not None:
+        record["added"] = len(corruption.added.targets)
     if component.traits.trigger is not None:
         record["pictures"] = _pictures(cell, dataset, corruption.rows[:PICTURES])
     return record, tensors
@@ -67,7 +82,8 @@ def _pictures(cell: Cell, dataset: Dataset, rows: torch.Tensor) -> list[dict[str
     clean = dataset.train.inputs[rows]
     if traits.when(settings) == "before":
         return pictures(clean, trigger(clean))
-    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (dataset.mean, dataset.std))
+    encoding = dataset.encoding
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (encoding.mean, encoding.std))
     shown = 255 * (trigger((clean / 255 - mean) / std) * std + mean)
     return pictures(clean, shown.round().clamp(0, 255).byte())
 

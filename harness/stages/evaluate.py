@@ -72,6 +72,7 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
         seed=stage.draws,
         facts=world.record("unlearn", inputs["unlearned"])["facts"],
         shared=shared,
+        corruption=material.corruption.tensors,
         answers=StageAnswers(stage, world),
     )
     metrics: dict[str, float] = {}

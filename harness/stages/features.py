@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from harness.components import get
-from harness.data.types import Split
+from harness.data.pool import Pool
 from harness.lazy import nn, torch
 from harness.plan.kinds import Kind, Samples
 from harness.plan.stage import Cell, Stage
@@ -36,22 +36,21 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     dataset = world.dataset(stage.cell.data)
     backbone = stage.uses[0]
     build = get("models", backbone.name).function
-    shape = tuple(dataset.train.inputs.shape[1:])
-    model = seeded_build(lambda: build(backbone.settings, shape, 0), stage.draws)
+    encoding = dataset.encoding
+    model = seeded_build(lambda: build(backbone.settings, encoding, 0), stage.draws)
     model = world.on_device(model).eval()
     total = len(dataset.train.targets) + len(dataset.test.targets)
     tensors = {}
     for name, split in (("train", dataset.train), ("test", dataset.test)):
-        tensors[name] = _vectors(model, split, world, watch, total)
+        rows = torch.arange(len(split.targets))
+        pool = Pool(split, rows, encoding=encoding, device=world.device)
+        tensors[name] = _vectors(model, pool, watch, total)
     record = {"meter": watch.meter.as_dict(), "data": {"digest": dataset.digest}}
     return record, tensors
 
 
-def _vectors(
-    model: nn.Module, split: Split, world: World, watch: StageWatch, total: int
-) -> torch.Tensor:
+def _vectors(model: nn.Module, pool: Pool, watch: StageWatch, total: int) -> torch.Tensor:
     """float32 [n, size] on the CPU."""
-    pool = world.plain_pool(split)
     found = []
     with torch.inference_mode():
         for batch in pool.ordered(BATCH):

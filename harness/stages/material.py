@@ -2,32 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
 
+import attrs
 from attrs import frozen
 
 from harness.components import get
 from harness.corruptions.types import Corruption
+from harness.data.changes import Change, Function, Replacement, marks
 from harness.data.pool import Pool
 from harness.data.types import DataRoot, Dataset, Split
-from harness.errors import HarnessError, IntegrityError
+from harness.errors import HarnessError
 from harness.lazy import torch
 from harness.plan.stage import Cell, digest, identity
 from harness.spec.blocks import Use
+from harness.stages.stored_corruption import check_corruption, corruption_of
 from harness.training.seeding import generator
+
+Tensors = Mapping[str, "torch.Tensor"]
+
+
+class Rule:
+    """The function of a ``Change`` that a corruption's trait ``rule`` makes on a batch's device."""
+
+    def __init__(self, make: Callable[[Tensors], Function], tensors: Tensors) -> None:
+        self._make, self._tensors = make, tensors
+        self._made: dict[torch.device, Function] = {}
+
+    def __call__(self, inputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """What the rule makes of ``inputs``."""
+        device = inputs.device
+        if device not in self._made:
+            here = {name: value.to(device) for name, value in self._tensors.items()}
+            self._made[device] = self._make(here)
+        return self._made[device](inputs, rows)
+
+
+@frozen(eq=False)
+class Corrupted:
+    """The training data of one ``corrupt`` artifact; what was discovered does not matter to it.
+
+    ``train`` has labels and inputs in place, and what was added at its end; ``changes`` put those
+    inputs in place that are not stored as the data set's are. ``rows`` are the corrupted samples,
+    the ``added`` ones included.
+    """
+
+    train: Split
+    corruption: Corruption
+    rows: torch.Tensor
+    added: torch.Tensor
+    changes: tuple[Change, ...]
 
 
 @frozen(eq=False)
 class Material:
     """The data of one cell and seed, with its corruption in place.
 
-    ``train`` has the corrupted inputs and labels. ``retain`` and ``forget`` are rows of ``train``.
-    ``trigger`` acts on stored samples or, where ``after``, on normalised batches.
+    All rows are of the training data with what the corruption added at their end.
+    ``corrupted_rows`` count that in; ``corruption.rows`` and ``dataset_rows``, those training rows
+    that the data set has itself, do not. ``trigger`` acts on stored samples or, where ``after``,
+    on what the encoding gives.
     """
 
     dataset: Dataset
-    train: Split
-    corruption: Corruption
+    corrupted: Corrupted
     train_rows: torch.Tensor
     validation_rows: torch.Tensor
     retain: torch.Tensor
@@ -37,75 +77,94 @@ class Material:
     target_class: int | None
     device: torch.device
 
+    @property
+    def train(self) -> Split:
+        """The training data with the corruption in place, where that is stored as they are."""
+        return self.corrupted.train
+
+    @property
+    def corruption(self) -> Corruption:
+        """What the corruption left."""
+        return self.corrupted.corruption
+
+    @property
+    def corrupted_rows(self) -> torch.Tensor:
+        """The corrupted samples, those that were added included."""
+        return self.corrupted.rows
+
+    @property
+    def dataset_rows(self) -> torch.Tensor:
+        """The training rows that the data set has itself."""
+        return without(self.train_rows, self.corrupted.added)
+
     def pool(self, rows: torch.Tensor, augment: Sequence[Use]) -> Pool:
         """Training samples as the base model saw them: corrupted and augmented."""
-        stamped = None
-        if self.after:
-            stamped = torch.zeros(len(self.train.targets), dtype=torch.bool)
-            stamped[self.corruption.rows] = True
-        return self._pool(self.train, rows, augment, stamped)
+        changes = self.corrupted.changes
+        after = self._after(marks(self.corrupted_rows, len(self.train.targets)))
+        return self._pool(self.train, rows, augment=augment, before=changes, after=after)
 
     def clean(self, split: Split, rows: torch.Tensor | None = None) -> Pool:
         """Samples of ``split`` as they are."""
         every = torch.arange(len(split.targets)) if rows is None else rows
-        return self._pool(split, every, (), None)
+        return self._pool(split, every)
 
     def triggered(self, split: Split, rows: torch.Tensor) -> Pool:
         """Samples of ``split`` with the trigger on each and their clean labels."""
         if self.trigger is None:
             raise HarnessError("the corruption has no trigger")
         if self.after:
-            stamped = torch.ones(len(split.targets), dtype=torch.bool)
-            return self._pool(split, rows, (), stamped)
+            every = torch.ones(len(split.targets), dtype=torch.bool)
+            return self._pool(split, rows, after=self._after(every))
         shown = Split(self.trigger(split.inputs[rows]), split.targets[rows])
-        return self._pool(shown, torch.arange(len(rows)), (), None)
+        return self._pool(shown, torch.arange(len(rows)), rows=rows)
 
-    def _pool(
-        self,
-        split: Split,
-        rows: torch.Tensor,
-        augment: Sequence[Use],
-        stamped: torch.Tensor | None,
-    ) -> Pool:
+    def _after(self, marked: torch.Tensor) -> Change | None:
+        """The trigger on ``marked`` samples, where it acts on what the encoding gives."""
+        if self.trigger is None or not self.after:
+            return None
+        return Change(marked, self._stamp)
+
+    def _stamp(self, x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return self.trigger(x) if self.trigger is not None else x
+
+    def _pool(self, split: Split, index: torch.Tensor, **more: Any) -> Pool:
         return Pool(
             split,
-            rows,
-            mean=self.dataset.mean,
-            std=self.dataset.std,
+            index,
+            encoding=self.dataset.encoding,
             device=self.device,
-            augment=augment,
-            stamp=self.trigger if stamped is not None else None,
-            stamped=stamped,
             channels_last=self.device.type == "cuda",
+            **more,
         )
 
 
 def material_of(
     cell: Cell,
     dataset: Dataset,
-    train: Split,
-    tensors: Mapping[str, torch.Tensor],
+    found: Corrupted,
+    tensors: Tensors,
     root: DataRoot,
     device: torch.device,
 ) -> Material:
     """The material of ``cell``, from the tensors of its ``corrupt`` artifact.
 
-    ``train`` is ``dataset.train`` with the corruption in place (``corrupted``).
+    ``found`` is what ``corrupted`` makes of the same artifact.
     """
-    corruption = corruption_of(tensors)
+    rows = torch.cat([tensors["train_rows"], found.added])
     draws = generator(data_seed(cell), "forget")
+    # Forget sets know one sort of corrupted sample.
+    corruption = attrs.evolve(found.corruption, rows=found.rows)
     forget = get("forget_sets", cell.forget.name).function(
-        cell.forget.settings, tensors["train_rows"], corruption, train.targets, draws, root
+        cell.forget.settings, rows, corruption, found.train.targets, draws, root
     )
     traits = get("corruptions", cell.corruption.name).traits
     settings = cell.corruption.settings
     return Material(
         dataset=dataset,
-        train=train,
-        corruption=corruption,
-        train_rows=tensors["train_rows"],
+        corrupted=found,
+        train_rows=rows,
         validation_rows=tensors["validation_rows"],
-        retain=without(tensors["train_rows"], forget),
+        retain=without(rows, forget),
         forget=forget,
         trigger=traits.trigger(settings, dataset) if traits.trigger else None,
         after=traits.when is not None and traits.when(settings) == "after",
@@ -122,46 +181,65 @@ def data_seed(cell: Cell) -> str:
     return digest("data", identity(cell.data.dataset), str(cell.seed))
 
 
-def check_corruption(tensors: Mapping[str, torch.Tensor], dataset: Dataset) -> None:
-    """Raise IntegrityError unless rows and labels are of ``dataset`` and inputs like its own."""
-    train = dataset.train
-    limits = {
-        "train_rows": len(train.targets),
-        "validation_rows": len(train.targets),
-        "rows": len(train.targets),
-        "targets": len(dataset.classes),
-    }
-    for name, limit in limits.items():
-        found = tensors.get(name)
-        fits = found is not None and found.dtype == torch.int64 and found.dim() == 1
-        if found is None or not fits or not bool(((found >= 0) & (found < limit)).all()):
-            raise IntegrityError(f"the stored corruption does not fit the data, first at {name!r}")
-    inputs = tensors.get("inputs", train.inputs[:0])
-    like = inputs.dtype == train.inputs.dtype and inputs.shape[1:] == train.inputs.shape[1:]
-    if not like or len(tensors["rows"]) != len(tensors["targets"]):
-        raise IntegrityError("the stored corruption does not fit the data, first at 'inputs'")
+def corrupted(cell: Cell, dataset: Dataset, tensors: Tensors) -> Corrupted:
+    """The training data of ``dataset`` with the corruption of a ``corrupt`` artifact in place.
+
+    Raises:
+        IntegrityError: the artifact is not one of this data set and corruption.
+    """
+    traits = get("corruptions", cell.corruption.name).traits
+    check_corruption(tensors, dataset, rule=traits.rule is not None)
+    corruption, total = corruption_of(tensors), len(dataset.train.targets)
+    count = 0 if corruption.added is None else len(corruption.added.targets)
+    added = torch.arange(total, total + count)
+    train = _in_place(dataset.train, corruption)
+    changes = [_replacement(part, total + count) for part in _values(dataset.train, corruption)]
+    if corruption.rule and traits.rule is not None:
+        make = partial(traits.rule, cell.corruption.settings, dataset)
+        rule = Rule(make, corruption.tensors)
+        changes.append(Change(marks(corruption.rows, total + count), rule))
+    return Corrupted(
+        train=train,
+        corruption=corruption,
+        rows=torch.cat([corruption.rows, added]),
+        added=added,
+        changes=tuple(changes),
+    )
 
 
-def stored(corruption: Corruption) -> dict[str, torch.Tensor]:
-    """The tensors of a ``corrupt`` artifact that ``corruption_of`` makes it from again."""
-    tensors = {"rows": corruption.rows, "targets": corruption.targets}
-    return tensors if corruption.inputs is None else {**tensors, "inputs": corruption.inputs}
-
-
-def corruption_of(tensors: Mapping[str, torch.Tensor]) -> Corruption:
-    """The corruption in the tensors of a ``corrupt`` artifact."""
-    return Corruption(tensors["rows"], tensors["targets"], tensors.get("inputs"))
-
-
-def corrupted(train: Split, corruption: Corruption) -> Split:
-    """``train`` with the corruption's labels, and inputs where it has any, in place."""
-    targets = train.targets.clone()
-    targets[corruption.rows] = corruption.targets
-    inputs = train.inputs
-    if corruption.inputs is not None:
+def _in_place(train: Split, corruption: Corruption) -> Split:
+    """``train`` with what is stored as it is, labels and inputs, and with what was added."""
+    inputs, targets = train.inputs, train.targets.clone()
+    if corruption.targets is not None:
+        targets[corruption.rows] = corruption.targets
+    if corruption.inputs is not None and corruption.inputs.dtype == inputs.dtype:
         inputs = inputs.clone()
         inputs[corruption.rows] = corruption.inputs
+    if corruption.added is not None:
+        # What is no whole number is only rounded here; a change puts it in place.
+        more = corruption.added.inputs
+        if more.dtype != inputs.dtype:
+            more = more.round().clamp(0, 255).to(inputs.dtype)
+        inputs = torch.cat([inputs, more])
+        targets = torch.cat([targets, corruption.added.targets])
     return Split(inputs, targets)
+
+
+def _values(train: Split, corruption: Corruption) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The rows, with their inputs, whose inputs are not of the type that the data set stores."""
+    if corruption.inputs is not None and corruption.inputs.dtype != train.inputs.dtype:
+        yield corruption.rows, corruption.inputs
+    if corruption.deltas is not None:
+        yield corruption.rows, train.inputs[corruption.rows].float() + corruption.deltas
+    if corruption.added is not None and corruption.added.inputs.dtype != train.inputs.dtype:
+        first = len(train.targets)
+        rows = torch.arange(first, first + len(corruption.added.targets))
+        yield rows, corruption.added.inputs
+
+
+def _replacement(part: tuple[torch.Tensor, torch.Tensor], total: int) -> Change:
+    rows, values = part
+    return Change(marks(rows, total), Replacement(rows, values, total))
 
 
 def without(rows: torch.Tensor, removed: torch.Tensor) -> torch.Tensor:

@@ -42,10 +42,9 @@ def _triggered(stage: Stage, material: Material) -> dict[str, Callable[[], Pool]
     triggered, rows = material.triggered, material.corruption.rows
     dataset = material.dataset
     every = torch.arange(len(dataset.test.targets))
-    order = torch.randperm(
-        len(material.train_rows), generator=generator(data_seed(stage.cell), "shuffled")
-    )
-    anyones = material.train_rows[order[: len(rows)]]
+    anyone = material.dataset_rows
+    order = torch.randperm(len(anyone), generator=generator(data_seed(stage.cell), "shuffled"))
+    anyones = anyone[order[: len(rows)]]
     return {
         "test_triggered": lambda: triggered(dataset.test, every),
         "validation_triggered": lambda: triggered(dataset.train, material.validation_rows),

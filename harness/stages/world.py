@@ -18,13 +18,7 @@ from harness.plan.cost import architecture
 from harness.plan.stage import Cell, Stage, identity
 from harness.spec.blocks import Data, Use
 from harness.spec.fit import facts_of
-from harness.stages.material import (
-    Material,
-    check_corruption,
-    corrupted,
-    corruption_of,
-    material_of,
-)
+from harness.stages.material import Material, corrupted, material_of
 from harness.stages.options import Options
 from harness.store import Artifact, Store
 from harness.training.seeding import seeded_build
@@ -117,7 +111,7 @@ class World:
         dataset: Dataset = component.function(data.dataset.settings, self.root)
         if data.digest is not None and data.digest != dataset.digest:
             raise IntegrityError(
-                f"the data set {data.dataset.name!r} found at {dataset.origin} has the digest "
+                f"the data set {data.dataset.name!r} found at {dataset.source} has the digest "
                 f"{dataset.digest}; the spec pins {data.digest}"
             )
         return subset(dataset, data.train_samples, data.test_samples)
@@ -134,21 +128,17 @@ class World:
         if dataset.digest != made:
             raise _other_data(cell.data, dataset, made)
         tensors = self.tensors("corrupt", corrupt)
-        check_corruption(tensors, dataset)
         # Cells that differ only in what was discovered share one copy.
-        train = self.remember(
-            ("corrupted", corrupt), lambda: corrupted(dataset.train, corruption_of(tensors))
-        )
-        return material_of(cell, dataset, train, tensors, self.root, self.device)
+        found = self.remember(("corrupted", corrupt), lambda: corrupted(cell, dataset, tensors))
+        return material_of(cell, dataset, found, tensors, self.root, self.device)
 
     def build(self, cell: Cell, dataset: Dataset, seed: str) -> nn.Module:
         """A newly initialised model of the spec on this process's device."""
         return self._built(cell.model, dataset, seed)
 
     def _built(self, model: Use, dataset: Dataset, seed: str) -> nn.Module:
-        shape = tuple(dataset.train.inputs.shape[1:])
         function = get("models", model.name).function
-        make = partial(function, model.settings, shape, len(dataset.classes))
+        make = partial(function, model.settings, dataset.encoding, len(dataset.classes))
         return self.on_device(seeded_build(make, seed))
 
     def on_device(self, model: nn.Module) -> nn.Module:
@@ -171,7 +161,7 @@ class World:
 
 def _other_data(data: Data, dataset: Dataset, made: str) -> IntegrityError:
     return IntegrityError(
-        f"the store holds results for other data: {data.dataset.name!r} at {dataset.origin} has "
+        f"the store holds results for other data: {data.dataset.name!r} at {dataset.source} has "
         f"the digest {dataset.digest}, the stored stages were made from {made}. Use another "
         "--store, or the --data-root they were made with"
     )

@@ -158,7 +158,7 @@ class Store:
         if tensors is not None:
             from safetensors.torch import save
 
-            content = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+            content = save(_apart(tensors))
             write_durably(folder / TENSORS, content)
             described = {"sha256": sha256(content), "bytes": len(content)}
         write_durably(folder / RECORD, seal({"record": record, "tensors": described}))
@@ -213,3 +213,15 @@ class Store:
         """Where a stage that is under way keeps its state."""
         self.path(kind, key)
         return Slot(self.folder / "partial" / f"{kind}-{key}", every_seconds)
+
+
+def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Contiguous tensors that share no memory, as safetensors takes them."""
+    apart: dict[str, torch.Tensor] = {}
+    memory: set[int] = set()
+    for name, tensor in tensors.items():
+        whole = tensor.contiguous()
+        shared = whole.untyped_storage().data_ptr() in memory
+        apart[name] = whole.clone() if shared else whole
+        memory.add(whole.untyped_storage().data_ptr())
+    return apart

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.components import NoSettings, get
+from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption
+from harness.data.datasets.images import CIFAR
 from harness.data.types import DataRoot
 from harness.errors import HarnessError
 from harness.spec.structure import structure_use
@@ -21,8 +23,8 @@ ROWS = torch.arange(0, 1400, 2)
 
 def corrupt(name: str, **chosen: object) -> Corruption:
     use = structure_use("corruptions", {"name": name, **chosen})
-    draws = torch.Generator().manual_seed(4)
-    return get("corruptions", name).function(DIGITS.train, ROWS, use.settings, draws, DIGITS)
+    task = CorruptionTask(corruption=name, rows=ROWS, dataset=DIGITS, seed="4")
+    return get("corruptions", name).function(DIGITS.train, use.settings, task)
 
 
 @pytest.mark.parametrize("place", ["top_left", "top_right", "bottom_left", "bottom_right"])
@@ -44,7 +46,7 @@ def test_badnet_stamps_the_corner_as_a_loop_over_pixels_does(place: str) -> None
 def test_badnet_after_normalisation_stamps_the_normalised_value() -> None:
     use = structure_use("corruptions", {"name": "badnet", "patch": 1, "count": 5,
                                         "when": "after_normalisation", "white": "largest"})  # fmt: skip
-    colours = attrs.evolve(DIGITS, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
+    colours = attrs.evolve(DIGITS, encoding=CIFAR)
     trigger = get("corruptions", "badnet").traits.trigger(use.settings, colours)
     shown = trigger(torch.zeros(1, 3, 4, 4))
     # The largest normalised white of CIFAR-10's channels, as in the published code: 2.12649.

@@ -9,23 +9,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.components import get
+from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption, amount, draw
+from harness.data.encodings import Images
 from harness.data.types import Dataset, Split, dataset
 from harness.errors import HarnessError
 from harness.spec.structure import structure_use
+
+ENCODING = Images((1, 2, 2), mean=(0.5,), std=(0.5,))
 
 
 def labelled(labels: list[int], classes: int) -> Dataset:
     inputs = torch.zeros(len(labels), 1, 2, 2, dtype=torch.uint8)
     split = Split(inputs, torch.tensor(labels))
     names = tuple(map(str, range(classes)))
-    return dataset("labelled", split, split, names, ((0.5,), (0.5,)), "here")
+    return dataset("labelled", split, split, names, ENCODING, "here")
 
 
 def corrupt(name: str, data: Dataset, seed: int = 0, **chosen: object) -> Corruption:
     use = structure_use("corruptions", {"name": name, **chosen})
-    rows, draws = torch.arange(len(data.train.targets)), torch.Generator().manual_seed(seed)
-    return get("corruptions", name).function(data.train, rows, use.settings, draws, data)
+    rows = torch.arange(len(data.train.targets))
+    task = CorruptionTask(corruption=name, rows=rows, dataset=data, seed=str(seed))
+    return get("corruptions", name).function(data.train, use.settings, task)
 
 
 def pairs(found: Corruption) -> dict[int, int]:
@@ -169,5 +174,6 @@ def test_the_first_samples_are_the_first_of_the_training_rows() -> None:
                                         "first": True})  # fmt: skip
     rows = torch.tensor([2, 5, 6, 7, 8, 9])
     function = get("corruptions", "class_swap").function
-    found = function(data.train, rows, use.settings, torch.Generator(), data)
+    task = CorruptionTask(corruption="class_swap", rows=rows, dataset=data, seed="s")
+    found = function(data.train, use.settings, task)
     assert pairs(found) == {2: 1, 6: 1, 5: 0, 7: 0}

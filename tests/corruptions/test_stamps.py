@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.components import get
+from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption
+from harness.data.changes import Change
+from harness.data.encodings import Images
 from harness.data.pool import Pool
 from harness.data.types import Dataset, Split, dataset
 from harness.errors import HarnessError
@@ -18,6 +21,7 @@ from harness.spec.structure import structure_use
 
 HEIGHT, WIDTH = 5, 7
 MEAN, STD = (0.2, 0.5, 0.4), (0.5, 0.25, 0.1)
+ENCODING = Images((3, HEIGHT, WIDTH), MEAN, STD)
 CORNERS = ["top_left", "top_right", "bottom_left", "bottom_right"]
 
 
@@ -25,7 +29,7 @@ def coloured() -> Dataset:
     draws = torch.Generator().manual_seed(3)
     inputs = torch.randint(0, 256, (40, 3, HEIGHT, WIDTH), generator=draws).to(torch.uint8)
     split = Split(inputs, torch.arange(40) % 4)
-    return dataset("coloured", split, split, tuple("abcd"), (MEAN, STD), "here")
+    return dataset("coloured", split, split, tuple("abcd"), ENCODING, "here")
 
 
 DATA = coloured()
@@ -37,8 +41,8 @@ def use(**chosen: object) -> object:
 
 
 def corrupt(seed: int = 0, **chosen: object) -> Corruption:
-    draws = torch.Generator().manual_seed(seed)
-    return get("corruptions", "badnet").function(DATA.train, ROWS, use(**chosen), draws, DATA)
+    task = CorruptionTask(corruption="badnet", rows=ROWS, dataset=DATA, seed=str(seed))
+    return get("corruptions", "badnet").function(DATA.train, use(**chosen), task)
 
 
 def corner(place: str, size: int) -> tuple[slice, slice]:
@@ -91,8 +95,9 @@ def test_both_moments_show_the_network_the_same_unaugmented_images(place: str) -
     trigger = get("corruptions", "badnet").traits.trigger(
         use(**chosen, when="after_normalisation"), DATA
     )
-    [a] = Pool(Split(inputs, DATA.train.targets), ROWS, mean=MEAN, std=STD).ordered()
-    [b] = Pool(DATA.train, ROWS, mean=MEAN, std=STD, stamp=trigger, stamped=stamped).ordered()
+    [a] = Pool(Split(inputs, DATA.train.targets), ROWS, encoding=ENCODING).ordered()
+    after = Change(stamped, lambda x, rows: trigger(x))
+    [b] = Pool(DATA.train, ROWS, encoding=ENCODING, after=after).ordered()
     torch.testing.assert_close(a.x, b.x, atol=1e-5, rtol=1e-5)
 
 
@@ -152,7 +157,7 @@ def test_a_share_of_named_classes_is_a_share_of_all_rows() -> None:
 
 
 def test_one_channel_takes_one_value() -> None:
-    grey = attrs.evolve(DATA, mean=(0.1,), std=(0.5,))
+    grey = attrs.evolve(DATA, encoding=Images((1, 2, 2), (0.1,), (0.5,)))
     stamp = get("corruptions", "badnet").traits.trigger(
         use(count=1, when="after_normalisation"), grey
     )

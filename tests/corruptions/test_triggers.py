@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from harness.components import get
 from harness.corruptions.poison import AT_ONCE
+from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption
 from harness.corruptions.warping import field
+from harness.data.encodings import Images
 from harness.data.types import Dataset, Split, dataset
 from harness.errors import HarnessError
 from harness.spec.structure import structure_use
@@ -32,7 +34,8 @@ def random_images(
 def data_of(images: torch.Tensor) -> Dataset:
     split = Split(images, torch.arange(len(images)) % 4)
     middle = (0.5,) * images.shape[1]
-    return dataset("random", split, split, tuple("abcd"), (middle, middle), "here")
+    encoding = Images(tuple(images.shape[1:]), middle, middle)
+    return dataset("random", split, split, tuple("abcd"), encoding, "here")
 
 
 DATA = data_of(random_images(40, 3, 5, 7))
@@ -49,9 +52,8 @@ def show(name: str, images: torch.Tensor, **chosen: object) -> torch.Tensor:
 
 
 def corrupt(name: str, seed: int = 0, **chosen: object) -> Corruption:
-    draws = torch.Generator().manual_seed(seed)
-    use = settings_of(name, **chosen)
-    return get("corruptions", name).function(DATA.train, ROWS, use, draws, DATA)
+    task = CorruptionTask(corruption=name, rows=ROWS, dataset=DATA, seed=str(seed))
+    return get("corruptions", name).function(DATA.train, settings_of(name, **chosen), task)
 
 
 def close(found: torch.Tensor, exact: np.ndarray, slack: float = 1e-3) -> None:

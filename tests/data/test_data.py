@@ -17,6 +17,8 @@ from conftest import ROOT
 from harness.components import NoSettings, get
 from harness.corruptions.types import Corruption
 from harness.data import parquet
+from harness.data.changes import Change
+from harness.data.encodings import Images
 from harness.data.pool import Pool
 from harness.data.subset import subset
 from harness.data.types import DataRoot, Split
@@ -42,8 +44,8 @@ def augment(name: str, batch: torch.Tensor, seed: int = 0, **settings: object) -
 def test_digits_are_the_pinned_ones() -> None:
     assert DIGITS.digest == "33803e21cbd79e5748f9297853dc2678b43bbd6cd04496c0bbdecca1f6da411d"
     pixels = DIGITS.train.inputs.double() / 255
-    assert DIGITS.mean[0] == pytest.approx(float(pixels.mean()), abs=1e-4)
-    assert DIGITS.std[0] == pytest.approx(float(pixels.std()), abs=1e-4)
+    assert DIGITS.encoding.mean[0] == pytest.approx(float(pixels.mean()), abs=1e-4)
+    assert DIGITS.encoding.std[0] == pytest.approx(float(pixels.std()), abs=1e-4)
 
 
 @pytest.mark.parametrize("mode", ["constant", "reflect"])
@@ -79,10 +81,13 @@ def test_cutout_blackens_one_square_of_at_most_its_size() -> None:
         assert len(rows) == len(rows.unique()) * len(columns.unique())
 
 
+ENCODING = Images((3, 8, 8), mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.1))
+
+
 def pool(count: int = 10, **changes: object) -> Pool:
     split = Split(images(12), torch.arange(12))
     uses = (structure_use("augmentations", {"name": "random_crop", "padding": 2}),)
-    arguments = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.1), "augment": uses, **changes}
+    arguments = {"encoding": ENCODING, "augment": uses, **changes}
     return Pool(split, torch.arange(2, 2 + count), **arguments)  # type: ignore[arg-type]
 
 
@@ -115,7 +120,7 @@ def test_a_pass_covers_every_sample_once_and_keeps_the_last_batch() -> None:
 def test_only_stamped_rows_carry_the_trigger_after_normalisation() -> None:
     stamped = torch.zeros(12, dtype=torch.bool)
     stamped[[3, 7]] = True
-    found = pool(stamp=lambda x: torch.full_like(x, 99.0), stamped=stamped)
+    found = pool(after=Change(stamped, lambda x, rows: torch.full_like(x, 99.0)))
     for batch in (*found.ordered(4), *found.epoch(3, torch.Generator())):
         carries = (batch.x == 99).flatten(1).all(1)
         assert carries.tolist() == [row in (3, 7) for row in batch.row.tolist()]
@@ -217,7 +222,7 @@ def test_parquet_files_of_the_hub_are_read_in_order_and_cached(
     assert first.train.inputs.shape == (10, 1, 28, 28)
     assert first.train.inputs[:, 0, 0, 0].tolist() == [10 * i for i in range(10)]
     assert first.train.targets.tolist() == list(range(10))
-    assert str(mnist_root) in first.origin
+    assert str(mnist_root) in first.source
     with monkeypatch.context() as patch:
         patch.setattr(parquet, "_decode", lambda *_: pytest.fail("decoded again"))
         assert load(NoSettings(), root).digest == first.digest
@@ -289,9 +294,9 @@ def test_real_data_are_read(name: str, shape: tuple[int, ...], tmp_path: Path) -
     found = get("datasets", name).function(NoSettings(), root)
     assert tuple(found.train.inputs.shape[1:]) == shape
     facts = get("datasets", name).traits.facts(NoSettings())
-    assert (len(found.train.targets), len(found.test.targets)) == (facts["train"], facts["test"])
+    assert (len(found.train.targets), len(found.test.targets)) == (facts.train, facts.test)
     pixels = found.train.inputs[:5000].double() / 255
-    assert tuple(pixels.mean((0, 2, 3)).tolist()) == pytest.approx(found.mean, abs=0.02)
+    assert tuple(pixels.mean((0, 2, 3)).tolist()) == pytest.approx(found.encoding.mean, abs=0.02)
 
 
 def test_a_json_list_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.components import get
+from harness.data.changes import Change
+from harness.data.encodings import Images
 from harness.data.pool import Batch, Pool
 from harness.data.types import Split
 from harness.spec.structure import structure_use
@@ -28,7 +30,7 @@ def split() -> Split:
 
 
 def pool(rows: list[int], **changes: object) -> Pool:
-    chosen = {"mean": MEAN, "std": STD, **changes}
+    chosen = {"encoding": Images((3, 6, 6), MEAN, STD), **changes}
     return Pool(split(), torch.tensor(rows, dtype=torch.int64), **chosen)  # type: ignore[arg-type]
 
 
@@ -97,7 +99,7 @@ def test_evaluation_is_not_augmented_unless_asked() -> None:
 def test_the_stamp_sees_normalised_images_and_survives_cutting_and_joining() -> None:
     stamped = torch.zeros(20, dtype=torch.bool)
     stamped[[5, 9]] = True
-    part = pool([4, 5, 9, 10], stamp=lambda x: x + 100, stamped=stamped)
+    part = pool([4, 5, 9, 10], after=Change(stamped, lambda x, rows: x + 100))
     cut = part.subset(torch.tensor([2, 0])).joined(part.subset(torch.tensor([1, 3])))
     for found, rows in ((part, [4, 5, 9, 10]), (cut, [9, 4, 5, 10])):
         [batch] = found.ordered()

@@ -220,7 +220,7 @@ def test_what_the_datasets_library_loads_is_what_the_parquet_files_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     datasets = pytest.importorskip("datasets", reason="the optional extra 'hub' is not installed")
-    from harness.data.datasets import images
+    from harness.data import sources
 
     shades = {"train": [10, 20, 30], "test": [40]}
     parts = {}
@@ -234,8 +234,8 @@ def test_what_the_datasets_library_loads_is_what_the_parquet_files_hold(
         parts[part] = loaded.cast_column("image", datasets.Image())
     asked = []
     monkeypatch.setattr(datasets, "load_dataset", lambda *names: asked.append(names) or parts)
-    source = images._Source("mnist", "ylecun/mnist", "MNIST", mode="L")
-    train, test = images._download(source, None)
+    source = sources.Source("mnist", "ylecun/mnist", "MNIST", mode="L")
+    train, test = sources._download(source, None)
     assert asked == [("ylecun/mnist", None)]
     assert train.inputs[:, 0, 0, 0].tolist() == shades["train"]
     assert (train.targets.tolist(), test.targets.tolist()) == ([1, 2, 3], [4])

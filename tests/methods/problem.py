@@ -25,12 +25,14 @@ RECIPE: Train = structure_block(
 
 
 def pool(rows: torch.Tensor) -> Pool:
-    return Pool(SPLIT, rows, mean=DIGITS.mean, std=DIGITS.std)
+    return Pool(SPLIT, rows, encoding=DIGITS.encoding)
 
 
 def build(seed: str, hidden: int = 12) -> torch.nn.Module:
     use = structure_use("models", {"name": "mlp", "hidden": [hidden]})
-    return seeded_build(lambda: get("models", "mlp").function(use.settings, (1, 8, 8), 10), seed)
+    return seeded_build(
+        lambda: get("models", "mlp").function(use.settings, DIGITS.encoding, 10), seed
+    )
 
 
 def make_task(

@@ -11,15 +11,17 @@ from methods.problem import RECIPE, build, make_task, pool, run
 from torch import nn
 
 from harness.components import get
+from harness.data.datasets.images import CIFAR
+from harness.data.encodings import Images
 from harness.errors import HarnessError
 from harness.methods.last_layers import split_last
 from harness.methods.teachers import _Alternating, divergence
 from harness.spec.structure import structure_use
 
 
-def model_of(name: str, shape: tuple[int, ...] = (3, 32, 32), **settings: object) -> nn.Module:
+def model_of(name: str, encoding: Images = CIFAR, **settings: object) -> nn.Module:
     use = structure_use("models", {"name": name, **settings})
-    model: nn.Module = get("models", name).function(use.settings, shape, 10)
+    model: nn.Module = get("models", name).function(use.settings, encoding, 10)
     return model
 
 
@@ -57,7 +59,9 @@ def test_shortcuts_are_not_counted_as_layers() -> None:
 def convolutional(seed: str = "base") -> nn.Module:
     from harness.training.seeding import seeded_build
 
-    return seeded_build(lambda: model_of("small_cnn", (1, 8, 8), widths=[4, 6]), seed)
+    return seeded_build(
+        lambda: model_of("small_cnn", Images((1, 8, 8), (0.5,), (0.5,)), widths=[4, 6]), seed
+    )
 
 
 @pytest.mark.parametrize("name", ["retrain_last_k", "finetune_last_k"])

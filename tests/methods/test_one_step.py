@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from harness.components import get
+from harness.data.encodings import Images
 from harness.data.pool import Pool
 from harness.data.types import Split
 from harness.errors import HarnessError
@@ -27,6 +28,7 @@ SPLIT = Split(
     torch.randint(256, (KEEP + DROP, 1, 2, 2), generator=DRAWS, dtype=torch.uint8),
     torch.randint(CLASSES, (KEEP + DROP,), generator=DRAWS),
 )
+ENCODING = Images((1, 2, 2), mean=(0.5,), std=(0.25,))
 PLAIN = {"name": "sgd", "lr": LR, "momentum": 0.0, "weight_decay": 0.0}
 
 
@@ -41,7 +43,7 @@ def build(seed: str) -> nn.Module:
 
 
 def pool(start: int, stop: int, **more: Any) -> Pool:
-    return Pool(SPLIT, torch.arange(start, stop), mean=(0.5,), std=(0.25,), **more)
+    return Pool(SPLIT, torch.arange(start, stop), encoding=ENCODING, **more)
 
 
 def problem(**changes: Any) -> Task:

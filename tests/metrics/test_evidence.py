@@ -9,11 +9,14 @@ from scipy.special import softmax
 from scipy.stats import entropy
 
 from harness.components import get
+from harness.data.encodings import Images
 from harness.data.pool import Pool
 from harness.data.types import Split
 from harness.errors import HarnessError
 from harness.metrics.evidence import Evidence
 from harness.spec.structure import structure_use
+
+ENCODING = Images((1, 1, 1), mean=(0.0,), std=(1.0,))
 
 
 class Table(torch.nn.Module):
@@ -32,7 +35,7 @@ class Table(torch.nn.Module):
 def pool(start: int, labels: torch.Tensor) -> Pool:
     images = torch.arange(start, start + len(labels), dtype=torch.uint8).view(-1, 1, 1, 1)
     every = torch.arange(len(labels))
-    return Pool(Split(images, labels), every, mean=(0.0,), std=(1.0,))
+    return Pool(Split(images, labels), every, encoding=ENCODING)
 
 
 def evidence(models: dict[str, Table], pools: dict[str, Pool]) -> Evidence:

@@ -9,12 +9,15 @@ from scipy.special import softmax
 from scipy.stats import entropy
 
 from harness.components import get
+from harness.data.encodings import Images
 from harness.data.pool import Pool
 from harness.data.types import Split
 from harness.errors import HarnessError
 from harness.metrics.evidence import Evidence
 from harness.metrics.membership import MembershipInference, attack, signals
 from harness.spec.structure import structure_use
+
+ENCODING = Images((1, 1, 1), mean=(0.0,), std=(1.0,))
 
 
 class Shown(torch.nn.Module):
@@ -31,7 +34,7 @@ class Shown(torch.nn.Module):
 def pool(intensities: list[int], labels: list[int]) -> Pool:
     images = torch.tensor(intensities, dtype=torch.uint8).view(-1, 1, 1, 1)
     split = Split(images, torch.tensor(labels))
-    return Pool(split, torch.arange(len(labels)), mean=(0.0,), std=(1.0,))
+    return Pool(split, torch.arange(len(labels)), encoding=ENCODING)
 
 
 def one_hot(*predictions: int) -> list[list[float]]:

@@ -7,14 +7,16 @@ import torch
 from torch import nn
 
 from harness.components import get
+from harness.data.encodings import Images
 from harness.errors import HarnessError
 from harness.models._layers import Residual
 from harness.spec.structure import structure_use
 
 
 def build(name: str, shape: tuple[int, ...], classes: int, **chosen: object) -> nn.Module:
+    encoding = Images(shape, (0.5,) * shape[0], (0.25,) * shape[0])
     use = structure_use("models", {"name": name, **chosen})
-    return get("models", name).function(use.settings, shape, classes)
+    return get("models", name).function(use.settings, encoding, classes)
 
 
 def count(model: nn.Module) -> int:

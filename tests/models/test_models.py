@@ -6,13 +6,15 @@ import pytest
 import torch
 
 from harness.components import get, load
+from harness.data.encodings import Images
 from harness.errors import HarnessError
 from harness.spec.structure import structure_use
 
 
 def build(name: str, shape: tuple[int, ...], classes: int, **settings: object) -> torch.nn.Module:
+    encoding = Images(shape, (0.5,) * shape[0], (0.25,) * shape[0])
     use = structure_use("models", {"name": name, **settings})
-    return get("models", name).function(use.settings, shape, classes)
+    return get("models", name).function(use.settings, encoding, classes)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def network() -> nn.Module:
 
 def pool() -> Pool:
     rows = torch.arange(30)
-    return Pool(DIGITS.train, rows, mean=DIGITS.mean, std=DIGITS.std, channels_last=True)
+    return Pool(DIGITS.train, rows, encoding=DIGITS.encoding, channels_last=True)
 
 
 def recipe(**changes: object) -> Train:

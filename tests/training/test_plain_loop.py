@@ -25,7 +25,7 @@ COUNT, SIZE, STEPS = 41, 8, 15  # 6 steps an epoch, the last with one sample
 def network() -> nn.Module:
     use = structure_use("models", {"name": "small_cnn", "widths": [4, 6]})
     build = get("models", "small_cnn").function
-    return seeded_build(lambda: build(use.settings, (1, 8, 8), 10), "network")
+    return seeded_build(lambda: build(use.settings, DIGITS.encoding, 10), "network")
 
 
 def recipe(**changes: object) -> Train:
@@ -40,7 +40,7 @@ def draws(purpose: str) -> torch.Generator:
 def pool(augment: bool = False) -> Pool:
     uses = [structure_use("augmentations", {"name": "random_crop", "padding": 1})]
     return Pool(
-        DIGITS.train, torch.arange(COUNT), mean=DIGITS.mean, std=DIGITS.std,
+        DIGITS.train, torch.arange(COUNT), encoding=DIGITS.encoding,
         augment=uses if augment else [],
     )  # fmt: skip
 
@@ -66,8 +66,8 @@ def batches(augment: bool = False) -> Any:
                         )
                     ]
                 )
-            std = torch.tensor(DIGITS.std)
-            x = images.float() * (1 / (255 * std)) - torch.tensor(DIGITS.mean) / std
+            std = torch.tensor(DIGITS.encoding.std)
+            x = images.float() * (1 / (255 * std)) - torch.tensor(DIGITS.encoding.mean) / std
             yield x, DIGITS.train.targets[rows]
 
 

@@ -76,7 +76,7 @@ RECIPES = {
 def network() -> nn.Module:
     use = structure_use("models", {"name": "small_cnn", "widths": [3, 4]})
     build = get("models", "small_cnn").function
-    return seeded_build(lambda: build(use.settings, (1, 8, 8), 10), "network")
+    return seeded_build(lambda: build(use.settings, DIGITS.encoding, 10), "network")
 
 
 def pool() -> Pool:
@@ -86,7 +86,7 @@ def pool() -> Pool:
         {"name": "cutout", "size": 2},
     )
     uses = [structure_use("augmentations", item) for item in written]
-    return Pool(DIGITS.train, torch.arange(30), mean=DIGITS.mean, std=DIGITS.std, augment=uses)
+    return Pool(DIGITS.train, torch.arange(30), encoding=DIGITS.encoding, augment=uses)
 
 
 def evaluate(net: nn.Module) -> float:

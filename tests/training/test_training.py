@@ -39,13 +39,13 @@ def pool(count: int = 90, augment: bool = True) -> Pool:
     uses = (
         [structure_use("augmentations", {"name": "random_crop", "padding": 1})] if augment else []
     )
-    return Pool(DIGITS.train, torch.arange(count), mean=DIGITS.mean, std=DIGITS.std, augment=uses)
+    return Pool(DIGITS.train, torch.arange(count), encoding=DIGITS.encoding, augment=uses)
 
 
 def model() -> torch.nn.Module:
     use = structure_use("models", {"name": "small_cnn", "widths": [4, 8]})
     return seeded_build(
-        lambda: get("models", "small_cnn").function(use.settings, (1, 8, 8), 10), "m"
+        lambda: get("models", "small_cnn").function(use.settings, DIGITS.encoding, 10), "m"
     )
 
 

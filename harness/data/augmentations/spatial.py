@@ -1,4 +1,8 @@
-"""Crops, flips and holes, drawn for each image of a batch and applied on the device."""
+"""Crops, flips and holes, drawn for each image of a batch and applied on the device.
+
+Images are uint8 [B, C, H, W], or float32 of the same range where a corruption's change is no whole
+number; what comes out is of the type that came in, and float32 is never rounded.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ class RandomCrop:
 def random_crop(
     images: torch.Tensor, settings: RandomCrop, generator: torch.Generator
 ) -> torch.Tensor:
-    """Shift each image by up to ``padding`` pixels both ways. uint8 [B, C, H, W] in and out.
+    """Shift each image by up to ``padding`` pixels both ways.
 
     Raises:
         HarnessError: ``reflect`` with as many pixels as the image has.
@@ -53,7 +57,7 @@ def random_crop(
 def horizontal_flip(
     images: torch.Tensor, settings: NoSettings, generator: torch.Generator
 ) -> torch.Tensor:
-    """Mirror each image left to right with probability 1/2. uint8 [B, C, H, W] in and out."""
+    """Mirror each image left to right with probability 1/2."""
     flipped = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
     return torch.where(flipped[:, None, None, None], images.flip(-1), images)
 
@@ -69,7 +73,7 @@ class Cutout:
     "augmentations", "cutout", settings=Cutout, source="DeVries and Taylor, arXiv 1708.04552"
 )
 def cutout(images: torch.Tensor, settings: Cutout, generator: torch.Generator) -> torch.Tensor:
-    """Blacken a square around a random pixel, clipped at the border. uint8 [B, C, H, W]."""
+    """Blacken a square around a random pixel, clipped at the border."""
     count, _, height, width = images.shape
     inside = []
     for extent in (height, width):
@@ -98,7 +102,7 @@ class RandomResizedCrop:
 def random_resized_crop(
     images: torch.Tensor, settings: RandomResizedCrop, generator: torch.Generator
 ) -> torch.Tensor:
-    """A random part of each image, enlarged to the image's own size. uint8 [B, C, H, W].
+    """A random part of each image, enlarged to the image's own size.
 
     Area uniform in [smallest, 1], ratio of the sides log-uniform; a part that does not fit is cut
     to the image. Bilinear, all images of the batch at once.
@@ -116,4 +120,6 @@ def random_resized_crop(
     size = [count, images.shape[1], height, width]
     grid = F.affine_grid(theta.to(images.device), size, align_corners=False)
     crops = F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
+    if images.is_floating_point():
+        return crops
     return crops.round().clamp(0, 255).to(torch.uint8)

@@ -7,7 +7,7 @@ from harness.data.encodings import Images
 from harness.data.types import DataRoot, Dataset, Split, dataset
 from harness.lazy import np, torch
 
-STATISTICS = ((0.3054,), (0.3759,))
+ENCODING = Images(shape=(1, 8, 8), mean=(0.3054,), std=(0.3759,))
 TEST_SHARE = 5  # every fifth sample of a fixed permutation is a test sample
 
 
@@ -15,7 +15,7 @@ TEST_SHARE = 5  # every fifth sample of a fixed permutation is a test sample
     "datasets",
     "digits",
     source="scikit-learn load_digits; UCI Optical Recognition of Handwritten Digits, test part",
-    facts=lambda settings: Facts(Images((1, 8, 8), *STATISTICS), 10, train=1437, test=360),
+    facts=lambda settings: Facts(ENCODING, 10, train=1437, test=360),
 )
 def load(settings: NoSettings, root: DataRoot) -> Dataset:
     """1,797 handwritten digits of 8x8 pixels in 10 classes.
@@ -35,6 +35,4 @@ def load(settings: NoSettings, root: DataRoot) -> Dataset:
         Split(torch.from_numpy(pixels[part]), torch.from_numpy(labels[part].astype("int64")))
         for part in (~held_out, held_out)
     )
-    return dataset(
-        "digits", train, test, tuple("0123456789"), STATISTICS, "scikit-learn's own copy"
-    )
+    return dataset("digits", train, test, tuple("0123456789"), ENCODING, "scikit-learn's own copy")
