@@ -39,7 +39,6 @@ LONG = {
     "execute/run.py",
     "spec/check.py",
     "stages/kinds.py",
-    "store/hub.py",
 }
 
 

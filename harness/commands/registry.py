@@ -12,6 +12,7 @@ from harness.errors import IntegrityError, UsageError
 from harness.plan.plan import compile_plan
 from harness.spec.blocks import Spec
 from harness.spec.load import load_spec
+from harness.stages.schemas import PUBLISHED
 from harness.store.registry import Entry, scan
 
 
@@ -46,7 +47,7 @@ def check_registry(folder: Path, specs: Path) -> str:
     """
     if not specs.is_dir():
         raise UsageError(f"--specs {specs}: no such folder")
-    entries, problems = scan(folder)
+    entries, problems = scan(folder, PUBLISHED)
     loaded = {
         spec.id: (file, spec)
         for file in sorted(specs.rglob("*.yaml"))

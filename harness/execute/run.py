@@ -33,6 +33,7 @@ from harness.spec.origins import Row, written
 from harness.spec.structure import unstructure, unstructure_settings
 from harness.stages.clock import computed, times_of
 from harness.stages.options import Options
+from harness.stages.schemas import PUBLISHED
 from harness.store import Store
 
 TRIGGERS = 6  # of which the report shows pictures
@@ -127,7 +128,7 @@ def _from_hub(request: RunRequest, store: Store, shown: Watcher, stop: Any) -> d
     from harness.execute.reuse import fetch_needed
     from harness.store.registry import read_registry
 
-    entries = read_registry(request.registry)
+    entries = read_registry(request.registry, PUBLISHED)
     if entries.keys().isdisjoint(request.plan.stages):
         return {}
     from harness.store.hub import Hub

@@ -21,10 +21,12 @@ from harness.plan.stage import digest
 from harness.report import read_results
 from harness.report.pinned import settings_text
 from harness.spec.structure import unstructure
+from harness.stages.schemas import PUBLISHED
 from harness.store import Store
 from harness.store.files import sha256
-from harness.store.hub import Hub, scrub
+from harness.store.hub import Hub
 from harness.store.registry import REPO, Entry, find_registry, path_in_repo, read_registry
+from harness.store.scrub import scrub
 
 
 @click.command("publish")
@@ -78,7 +80,7 @@ def command(
         private=private,
         dry_run=dry_run,
     )
-    click.echo(publish(request, read_registry(place), Hub()))
+    click.echo(publish(request, read_registry(place, PUBLISHED), Hub()))
 
 
 def publish(request: PublishRequest, known: Mapping[str, Entry], hub: Hub) -> str:

@@ -12,6 +12,7 @@ from harness.execute.retention import choose
 from harness.execute.reuse import prepared_for
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
+from harness.stages.schemas import PUBLISHED
 from harness.store import Store
 from harness.store.files import file_sha256
 from harness.store.registry import Entry, Pinned, path_in_repo, safe_name
@@ -55,7 +56,7 @@ def offers_of(request: PublishRequest, store: Store, provenance: str) -> Iterato
     prepared = {stage.key for key in whole for stage in before[key]}
     for key, stage in plan.stages.items():
         wanted = stage.kind in ("corrupt", "train") or key in whole or key in prepared
-        with_tensors = stage.kind != "prepare"
+        with_tensors = PUBLISHED.get(stage.kind) == "whole"
         if wanted and store.has(stage.kind, key, tensors=with_tensors):
             store.read(stage.kind, key)  # hashes it
             name = _name(stage, cells[key])
@@ -83,7 +84,7 @@ def _offer(
     provenance: str,
 ) -> Offer:
     spec = request.plan.spec
-    names = (RECORD,) if stage.kind == "prepare" else (RECORD, TENSORS)
+    names = (RECORD, TENSORS) if PUBLISHED[stage.kind] == "whole" else (RECORD,)
     files = {name: store.path(stage.kind, stage.key) / name for name in names}
     pinned = {name: _pinned(stage, name, file) for name, file in files.items()}
     finite = {name: value if abs(value) < float("inf") else None for name, value in metrics.items()}
