@@ -16,6 +16,7 @@ from harness.commands.options import ONLY, REGISTRY, STORE, changed_spec, regist
 from harness.execute.budget import refuse_over
 from harness.plan.cost import flops_of, samples_of
 from harness.plan.kinds import kinds as kinds_of_stages
+from harness.plan.kinds import publishable
 from harness.plan.plan import Plan
 from harness.store import Store
 from harness.store.registry import read_registry
@@ -54,7 +55,7 @@ def command(
 def summary(plan: Plan, store_folder: Path, registry: Path | None) -> dict[str, Any]:
     """Stages by kind, what is cached or can be fetched, and the estimated cost of the rest."""
     store = Store(store_folder)
-    entries = read_registry(registry) if registry is not None else {}
+    entries = read_registry(registry, publishable()) if registry is not None else {}
     fetchable = 0
     kinds: dict[str, dict[str, float]] = {}
     cached: Counter[str] = Counter()

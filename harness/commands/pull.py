@@ -9,6 +9,7 @@ import click
 from harness.api import Experiment
 from harness.commands.options import ONLY, REGISTRY, STORE, changed_spec, needed_registry
 from harness.execute.reuse import pull
+from harness.plan.kinds import publishable
 from harness.store import Store
 from harness.store.hub import Hub
 from harness.store.registry import read_registry
@@ -29,6 +30,6 @@ def command(
 ) -> None:
     """Fetch everything the registry has for SPEC into the store. Runs nothing."""
     plan = experiment.plan(only)
-    entries = read_registry(needed_registry(experiment.file, registry))
+    entries = read_registry(needed_registry(experiment.file, registry), publishable())
     fetched, there = pull(plan, Store(store), entries, Hub(offline=offline), click.echo)
     click.echo(f"{fetched} checkpoints fetched, {there} were there already")

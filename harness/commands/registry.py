@@ -9,6 +9,7 @@ import click
 
 from harness.commands.options import registry_of
 from harness.errors import IntegrityError, UsageError
+from harness.plan.kinds import publishable
 from harness.plan.protocol import compile_plan
 from harness.spec.blocks import Spec
 from harness.spec.load import load_spec
@@ -46,7 +47,7 @@ def check_registry(folder: Path, specs: Path) -> str:
     """
     if not specs.is_dir():
         raise UsageError(f"--specs {specs}: no such folder")
-    entries, problems = scan(folder)
+    entries, problems = scan(folder, publishable())
     loaded = {
         spec.id: (file, spec)
         for file in sorted(specs.rglob("*.yaml"))

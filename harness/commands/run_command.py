@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from harness.api import Experiment
+from harness.api import Experiment, load, read_results
 from harness.commands.options import (
     DATA_ROOT,
     DEVICE,
@@ -22,6 +23,11 @@ from harness.commands.options import (
 )
 from harness.commands.plan import plan_text
 from harness.commands.run import RunRequest, run_spec
+from harness.errors import IntegrityError, OverBudget, RemoteError, StageFailed
+from harness.report.results import Results
+from harness.store.store import default_folder
+
+FAILURES = {kind.exit_code: kind for kind in (OverBudget, IntegrityError, RemoteError)}
 
 
 @click.command("run")
@@ -62,7 +68,6 @@ def command(
     only: tuple[str, ...],
     dry_run: bool,
     no_reuse: bool,
-    out: Path | None,
     **how: Any,
 ) -> None:
     """Run SPEC, or go on with it, and write its report.
@@ -70,27 +75,90 @@ def command(
     Finished stages come from the store, then from the Hub as far as the registry lists them.
     Ctrl-C once stops cleanly; the same command goes on.
     """
-    plan = experiment.plan(only)
     place = registry_of(experiment.file, registry)
     if dry_run:
-        click.echo(plan_text(plan, how["store"], place))
+        click.echo(plan_text(experiment.plan(only), how["store"], place))
         return
-    request = RunRequest(
-        plan=plan,
-        profile=experiment.profile,
-        changes=experiment.changes,
-        origins=experiment.origins,
-        spec_file=experiment.file,
-        command=command_text(sys.argv[1:]),
-        out=out or experiment.folder,
-        registry=place,
-        reuse=not no_reuse,
-        **how,
-    )
+    text = command_text(sys.argv[1:])
+    reuse = not no_reuse
+    request = asked(experiment, only=only, command=text, registry=place, reuse=reuse, **how)
     outcome = run_spec(request)
     click.echo(outcome.text)
     if outcome.exit_code:
         sys.exit(outcome.exit_code)
+
+
+def run(
+    experiment: Experiment | Path | str,
+    *,
+    store: Path | str | None = None,
+    out: Path | str | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    data_root: Path | str | None = None,
+    offline: bool = False,
+    only: Sequence[str] = (),
+    registry: Path | str | None = None,
+    reuse: bool = True,
+    keep_going: bool = True,
+    json_log: Path | str | None = None,
+    limit_hours: float | None = None,
+    limit_memory_gb: float | None = None,
+) -> Results:
+    """Run a spec, or go on with it, write its report and return its results.
+
+    ``experiment`` is what ``harness.load`` gives, or the file of a spec; the rest is as for the
+    command. Unless ``jobs`` is 1 there may be worker processes, which import the script that calls
+    this: it has to call it below ``if __name__ == "__main__":``.
+
+    Raises:
+        StageFailed: a stage raised; what does not depend on it is in the report.
+        OverBudget, Interrupted: stopped early; what is finished is in the store.
+        IntegrityError, RemoteError: what a stage needs is damaged or cannot be reached.
+    """
+    if not isinstance(experiment, Experiment):
+        experiment = load(experiment)
+    request = asked(
+        experiment,
+        only=only,
+        command=f"harness.run({experiment.file.name!r})",
+        store=Path(store or default_folder()),
+        out=_path(out),
+        device=device,
+        jobs=jobs,
+        data_root=_path(data_root or os.environ.get("HARNESS_DATA")),
+        offline=offline,
+        registry=registry_of(experiment.file, _path(registry)),
+        reuse=reuse,
+        keep_going=keep_going,
+        json_log=_path(json_log),
+        limit_hours=limit_hours,
+        limit_memory_gb=limit_memory_gb,
+    )
+    outcome = run_spec(request)
+    if outcome.exit_code:
+        raise FAILURES.get(outcome.exit_code, StageFailed)(outcome.text)
+    return read_results(request.out)
+
+
+def asked(
+    experiment: Experiment, *, only: Sequence[str], out: Path | None, command: str, **how: Any
+) -> RunRequest:
+    """The request that the command line and Python share."""
+    return RunRequest(
+        plan=experiment.plan(only),
+        profile=experiment.profile,
+        changes=experiment.changes,
+        origins=experiment.origins,
+        spec_file=experiment.file,
+        command=command,
+        out=out or experiment.folder,
+        **how,
+    )
+
+
+def _path(place: Path | str | None) -> Path | None:
+    return None if place is None else Path(place)
 
 
 def command_text(arguments: list[str]) -> str:

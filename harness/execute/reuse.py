@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from harness.errors import RemoteError
 from harness.execute.graph import Graph
-from harness.plan.kinds import kind_of
+from harness.plan.kinds import kind_of, kinds
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
 from harness.store import Store
@@ -25,14 +25,15 @@ def fetch_needed(
     note: Note,
     stopped: Callable[[], bool],
 ) -> dict[str, str]:
-    """Fetch the artifacts that spare computing a stage, until ``stopped``. Returns their origins.
+    """Fetch the artifacts that spare computing a stage, until ``stopped``. Returns by
+    key where each came from.
 
     A repository that cannot be reached is noted and left alone: its stages are computed.
 
     Raises:
         IntegrityError: a file is not what the registry says.
     """
-    origins: dict[str, str] = {}
+    sources: dict[str, str] = {}
     lost: set[str] = set()
 
     def offered(stage: Stage) -> bool:
@@ -45,17 +46,17 @@ def fetch_needed(
     while wanted := dict.fromkeys(_wanted(plan, store, offered)):
         for stage in wanted:
             if stopped():
-                return origins
+                return sources
             entry = entries[stage.key]
             try:
-                fetch(entry, hub, store)
+                fetch(entry, hub, store, kinds()[entry.kind].record)
             except RemoteError as error:
                 lost.add(entry.repo)
                 note(f"{error}. Going on without {entry.repo}: what it has is computed")
                 break
-            origins[stage.key] = f"{entry.repo}@{entry.commit}"
+            sources[stage.key] = f"{entry.repo}@{entry.commit}"
             note(f"from the Hub: {stage.name} ({entry.repo}@{entry.commit[:12]})")
-    return origins
+    return sources
 
 
 def _wanted(plan: Plan, store: Store, offered: Callable[[Stage], bool]) -> Iterator[Stage]:
@@ -104,7 +105,7 @@ def pull(
         if store.has(stage.kind, stage.key, tensors=entry.tensors is not None):
             there += 1
             continue
-        fetch(entry, hub, store)
+        fetch(entry, hub, store, kinds()[entry.kind].record)
         note(f"{stage.name} ({entry.repo}@{entry.commit[:12]})")
         fetched += 1
     return fetched, there

@@ -21,6 +21,7 @@ from harness.execute.dispatch import Dispatcher
 from harness.execute.limits import time_limit
 from harness.execute.progress import Watcher, watcher
 from harness.execute.workers import Here, Processes, Workers
+from harness.plan.kinds import publishable
 from harness.plan.plan import Plan
 from harness.spec.structure import unstructure
 from harness.stages.options import Options
@@ -114,7 +115,7 @@ def _from_hub(run: RunOptions, store: Store, shown: Watcher, stop: Any) -> dict[
     from harness.execute.reuse import fetch_needed
     from harness.store.registry import read_registry
 
-    entries = read_registry(run.registry)
+    entries = read_registry(run.registry, publishable())
     if entries.keys().isdisjoint(run.plan.stages):
         return {}
     from harness.store.hub import Hub

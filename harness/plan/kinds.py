@@ -84,6 +84,15 @@ def kinds() -> Mapping[str, Kind]:
     return MappingProxyType({kind.name: kind for kind in sorted(found, key=lambda k: k.rank)})
 
 
+def publishable() -> Mapping[str, Literal["whole", "record", "nothing"]]:
+    """How much of an artifact is published, by kind."""
+    return {
+        name: "record" if kind.published == "record" else "whole"
+        for name, kind in kinds().items()
+        if kind.published != "nothing"
+    }
+
+
 def kind_of(stage: Stage) -> Kind:
     """The kind of ``stage``."""
     return kinds()[stage.kind]

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from statistics import fmean
 
 from harness.report.coverage import in_words
+from harness.report.record import Seed
 from harness.report.results import Results, Values, Verdict
 from harness.report.spread import Statistics, statistics
 from harness.spec.blocks import Claim
 
 SCALES = {"": 1.0, "%": 100.0, "points": 100.0, "s": 1.0, "h": 1 / 3600}
-Found = dict[int, list[float]]
+Found = dict[Seed, list[float]]
 
 
 def judge(claim: Claim, results: Results) -> Verdict:
@@ -75,7 +76,7 @@ def _gaps(lost: list[str]) -> Iterator[str]:
         yield f"without a number: {'; '.join(lost[:3])}{more}"
 
 
-def _fits(claim: Claim, cell: Values, seed: int) -> bool:
+def _fits(claim: Claim, cell: Values, seed: Seed) -> bool:
     facts = {**cell, "seed": seed}
     return all(axis in facts and facts[axis] == at for axis, at in claim.at.items())
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness.report.order import as_key
+from harness.report.record import Seed
 from harness.report.results import Gap, Results, Values
 
-Point = tuple[Values, str, int]
+Point = tuple[Values, str, Seed]
 
 
 def points(results: Results) -> Iterator[Point]:
@@ -21,7 +22,7 @@ def points(results: Results) -> Iterator[Point]:
 def gaps(results: Results) -> tuple[Gap, ...]:
     """The points without a chosen result, those of one cell and method together."""
     found = {(as_key(row.cell), row.method, row.seed) for row in results.rows if row.selected}
-    absent: dict[tuple[str, str], tuple[Values, list[int]]] = {}
+    absent: dict[tuple[str, str], tuple[Values, list[Seed]]] = {}
     for cell, method, seed in points(results):
         key = as_key(cell)
         if (key, method, seed) not in found:
@@ -29,7 +30,7 @@ def gaps(results: Results) -> tuple[Gap, ...]:
     return tuple(Gap(cell, method, tuple(seeds)) for (_, method), (cell, seeds) in absent.items())
 
 
-def in_words(method: str, cell: Values, seeds: Sequence[int]) -> str:
+def in_words(method: str, cell: Values, seeds: Sequence[Seed]) -> str:
     """``ssd at discovered=0.5, seeds 0, 1``."""
     at = ", ".join(f"{axis}={value}" for axis, value in cell.items())
     word = "seed" if len(seeds) == 1 else "seeds"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
+from operator import eq
 from typing import Any, TypeVar
 
 import attrs
@@ -14,6 +15,7 @@ from cattrs.gen import make_dict_structure_fn, override
 
 _KEY, _SPARSE = "key", "sparse"
 T = TypeVar("T")
+Seed = int | str  # the label of a repetition: 0, or 0/0/3 for data, model and unlearning
 
 
 @frozen
@@ -59,6 +61,7 @@ def _converter() -> Converter:
     converter = Converter()
     for kind, allowed in ((str, str), (bool, bool), (int, int), (float, int | float)):
         converter.register_structure_hook(kind, _exactly(allowed, kind is bool))
+    converter.register_structure_hook_func(partial(eq, Seed), _exactly(Seed, boolean=False))
     converter.register_structure_hook_factory(attrs.has, _structuring(converter))
     converter.register_unstructure_hook_factory(attrs.has, _unstructuring(converter))
     return converter

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from harness.report.record import Record, entry
+from harness.report.record import Record, Seed, entry
 from harness.report.spread import Statistics
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class ResultRow(Record):
     """
 
     cell: Values
-    seed: int | str
+    seed: Seed
     method: str
     candidate: Values
     selected: bool
@@ -45,7 +45,7 @@ class Summary(Record):
 
     cell: Values
     method: str
-    seeds: tuple[int | str, ...]
+    seeds: tuple[Seed, ...]
     metrics: Mapping[str, Statistics]
 
 
@@ -55,7 +55,7 @@ class Gap(Record):
 
     cell: Values
     method: str
-    seeds: tuple[int | str, ...]
+    seeds: tuple[Seed, ...]
 
 
 @frozen

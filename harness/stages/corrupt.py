@@ -19,10 +19,11 @@ from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
 from harness.stages.answers import StageAnswers
 from harness.stages.material import data_seed
-from harness.stages.schemas import COUNT, DATA
+from harness.stages.schemas import DATA
 from harness.stages.stored_corruption import stored
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
+from harness.store.records import COUNT
 from harness.training.seeding import generator
 
 PICTURES = 3  # of corrupted samples, for the report

@@ -15,10 +15,11 @@ from harness.spec.blocks import Use
 from harness.stages.answers import StageAnswers
 from harness.stages.clock import prepared_for
 from harness.stages.fitting import use_threads
-from harness.stages.schemas import METER, NUMBER, mapping
+from harness.stages.schemas import METER
 from harness.stages.splits import splits_of
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
+from harness.store.records import NUMBER, every
 
 _SOURCES = {"unlearned": "unlearn", "original": "train", "reference": "unlearn"}
 
@@ -106,7 +107,7 @@ KIND = Kind(
     },
     hashes=_hashes,
     leaves="numbers",
-    record={"metrics": mapping(NUMBER), "meter": METER},
+    record={"metrics": every(NUMBER), "meter": METER},
     samples=_samples,
     published="nothing",
     run=_run,

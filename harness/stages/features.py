@@ -14,9 +14,10 @@ from harness.plan.kinds import Kind, Samples
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
 from harness.spec.fit import facts_of
-from harness.stages.schemas import METER, TEXT, fields
+from harness.stages.schemas import METER
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
+from harness.store.records import TEXT, block
 from harness.training.seeding import seeded_build
 
 BATCH = 256
@@ -67,7 +68,7 @@ KIND = Kind(
     roles={},
     hashes=_hashes,
     leaves="tensors",
-    record={"meter": METER, "data": fields(digest=TEXT)},
+    record={"meter": METER, "data": block(digest=TEXT)},
     samples=_samples,
     published="whole",
     run=_run,

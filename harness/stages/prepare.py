@@ -11,9 +11,10 @@ from harness.plan.kinds import Kind, Samples
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
 from harness.stages.problem import prepared_keys, task_of
-from harness.stages.schemas import KEY, METER, listing
+from harness.stages.schemas import METER
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
+from harness.store.records import KEY, listed
 
 
 def _hashes(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -56,7 +57,7 @@ KIND = Kind(
     },
     hashes=_hashes,
     leaves="tensors",
-    record={"meter": METER, "prepared": listing(KEY)},
+    record={"meter": METER, "prepared": listed(KEY)},
     samples=_samples,
     published="record",
     run=_run,

@@ -12,10 +12,11 @@ from harness.plan.kinds import Kind, Samples
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
 from harness.stages.answers import StageAnswers
-from harness.stages.schemas import METER, NUMBER, mapping
+from harness.stages.schemas import METER
 from harness.stages.splits import splits_of
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
+from harness.store.records import NUMBER, every
 
 _POPULATIONS = ("unlearned", "retrained", "original")
 
@@ -60,7 +61,7 @@ KIND = Kind(
     },
     hashes=_hashes,
     leaves="numbers",
-    record={"metrics": mapping(NUMBER), "models": mapping(NUMBER), "meter": METER},
+    record={"metrics": every(NUMBER), "models": every(NUMBER), "meter": METER},
     samples=lambda stage: Samples(),
     published="nothing",
     run=_run,

@@ -11,9 +11,10 @@ from harness.plan.kinds import Kind, Samples
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
 from harness.stages.fitting import evaluation, use_threads, weights
-from harness.stages.schemas import COUNT, METER, NUMBER, fields, listing
+from harness.stages.schemas import METER
 from harness.stages.watch import StageWatch
 from harness.stages.world import SNAPSHOT, Computed, World
+from harness.store.records import COUNT, NUMBER, block, listed
 from harness.training.loop import fit
 from harness.training.seeding import generator
 
@@ -63,7 +64,7 @@ KIND = Kind(
     hashes=_hashes,
     draws=_draws,
     leaves="tensors",
-    record={"meter": METER, "fit": fields(steps=COUNT, losses=listing(NUMBER))},
+    record={"meter": METER, "fit": block(steps=COUNT, losses=listed(NUMBER))},
     samples=_samples,
     published="whole",
     run=_run,

@@ -14,9 +14,10 @@ from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
 from harness.stages.fitting import weights
 from harness.stages.problem import prepared_keys, task_of
-from harness.stages.schemas import KEY, METER, NUMBER, listing, mapping
+from harness.stages.schemas import METER
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
+from harness.store.records import KEY, NUMBER, every, listed
 from harness.training.loop import steps_of
 
 
@@ -82,9 +83,9 @@ KIND = Kind(
     leaves="tensors",
     record={
         "meter": METER,
-        "prepared": listing(KEY),
-        "series": mapping(listing(NUMBER)),
-        "facts": mapping(NUMBER),
+        "prepared": listed(KEY),
+        "series": every(listed(NUMBER)),
+        "facts": every(NUMBER),
     },
     samples=_samples,
     published="chosen",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from harness.errors import IntegrityError
+from harness.store.calls import TooLarge
 from harness.store.files import explained, file_sha256, unseal
-from harness.store.hub import Hub, TooLarge
+from harness.store.hub import Hub
 from harness.store.records import wrong_with
 from harness.store.registry import Entry, Pinned
 from harness.store.store import Store
@@ -16,8 +19,8 @@ from harness.store.store import Store
 _AROUND = "--no-reuse goes on without the Hub"
 
 
-def fetch(entry: Entry, hub: Hub, store: Store) -> None:
-    """Put the artifact of ``entry`` into ``store``.
+def fetch(entry: Entry, hub: Hub, store: Store, own: Mapping[str, Any]) -> None:
+    """Put the artifact of ``entry`` into ``store``; ``own`` are the schemas of its kind's record.
 
     Raises:
         RemoteError: the Hub cannot be reached or refuses; the store is as it was.
@@ -25,7 +28,7 @@ def fetch(entry: Entry, hub: Hub, store: Store) -> None:
     """
     record = _checked(entry, entry.record, hub, store)
     tensors = _checked(entry, entry.tensors, hub, store) if entry.tensors else None
-    if wrong := _wrong(entry, record, tensors):
+    if wrong := _wrong(entry, record, tensors, own):
         raise IntegrityError(
             f"what the registry entry {entry.file} points at is no artifact: {wrong}. {_AROUND}"
         )
@@ -34,13 +37,13 @@ def fetch(entry: Entry, hub: Hub, store: Store) -> None:
 
 def _checked(entry: Entry, pinned: Pinned, hub: Hub, store: Store) -> Path:
     place = f"{pinned.path} of {entry.repo} at {entry.commit}"
-    claim = f"{place} is not what the registry entry {entry.file} says"
+    otherwise = f"{place} is not what the registry entry {entry.file} says"
     try:
         file = hub.download(entry.repo, entry.commit, pinned.path, pinned.bytes)
     except TooLarge as large:
         raise IntegrityError(
-            f"{claim}: it should have {pinned.bytes:,} bytes, it has {large.bytes:,} and was not "
-            f"fetched. {_AROUND}"
+            f"{otherwise}: it should have {pinned.bytes:,} bytes, it has {large.bytes:,} and was "
+            f"not fetched. {_AROUND}"
         ) from None
     size = file.stat().st_size
     found = file_sha256(file)
@@ -48,18 +51,18 @@ def _checked(entry: Entry, pinned: Pinned, hub: Hub, store: Store) -> Path:
         return file
     aside = _set_aside(file, store)
     raise IntegrityError(
-        f"{claim}: its SHA-256 should be {pinned.sha256} ({pinned.bytes:,} bytes), it is "
+        f"{otherwise}: its SHA-256 should be {pinned.sha256} ({pinned.bytes:,} bytes), it is "
         f"{found} ({size:,} bytes). The bad file is kept in {aside}; {_AROUND}"
     )
 
 
-def _wrong(entry: Entry, record: Path, tensors: Path | None) -> str | None:
+def _wrong(entry: Entry, record: Path, tensors: Path | None, own: Mapping[str, Any]) -> str | None:
     """Why files with the right hashes are no artifact all the same, or None."""
     from safetensors import SafetensorError, safe_open
 
     try:
         sealed = unseal(record.read_bytes(), record)
-        if wrong := wrong_with(entry.kind, sealed):
+        if wrong := wrong_with(entry.kind, sealed, own):
             return f"its record: {wrong}"
         if entry.tensors and (sealed["tensors"] or {}).get("sha256") != entry.tensors.sha256:
             return "its record and its tensors are not of one artifact"

@@ -1,81 +1,17 @@
 """Talks to the Hub through ``huggingface_hub``'s public functions, with bounded patience.
 
-``HF_TOKEN``, ``HF_ENDPOINT``, ``HF_HUB_OFFLINE`` and the library's cache count as everywhere. Each
-call ends within about ``wait`` seconds of the first trouble, whatever the Hub answers; what it says
-is scrubbed of tokens before anyone sees it.
+``HF_TOKEN``, ``HF_ENDPOINT``, ``HF_HUB_OFFLINE`` and the library's cache count as everywhere.
 """
 
 from __future__ import annotations
 
-import errno
-import logging
-import os
-import re
-import sys
-import time
-import warnings
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from attrs import frozen
 
-from harness.errors import RemoteError, UsageError
-from harness.store.files import StoreError
-
-T = TypeVar("T")
-ATTEMPTS = 4  # at one address in one call
-_TRANSIENT = {408, 429, 500, 502, 503, 504}
-_ADVICE = {
-    401: "the login was refused; set HF_TOKEN to a valid token, or use hf auth login",
-    403: "this login may not do that",
-    404: "there is no such repository, commit or file, or this login may not see it",
-    409: "somebody else is changing the repository",
-    412: "somebody else changed the repository",
-    429: "too many requests",
-}
-
-
-class Conflict(RemoteError):
-    """The repository changed between looking and committing."""
-
-
-class _Answer(Exception):
-    """The Hub said no for the moment."""
-
-    def __init__(self, status: int, after: float | None) -> None:
-        super().__init__(f"the Hub answered {status}")
-        self.status, self.after = status, after
-
-
-class _GaveUp(Exception):
-    """No further attempt is made."""
-
-
-class TooLarge(_GaveUp):
-    """The Hub's file is larger than was asked for; it was not fetched."""
-
-    def __init__(self, found: int) -> None:
-        super().__init__(f"a file of {found:,} bytes")
-        self.bytes = found
-
-
-def scrub(text: str) -> str:
-    """``text`` without tokens and logins."""
-    from huggingface_hub import get_token
-
-    for secret in filter(None, (get_token(), os.environ.get("HF_TOKEN"))):
-        text = text.replace(secret, "<token>")
-    text = re.sub(r"hf_[A-Za-z0-9]{4,}", "<token>", text)
-    text = re.sub(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=._~-]{12,}", r"\1 <token>", text)
-    return re.sub(r"://[^/\s@]+@", "://", text)
-
-
-def _said(text: str) -> str:
-    """What a remote said, on one line, scrubbed; signed addresses lose their signature."""
-    line = re.sub(r"(https?://[^\s?\"']+)\?[^\s\"']+", r"\1", " ".join(text.split()))
-    return scrub(line)[:300]
+from harness.store.calls import Calls
 
 
 @frozen
@@ -99,122 +35,8 @@ class Hub:
         cache: Path | None = None,
     ) -> None:
         """``wait`` is ``$HARNESS_HUB_WAIT`` or 30 seconds; ``offline`` leaves only the cache."""
-        self.wait = wait if wait is not None else _patience()
         self.offline, self.endpoint, self.cache = offline, endpoint, cache
-        self._trouble: float | None = None
-        self._attempts: Counter[tuple[str, str]] | None = None
-        self._most: int | None = None  # bytes of the file that is being downloaded
-        self._install()
-
-    def _install(self) -> None:
-        """Put our bounds around every request that the library makes during a call of ours."""
-        import huggingface_hub as library
-
-        if not sys.stderr.isatty():
-            from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
-
-            disable_progress_bars()
-        session = library.get_session()
-        # Its warnings repeat what the Hub says, unscrubbed. (Set after its own set-up.)
-        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-        kind, before = type(session), session.event_hooks["request"]
-        ours = [hook for hook in before if getattr(hook, "__self__", None).__class__ is not Hub]
-        hooks: dict[str, list[Callable[..., Any]]] = {
-            "request": [*ours, self._before],
-            "response": [self._after],
-        }
-        library.set_client_factory(
-            lambda: kind(event_hooks=hooks, follow_redirects=True, timeout=None)
-        )
-
-    def _before(self, request: Any) -> None:
-        if self.offline:
-            raise _GaveUp("offline")
-        if self._attempts is None:
-            return
-        address = request.method, str(request.url)
-        self._attempts[address] += 1
-        if self._attempts[address] > ATTEMPTS or self._waited() > self.wait:
-            raise _GaveUp(f"no whole answer after {ATTEMPTS} attempts")
-        if self._attempts[address] > 1 and self._trouble is None:
-            self._trouble = time.monotonic()
-        seconds = self.wait / 3 if request.method in ("GET", "HEAD") else self.wait * 2
-        limits = request.extensions.get("timeout", {})
-        request.extensions["timeout"] = {
-            name: min(limits.get(name) or seconds, seconds)
-            for name in ("connect", "read", "write", "pool")
-        }
-
-    def _after(self, response: Any) -> None:
-        if self._attempts is not None and response.status_code in _TRANSIENT:
-            raise _Answer(response.status_code, _seconds(response.headers.get("Retry-After")))
-        if self._most is not None and (found := _file_bytes(response)) > self._most:
-            raise TooLarge(found)
-
-    def _waited(self) -> float:
-        return 0.0 if self._trouble is None else time.monotonic() - self._trouble
-
-    def _call(self, what: str, ask: Callable[[], T]) -> T:
-        """``ask`` until it is answered, refused, or ``wait`` is over. Raises RemoteError."""
-        self._attempts, self._trouble, pause = Counter(), None, self.wait / 30
-        last: Exception | None = None  # what the Hub did, rather than that we gave up
-        try:
-            while True:
-                try:
-                    with warnings.catch_warnings(action="ignore"):  # they too repeat the Hub
-                        return ask()
-                # Two HTTP libraries and a Rust one raise here; none of their errors is ours.
-                except Exception as problem:
-                    self._trouble = self._trouble or time.monotonic()
-                    if last is None or not isinstance(problem, _GaveUp):
-                        last = problem
-                    again = self._again(problem, pause)
-                    if again is None or self._waited() + again > self.wait:
-                        raise self._explained(what, last, again) from None
-                    time.sleep(again)
-                    pause *= 2
-        finally:
-            self._attempts = None
-
-    def _again(self, problem: Exception, pause: float) -> float | None:
-        """Seconds until another attempt makes sense; None for never."""
-        if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
-            return None
-        if self._is_offline(problem):
-            return None
-        for cause in _causes(problem):
-            if isinstance(cause, _GaveUp):
-                return None
-            if isinstance(cause, _Answer):
-                return cause.after if cause.after is not None else pause
-            if getattr(cause, "response", None) is not None:
-                return None
-        return pause
-
-    def _is_offline(self, problem: Exception) -> bool:
-        from huggingface_hub.errors import OfflineModeIsEnabled
-
-        return self.offline or any(isinstance(c, OfflineModeIsEnabled) for c in _causes(problem))
-
-    def _explained(self, what: str, problem: Exception, again: float | None) -> Exception:
-        if isinstance(problem, TooLarge):
-            return problem
-        if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
-            return StoreError(
-                f"{what}: no space left for the Hub library's cache; free some, or set HF_HOME "
-                "to a folder on another disk"
-            )
-        if self._is_offline(problem):
-            return RemoteError(f"{what}: offline, and not in the Hub library's cache")
-        status = next(filter(None, map(_status, _causes(problem))), None)
-        if status is None:
-            said = _said(str(problem)) or type(problem).__name__
-            return RemoteError(f"{what}: the Hub could not be reached: {said}")
-        advice = _ADVICE.get(status) or _said(_message(problem)) or "the Hub failed"
-        if again is not None and again > self.wait:
-            advice += f"; it asks to wait {again:.0f} s, longer than {self.wait:.0f} s"
-        kind = Conflict if status in (409, 412) else RemoteError
-        return kind(f"{what}: {advice} (HTTP {status})")
+        self._calls = Calls(wait, offline)
 
     def download(self, repo: str, commit: str, path: str, most: int) -> Path:
         """The file ``path`` of ``repo`` at ``commit``, in the library's cache.
@@ -236,20 +58,17 @@ class Hub:
                 library_name="harness",
             )
 
-        self._most = most
-        try:
-            return Path(self._call(f"{repo} at {commit[:12]}: {path}", ask))
-        finally:
-            self._most = None
+        what = f"{repo} at {commit[:12]}: {path}"
+        return Path(self._calls.call(what, ask, most))
 
     def create(self, repo: str, *, private: bool) -> None:
         """Make the model repository ``repo`` unless it is there."""
         ask = lambda: self._api().create_repo(repo, private=private, exist_ok=True)  # noqa: E731
-        self._call(f"creating {repo}", ask)
+        self._calls.call(f"creating {repo}", ask)
 
     def head(self, repo: str) -> str:
         """The commit that ``main`` of ``repo`` is at."""
-        return str(self._call(repo, lambda: self._api().repo_info(repo).sha))
+        return str(self._calls.call(repo, lambda: self._api().repo_info(repo).sha))
 
     def files(self, repo: str, commit: str) -> dict[str, Remote]:
         """Every file of ``repo`` at ``commit``, by path."""
@@ -259,7 +78,7 @@ class Hub:
 
         return {
             found.path: Remote(found.size, found.lfs.sha256 if found.lfs else None, found.blob_id)
-            for found in self._call(f"the files of {repo}", ask)
+            for found in self._calls.call(f"the files of {repo}", ask)
             if hasattr(found, "blob_id")
         }
 
@@ -279,52 +98,9 @@ class Hub:
             )
             return str(made.oid)
 
-        return self._call(f"committing to {repo}", ask)
+        return self._calls.call(f"committing to {repo}", ask)
 
     def _api(self) -> Any:
         from huggingface_hub import HfApi
 
         return HfApi(endpoint=self.endpoint, library_name="harness")
-
-
-def _patience() -> float:
-    text = os.environ.get("HARNESS_HUB_WAIT") or "30"
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 86_400:
-        raise UsageError(f"HARNESS_HUB_WAIT={text!r}: seconds above 0 are needed, at most a day")
-    return seconds
-
-
-def _causes(problem: BaseException | None) -> Iterator[BaseException]:
-    while problem is not None:
-        yield problem
-        problem = problem.__cause__
-
-
-def _status(problem: BaseException) -> int | None:
-    if isinstance(problem, _Answer):
-        return problem.status
-    found = getattr(getattr(problem, "response", None), "status_code", None)
-    return int(found) if found is not None else None
-
-
-def _file_bytes(response: Any) -> int:
-    """The size of the file that an answer brings or announces; 0 when it does not say."""
-    linked = response.headers.get("X-Linked-Size")
-    brings = response.request.method == "GET" and response.status_code in (200, 206)
-    stated = linked or (response.headers.get("Content-Length") if brings else None)
-    return int(stated) if stated and stated.isdigit() else 0
-
-
-def _message(problem: BaseException) -> str:
-    said: Iterable[str] = (
-        getattr(cause, "server_message", None) or "" for cause in _causes(problem)
-    )
-    return next(filter(None, said), "")
-
-
-def _seconds(header: str | None) -> float | None:
-    return float(header) if header and header.isdigit() else None

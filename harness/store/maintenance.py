@@ -12,13 +12,13 @@ from attrs import frozen
 
 from harness.errors import IntegrityError
 from harness.store.files import explained
-from harness.store.store import KINDS, Store
+from harness.store.store import Store, is_address
 
 ABANDONED_SECONDS = 3600  # younger leftovers may belong to a run that is under way
 
 
 @frozen
-class Row:
+class Listed:
     """One artifact: its address, size, and when it was written."""
 
     kind: str
@@ -28,40 +28,41 @@ class Row:
 
 
 def _addresses(store: Store) -> Iterator[tuple[str, str, Path]]:
-    for kind in KINDS:
+    for kind in store.kinds():
         for folder in sorted((store.folder / kind).glob("*/*")):
-            yield kind, folder.name, folder
+            if is_address(kind, folder.name):
+                yield kind, folder.name, folder
 
 
 def _size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def listing(store: Store) -> list[Row]:
+def listing(store: Store) -> list[Listed]:
     """Every artifact, by kind and key."""
-    rows = []
+    found = []
     for kind, key, folder in _addresses(store):
         at = datetime.fromtimestamp(folder.stat().st_mtime, UTC).isoformat(timespec="seconds")
-        rows.append(Row(kind, key, _size(folder), at))
-    return rows
+        found.append(Listed(kind, key, _size(folder), at))
+    return found
 
 
-def gc(store: Store, keep: Collection[tuple[str, str]], *, dry_run: bool = False) -> list[Row]:
+def gc(store: Store, keep: Collection[tuple[str, str]], *, dry_run: bool = False) -> list[Listed]:
     """Remove artifacts that are not in ``keep`` (kind, key), and what interrupted runs left.
 
-    An artifact whose stage another process has claimed stays.
+    An artifact whose stage another process is computing stays.
     """
     removed = []
-    for row in listing(store):
-        if (row.kind, row.key) in keep:
+    for artifact in listing(store):
+        if (artifact.kind, artifact.key) in keep:
             continue
         if not dry_run:
-            lock = store.lock(row.kind, row.key)
+            lock = store.lock(artifact.kind, artifact.key)
             if lock is None:
                 continue
             with lock, explained(store.folder):
-                shutil.rmtree(store.path(row.kind, row.key))
-        removed.append(row)
+                shutil.rmtree(store.path(artifact.kind, artifact.key))
+        removed.append(artifact)
     if not dry_run:
         for folder in ("temporary", "damaged", "partial"):
             for leftover in (store.folder / folder).glob("*"):
@@ -70,14 +71,14 @@ def gc(store: Store, keep: Collection[tuple[str, str]], *, dry_run: bool = False
     return removed
 
 
-def verify(store: Store, progress: Callable[[Row], None] | None = None) -> list[str]:
+def verify(store: Store, progress: Callable[[Listed], None] | None = None) -> list[str]:
     """Hash everything. Returns a sentence for each damaged artifact."""
     problems = []
-    for row in listing(store):
+    for artifact in listing(store):
         if progress is not None:
-            progress(row)
+            progress(artifact)
         try:
-            store.read(row.kind, row.key)
+            store.read(artifact.kind, artifact.key)
         except IntegrityError as error:
             problems.append(str(error))
     return problems

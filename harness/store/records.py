@@ -7,48 +7,40 @@ from typing import Any
 
 from jsonschema import Draft7Validator
 
-_COUNT = {"type": "integer", "minimum": 0}
-_NUMBER = {"type": "number"}
-_TEXT = {"type": "string", "maxLength": 200}
-_KEY = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+Schema = Mapping[str, Any]
+
+COUNT: Schema = {"type": "integer", "minimum": 0}
+NUMBER: Schema = {"type": "number"}
+TEXT: Schema = {"type": "string", "maxLength": 200}
+KEY: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 
 
-def _object(**properties: Any) -> dict[str, Any]:
+def block(**properties: Schema) -> dict[str, Any]:
+    """The schema of an object that has at least these properties."""
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-def _all(items: Mapping[str, Any]) -> dict[str, Any]:
+def every(items: Schema) -> dict[str, Any]:
+    """The schema of an object whose values are all ``items``, whatever their names."""
     return {"type": "object", "additionalProperties": items}
 
 
-def _list(items: Mapping[str, Any]) -> dict[str, Any]:
+def listed(items: Schema) -> dict[str, Any]:
+    """The schema of a list of ``items``."""
     return {"type": "array", "items": items}
 
 
-_METER = _object(forward=_COUNT, backward=_COUNT, steps=_COUNT)
-_COMMON = {"seconds": _all({"type": "number", "minimum": 0}), "device": _TEXT, "threads": _COUNT}
-_BY_KIND: dict[str, dict[str, Any]] = {
-    "corrupt": {
-        "corrupted": _COUNT,
-        "data": _object(
-            name=_TEXT, digest=_TEXT, classes=_COUNT, shape=_list(_COUNT),
-            train=_COUNT, validation=_COUNT, test=_COUNT,
-        ),
-    },
-    "train": {"meter": _METER, "fit": _object(steps=_COUNT, losses=_list(_NUMBER))},
-    "prepare": {"meter": _METER, "prepared": _list(_KEY)},
-    "unlearn": {
-        "meter": _METER, "prepared": _list(_KEY), "series": _all(_list(_NUMBER)),
-        "facts": _all(_NUMBER),
-    },
-}  # fmt: skip
+_COMMON = {"seconds": every({"type": "number", "minimum": 0}), "device": TEXT, "threads": COUNT}
 
 
-def wrong_with(kind: str, content: Any) -> str | None:
-    """What is wrong with the unsealed record of a ``kind`` artifact, or None."""
-    stage = _object(kind={"const": kind}, uses=_list(_TEXT))
-    tensors = {"anyOf": [{"type": "null"}, _object(sha256=_KEY, bytes=_COUNT)]}
-    schema = _object(record=_object(stage=stage, **_COMMON, **_BY_KIND[kind]), tensors=tensors)
+def wrong_with(kind: str, content: Any, own: Mapping[str, Schema]) -> str | None:
+    """What is wrong with the unsealed record of a ``kind`` artifact, or None.
+
+    ``own`` has the schema of each fact that only records of this kind have.
+    """
+    stage = block(kind={"const": kind}, uses=listed(TEXT))
+    tensors = {"anyOf": [{"type": "null"}, block(sha256=KEY, bytes=COUNT)]}
+    schema = block(record=block(stage=stage, **_COMMON, **own), tensors=tensors)
     error = next(iter(Draft7Validator(schema).iter_errors(content)), None)
     if error is None:
         return None

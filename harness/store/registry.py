@@ -10,18 +10,21 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import yaml
 from attrs import frozen
 from jsonschema import Draft7Validator
 
 from harness.errors import HarnessError
-from harness.store.store import RECORD, TENSORS
+from harness.store.store import KIND, RECORD, TENSORS
+
+# How much of an artifact is published: all of it, its record alone, or none of it.
+Published: TypeAlias = Literal["whole", "record", "nothing"]
+Publishes: TypeAlias = Mapping[str, Published]  # by kind of stage; a kind that is not in it: none
 
 FORMAT = 1
 MAX_BYTES = 1 << 16
-KINDS = ("corrupt", "train", "prepare", "unlearn")  # "prepare" without its tensors
 REPO = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$"
 
 _SHA256 = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
@@ -44,7 +47,7 @@ _SCHEMA = _object(
     ("harness-registry", "key", "kind", "spec", "repo", "commit", "files", "provenance"),
     **{"harness-registry": {"const": FORMAT}},
     key=_SHA256,
-    kind={"enum": list(KINDS)},
+    kind={"type": "string", "pattern": KIND},
     spec=_object(("id", "version"), id=_TEXT, version=_TEXT, profile={"type": ["string", "null"]}),
     repo={"type": "string", "pattern": REPO},
     commit={"type": "string", "pattern": "^[0-9a-f]{40}$"},
@@ -111,7 +114,7 @@ def path_in_repo(kind: str, key: str, name: str) -> str:
     return f"{kind}/{key}/{name}"
 
 
-def read_entry(file: Path) -> Entry:
+def read_entry(file: Path, published: Publishes) -> Entry:
     """The entry in ``file``. Raises RegistryError that says what is wrong with it."""
     try:
         content = file.read_bytes()
@@ -127,18 +130,20 @@ def read_entry(file: Path) -> Entry:
         place = ".".join(map(str, wrong.path)) or "entry"
         raise RegistryError(f"{file}: {place}: {wrong.message[:300]}")
     # ``$`` of a pattern also matches before a final line break.
-    if any("\n" in plain[name] for name in ("key", "repo", "commit")):
-        raise RegistryError(f"{file}: a line break in a key, repo or commit")
-    return _entry(file, plain)
+    if any("\n" in plain[name] for name in ("key", "kind", "repo", "commit")):
+        raise RegistryError(f"{file}: a line break in a key, kind, repo or commit")
+    return _entry(file, plain, published.get(plain["kind"], "nothing"))
 
 
-def _entry(file: Path, plain: Mapping[str, Any]) -> Entry:
+def _entry(file: Path, plain: Mapping[str, Any], published: Published) -> Entry:
     pinned = {name: Pinned(**fields) for name, fields in plain["files"].items()}
     for name, found in pinned.items():
         allowed = path_in_repo(plain["kind"], plain["key"], name)
         if found.path != allowed:
             raise RegistryError(f"{file}: path {found.path!r} is not allowed, only {allowed!r}")
-    if (TENSORS in pinned) == (plain["kind"] == "prepare"):
+    if published == "nothing":
+        raise RegistryError(f"{file}: kind: stages of kind {plain['kind']!r} are not published")
+    if (TENSORS in pinned) != (published == "whole"):
         raise RegistryError(f"{file}: {plain['kind']} has the wrong files: {', '.join(pinned)}")
     if plain["spec"]["id"] != file.parent.name:
         raise RegistryError(f"{file}: entries of {plain['spec']['id']!r} lie in a folder so named")
@@ -156,13 +161,13 @@ def _entry(file: Path, plain: Mapping[str, Any]) -> Entry:
     )
 
 
-def scan(folder: Path) -> tuple[dict[str, Entry], list[str]]:
+def scan(folder: Path, published: Publishes) -> tuple[dict[str, Entry], list[str]]:
     """Every entry below ``folder`` by key, and a sentence for each that is wrong or doubled."""
     found: dict[str, list[Entry]] = defaultdict(list)
     problems = []
     for file in sorted(folder.glob("*/*.yaml")):
         try:
-            entry = read_entry(file)
+            entry = read_entry(file, published)
             found[entry.key].append(entry)
         except RegistryError as error:
             problems.append(str(error))
@@ -173,9 +178,9 @@ def scan(folder: Path) -> tuple[dict[str, Entry], list[str]]:
     return {key: entries[0] for key, entries in found.items()}, problems
 
 
-def read_registry(folder: Path) -> dict[str, Entry]:
+def read_registry(folder: Path, published: Publishes) -> dict[str, Entry]:
     """Every entry by key. Raises RegistryError that names all that are wrong."""
-    found, problems = scan(folder)
+    found, problems = scan(folder, published)
     if problems:
         raise RegistryError("\n".join(problems))
     return found

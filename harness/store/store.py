@@ -33,11 +33,28 @@ from harness.store.slots import Slot
 if TYPE_CHECKING:
     import torch
 
-KINDS = ("corrupt", "train", "prepare", "unlearn", "evaluate")
 RECORD, TENSORS = "record.json", "tensors.safetensors"
+KIND = r"^[a-z]{1,40}$"  # what a kind means, only its stages know
+RESERVED = frozenset({"locks", "partial", "damaged", "temporary"})
 _KEY = re.compile(r"[0-9a-f]{64}")
 _MARKER = "store.json"
-_FOREIGN_ALLOWED = {*KINDS, "locks", "partial", "damaged", "temporary", _MARKER}
+
+
+def is_address(kind: str, key: str) -> bool:
+    """Whether an artifact may lie there."""
+    return is_kind(kind) and _KEY.fullmatch(key) is not None
+
+
+def is_kind(name: str) -> bool:
+    """Whether artifacts may lie in the folder ``name`` of a store."""
+    return re.fullmatch(KIND, name) is not None and name not in RESERVED
+
+
+def _ours(place: Path) -> bool:
+    """Whether ``place`` may be part of a store whose marker is not there."""
+    if is_kind(place.name):
+        return place.is_dir() and all(len(shelf.name) == 2 for shelf in place.iterdir())
+    return place.name in (*RESERVED, _MARKER) or place.name.startswith(".new-")
 
 
 def default_folder() -> Path:
@@ -62,21 +79,25 @@ class Store:
         self.folder = folder
         if folder.exists() and not folder.is_dir():
             raise HarnessError(f"the store {folder} is a file; a folder is needed")
-        if folder.is_dir() and not (folder / _MARKER).exists():
-            # Another process may be writing the marker at this moment.
-            names = {p.name for p in folder.iterdir() if not p.name.startswith(".new-")}
-            foreign = names - _FOREIGN_ALLOWED
-            if foreign:
+        marker = folder / _MARKER
+        if folder.is_dir() and not marker.exists():
+            foreign = sorted(place.name for place in folder.iterdir() if not _ours(place))
+            if foreign and not marker.exists():  # which another process may just have written
                 raise HarnessError(
-                    f"{folder} is not a store: it holds {sorted(foreign)[0]!r}; "
+                    f"{folder} is not a store: it holds {foreign[0]!r}; "
                     "use --store with an empty or new folder"
                 )
 
     def path(self, kind: str, key: str) -> Path:
         """The folder of an artifact. Raises HarnessError for a malformed kind or key."""
-        if kind not in KINDS or not _KEY.fullmatch(key):
+        if not is_address(kind, key):
             raise HarnessError(f"not the address of an artifact: {kind}/{key}")
         return self.folder / kind / key[:2] / key
+
+    def kinds(self) -> list[str]:
+        """The kinds of which there are artifacts, in alphabetical order."""
+        places = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+        return [place.name for place in places if is_kind(place.name) and place.is_dir()]
 
     def has(self, kind: str, key: str, *, tensors: bool = False) -> bool:
         """Whether the artifact is there, and its tensors too when asked."""

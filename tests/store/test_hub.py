@@ -21,10 +21,12 @@ from store.hub_server import TOKEN, HubServer, sha1
 
 from harness.commands.publish.upload import write_entries
 from harness.errors import HarnessError, IntegrityError, RemoteError
+from harness.plan.kinds import kinds, publishable
 from harness.store import Store
-from harness.store.fetch import fetch
+from harness.store import fetch as fetching
+from harness.store.calls import Conflict
 from harness.store.files import StoreError, seal
-from harness.store.hub import Conflict, Hub, scrub
+from harness.store.hub import Hub
 from harness.store.registry import (
     Entry,
     Pinned,
@@ -34,6 +36,7 @@ from harness.store.registry import (
     read_entry,
     read_registry,
 )
+from harness.store.scrub import scrub
 
 KEY = "ab" * 32
 WAIT = 1.5
@@ -60,6 +63,11 @@ def server() -> Iterator[HubServer]:
 @pytest.fixture
 def hub(server: HubServer, tmp_path: Path) -> Hub:
     return Hub(wait=WAIT, endpoint=server.endpoint, cache=tmp_path / "cache")
+
+
+def fetch(entry: Entry, hub: Hub, store: Store) -> None:
+    """As the commands do, who know what a record of each kind holds."""
+    fetching.fetch(entry, hub, store, kinds()[entry.kind].record)
 
 
 RECORD = {
@@ -326,8 +334,8 @@ def written(entry: Entry) -> dict[str, Any]:
 def test_an_entry_is_read_as_it_was_written(written_entry: Entry) -> None:
     entry = written_entry
     write_entries([entry])
-    assert read_entry(entry.file) == entry
-    assert read_registry(entry.file.parents[1]) == {KEY: entry}
+    assert read_entry(entry.file, publishable()) == entry
+    assert read_registry(entry.file.parents[1], publishable()) == {KEY: entry}
     assert find_registry(entry.file) == entry.file.parents[1]
 
 
@@ -353,7 +361,10 @@ ATTACKS = {
     "no organisation": change("repo", to="x"),
     "an unknown key": change("endpoint", to="https://evil.org"),
     "an unknown file": change("files", "model.pkl", to={}),
-    "an unknown kind": change("kind", to="evaluate"),
+    "a kind that is not published": change("kind", to="evaluate"),
+    "a kind that climbs": change("kind", to="../train"),
+    "a kind with a line break": change("kind", to="train\n"),
+    "no tensors where the whole artifact is published": change("files", to={}),
     "another version": change("harness-registry", to=2),
     "a wrong hash": change("files", "record.json", "sha256", to="zz"),
     "a negative size": change("files", "record.json", "bytes", to=-1),
@@ -369,7 +380,7 @@ def test_an_entry_cannot_point_elsewhere(name: str, written_entry: Entry) -> Non
     ATTACKS[name](content)
     entry.file.write_text(yaml.safe_dump(content))
     with pytest.raises(RegistryError, match=r"train\.yaml"):
-        read_entry(entry.file)
+        read_entry(entry.file, publishable())
 
 
 @pytest.mark.parametrize(
@@ -390,7 +401,7 @@ def test_what_is_no_entry_is_refused(text: str, tmp_path: Path) -> None:
     file.parent.mkdir()
     file.write_text(text)
     with pytest.raises(RegistryError, match=r"entry\.yaml"):
-        read_entry(file)
+        read_entry(file, publishable())
 
 
 def test_entries_are_written_all_or_none(written_entry: Entry, tmp_path: Path) -> None:

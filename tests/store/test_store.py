@@ -134,6 +134,21 @@ def test_looking_does_not_create_a_store(tmp_path: Path) -> None:
     store = Store(tmp_path / "none")
     assert not store.has("train", KEY)
     assert listing(store) == [] == verify(store)
+
+
+def test_a_kind_is_a_name_that_the_store_does_not_know(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    store.write("distill", KEY, {"a": 1}, None)
+    (store.folder / "notes" / "ab").mkdir(parents=True)
+    assert [(found.kind, found.key) for found in listing(store)] == [("distill", KEY)]
+    assert store.record("distill", KEY) == {"a": 1}
+    for kind in ("locks", "partial", "damaged", "temporary", "Train", "two words", ""):
+        with pytest.raises(HarnessError, match="not the address of an artifact"):
+            store.path(kind, KEY)
+    (store.folder / "store.json").unlink()
+    with pytest.raises(HarnessError, match="is not a store: it holds 'notes'"):
+        (store.folder / "notes" / "thesis.txt").touch()
+        Store(store.folder)
     assert not (tmp_path / "none").exists()
 
 

@@ -17,6 +17,7 @@ from harness.commands.publish.offers import Offer, PublishRequest, offers_of
 from harness.commands.publish.upload import upload, write_entries
 from harness.errors import UsageError
 from harness.execute import environment
+from harness.plan.kinds import publishable
 from harness.plan.stage import digest
 from harness.report import read_results
 from harness.report.pinned import settings_text
@@ -24,8 +25,9 @@ from harness.report.record import to_plain
 from harness.spec.structure import unstructure
 from harness.store import Store
 from harness.store.files import sha256
-from harness.store.hub import Hub, scrub
+from harness.store.hub import Hub
 from harness.store.registry import REPO, Entry, find_registry, path_in_repo, read_registry
+from harness.store.scrub import scrub
 
 
 @click.command("publish")
@@ -79,7 +81,7 @@ def command(
         private=private,
         dry_run=dry_run,
     )
-    click.echo(publish(request, read_registry(place), Hub()))
+    click.echo(publish(request, read_registry(place, publishable()), Hub()))
 
 
 def publish(request: PublishRequest, known: Mapping[str, Entry], hub: Hub) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.errors import HarnessError, RemoteError
+from harness.store.calls import Conflict
 from harness.store.files import file_sha256, sha256, write_durably
-from harness.store.hub import Conflict, Hub, Remote
+from harness.store.hub import Hub, Remote
 from harness.store.registry import Entry
 
 TRIES = 4  # when others commit at the same time

@@ -8,7 +8,7 @@ from pathlib import Path
 from attrs import frozen
 
 from harness.components import component, setting
-from harness.corruptions.types import Corruption, draw
+from harness.data.corruption import Corruption, draw
 from harness.data.types import DataRoot
 from harness.errors import HarnessError
 from harness.lazy import torch

@@ -11,6 +11,7 @@ from attrs import frozen
 from harness.report.numbers import number
 from harness.report.order import as_key, axis_paths
 from harness.report.panels import MOST_PANELS, Line, Panel, draw_panels, is_number
+from harness.report.record import Seed
 from harness.report.results import ResultRow, Results, Values
 from harness.report.section import Section
 from harness.report.spread import Statistics, statistics
@@ -78,7 +79,7 @@ def axis_of(results: Results, asked: str | None) -> Axis:
 
 def averaged(rows: Iterable[ResultRow], metric: str, expected: int) -> Averaged:
     """Statistics over seeds of each seed's mean over cells."""
-    by_seed: dict[int, list[float]] = {}
+    by_seed: dict[Seed, list[float]] = {}
     for row in rows:
         value = row.metrics.get(metric)
         if value is not None:

@@ -1,0 +1,23 @@
+"""Takes tokens and logins out of what a remote says, before anyone sees it."""
+
+from __future__ import annotations
+
+import os
+import re
+
+
+def scrub(text: str) -> str:
+    """``text`` without tokens and logins."""
+    from huggingface_hub import get_token
+
+    for secret in filter(None, (get_token(), os.environ.get("HF_TOKEN"))):
+        text = text.replace(secret, "<token>")
+    text = re.sub(r"hf_[A-Za-z0-9]{4,}", "<token>", text)
+    text = re.sub(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=._~-]{12,}", r"\1 <token>", text)
+    return re.sub(r"://[^/\s@]+@", "://", text)
+
+
+def one_line(text: str) -> str:
+    """What a remote said, on one line, scrubbed; signed addresses lose their signature."""
+    line = re.sub(r"(https?://[^\s?\"']+)\?[^\s\"']+", r"\1", " ".join(text.split()))
+    return scrub(line)[:300]
