@@ -24,14 +24,14 @@ def fetch_needed(
     note: Note,
     stopped: Callable[[], bool],
 ) -> dict[str, str]:
-    """Fetch the artifacts that spare computing a stage, until ``stopped``. Returns their origins.
+    """Fetch the artifacts that spare computing a stage, until ``stopped``. Returns where from.
 
     A repository that cannot be reached is noted and left alone: its stages are computed.
 
     Raises:
         IntegrityError: a file is not what the registry says.
     """
-    origins: dict[str, str] = {}
+    fetched_from: dict[str, str] = {}
     lost: set[str] = set()
 
     def offered(stage: Stage) -> bool:
@@ -44,7 +44,7 @@ def fetch_needed(
     while wanted := dict.fromkeys(_wanted(plan, store, offered)):
         for stage in wanted:
             if stopped():
-                return origins
+                return fetched_from
             entry = entries[stage.key]
             try:
                 fetch(entry, hub, store)
@@ -52,9 +52,9 @@ def fetch_needed(
                 lost.add(entry.repo)
                 note(f"{error}. Going on without {entry.repo}: what it has is computed")
                 break
-            origins[stage.key] = f"{entry.repo}@{entry.commit}"
+            fetched_from[stage.key] = f"{entry.repo}@{entry.commit}"
             note(f"from the Hub: {stage.name} ({entry.repo}@{entry.commit[:12]})")
-    return origins
+    return fetched_from
 
 
 def _wanted(plan: Plan, store: Store, offered: Callable[[Stage], bool]) -> Iterator[Stage]:
