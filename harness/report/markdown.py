@@ -38,47 +38,30 @@ def trigger_file(position: int) -> str:
 
 def markdown(results: Results, drawn: Drawn) -> str:
     """The whole report; what is drawn lies beside it."""
+    parts = [*_top(results), *_numbers(results, drawn), *_candidates(results)]
+    parts += [*_drawings(drawn), *_details(results), *_provenance(results)]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _top(results: Results) -> list[str]:
     spec = results.spec
     parts = [f"# {spec['id']} {spec['version']}", plain(protocol_of(spec)), plain(spec["note"])]
-    parts += [f"> **{plain(warning)}**" for warning in warnings(results)]
+    return parts + [f"> **{plain(warning)}**" for warning in warnings(results)]
+
+
+def _numbers(results: Results, drawn: Drawn) -> list[str]:
+    parts = []
     if results.verdicts:
         parts += ["## Claims beside ours", as_text(claims_table(results), "github")]
     parts += ["## Results", caption(results), as_text(main_table(results), "github")]
     if drawn.plot is not None:
         parts += [f"![trade-off between the methods]({PLOT_FILE})", dagger(results)]
-    parts += [
+    return [
+        *parts,
         "### 95 % intervals of the mean",
         "Student's t over the seeds; wide where seeds are few.",
         as_text(interval_table(results), "github"),
     ]
-    parts += _candidates(results)
-    parts += ["## Figures"] if drawn.figures else []
-    for i, figure in enumerate(drawn.figures):
-        parts += _section(figure, figure_file(i))
-    parts += ["## Triggers", COLUMNS] if drawn.triggers else []
-    for i, (title, _) in enumerate(drawn.triggers):
-        parts.append(f"![{plain(title)}]({trigger_file(i)})")
-    parts += ["## Beside other profiles"] if drawn.profiles else []
-    for other in drawn.profiles:
-        parts += _section(other)
-    times = time_table(results)
-    parts += [
-        "## Methods",
-        NOT_COMPARABLE,
-        EXPLAINED if any_chosen(results) else "",
-        as_text(methods_table(results), "github"),
-        "## Metrics",
-        as_text(metrics_table(results), "github"),
-        "## Cost",
-        as_text(cost_table(results), "github"),
-        *([TIMES, as_text(times, "github")] if times[1] else []),
-        "## Provenance",
-        as_text(provenance_table(results), "github"),
-        "## How to run it again",
-        fenced(results.provenance.command or ""),
-        "See also [checklist.md](checklist.md) and [results.json](results.json).",
-    ]
-    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _candidates(results: Results) -> list[str]:
@@ -91,6 +74,19 @@ def _candidates(results: Results) -> list[str]:
     return ["### Candidates", "All that were tried.", as_text(tried, "github")]
 
 
+def _drawings(drawn: Drawn) -> list[str]:
+    parts = ["## Figures"] if drawn.figures else []
+    for i, figure in enumerate(drawn.figures):
+        parts += _section(figure, figure_file(i))
+    parts += ["## Triggers", COLUMNS] if drawn.triggers else []
+    for i, (title, _) in enumerate(drawn.triggers):
+        parts.append(f"![{plain(title)}]({trigger_file(i)})")
+    parts += ["## Beside other profiles"] if drawn.profiles else []
+    for other in drawn.profiles:
+        parts += _section(other)
+    return parts
+
+
 def _section(section: Section, file: str = "") -> list[str]:
     title = plain(section.title)
     parts = [f"### {title}"]
@@ -99,3 +95,28 @@ def _section(section: Section, file: str = "") -> list[str]:
     for name, table in section.tables:
         parts += [plain(name), as_text(table, "github")]
     return parts
+
+
+def _details(results: Results) -> list[str]:
+    times = time_table(results)
+    return [
+        "## Methods",
+        NOT_COMPARABLE,
+        EXPLAINED if any_chosen(results) else "",
+        as_text(methods_table(results), "github"),
+        "## Metrics",
+        as_text(metrics_table(results), "github"),
+        "## Cost",
+        as_text(cost_table(results), "github"),
+        *([TIMES, as_text(times, "github")] if times[1] else []),
+    ]
+
+
+def _provenance(results: Results) -> list[str]:
+    return [
+        "## Provenance",
+        as_text(provenance_table(results), "github"),
+        "## How to run it again",
+        fenced(results.provenance.command or ""),
+        "See also [checklist.md](checklist.md) and [results.json](results.json).",
+    ]

@@ -76,13 +76,7 @@ def draw_panels(x_label: str, rows: Sequence[tuple[str, Sequence[Panel]]], title
             axes.set_ylabel(literal(spot[0]))
             axes.tick_params(labelbottom=spots[i + columns] is None)
             _panel(axes, spot[1], None if numeric else names)
-        first = every_axes[0][0]
-        if numeric and _spans_decades(names):
-            first.set_xscale("log")
-        elif not numeric:
-            texts = [literal(str(name)) for name in names]
-            tilt = {"rotation": 30, "ha": "right"} if max(map(len, texts)) > 6 else {}
-            first.set_xticks(range(len(names)), texts, **tilt)
+        _scale_x(every_axes[0][0], names, numeric)
         figure.supxlabel(literal(x_label), fontsize=9)
         if legend:
             figure.legend(handles=legend, loc="outside upper center", ncols=across)
@@ -106,6 +100,16 @@ def _grid(
         for start in range(0, len(spots), columns):
             row = spots[start : start + columns]
             yield [*row, *[None] * (columns - len(row))]
+
+
+def _scale_x(axes: Any, names: list[Any], numeric: bool) -> None:
+    """A logarithmic axis for numbers that span decades; names side by side, tilted when long."""
+    if numeric and _spans_decades(names):
+        axes.set_xscale("log")
+    elif not numeric:
+        texts = [literal(str(name)) for name in names]
+        tilt = {"rotation": 30, "ha": "right"} if max(map(len, texts)) > 6 else {}
+        axes.set_xticks(range(len(names)), texts, **tilt)
 
 
 def _spans_decades(values: Iterable[float]) -> bool:

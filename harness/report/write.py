@@ -29,6 +29,25 @@ def write_report(results: Results, folder: Path) -> list[Path]:
     Raises:
         HarnessError: the folder cannot be written.
     """
+    files = _files(results, folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            replace_file(folder / name, content)
+        for stale in STALE:
+            for file in folder.glob(stale):
+                if file.name not in files:
+                    file.unlink()
+    except OSError as problem:
+        raise HarnessError(
+            f"the report folder {folder} cannot be written ({problem.strerror}); "
+            "name another with --out. Finished stages are kept in the store"
+        ) from None
+    return [folder / name for name in files]
+
+
+def _files(results: Results, folder: Path) -> dict[str, bytes]:
+    """The contents of every file by name."""
     drawn = Drawn(
         plot=trade_off(results),
         figures=tuple(figures(results)),
@@ -44,18 +63,4 @@ def write_report(results: Results, folder: Path) -> list[Path]:
         **{figure_file(i): f.drawing for i, f in enumerate(drawn.figures) if f.drawing is not None},
     }
     files = {name: text.encode() for name, text in texts.items()}
-    files |= {trigger_file(i): strip(images) for i, (_, images) in enumerate(drawn.triggers)}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            replace_file(folder / name, content)
-        for stale in STALE:
-            for file in folder.glob(stale):
-                if file.name not in files:
-                    file.unlink()
-    except OSError as problem:
-        raise HarnessError(
-            f"the report folder {folder} cannot be written ({problem.strerror}); "
-            "name another with --out. Finished stages are kept in the store"
-        ) from None
-    return [folder / name for name in files]
+    return files | {trigger_file(i): strip(images) for i, (_, images) in enumerate(drawn.triggers)}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from attrs import frozen
 
 from harness.report.chosen import dagger, marked
-from harness.report.figures.common import (
+from harness.report.figures.parts import (
     Averaged,
     Axis,
     averaged,

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from harness.report.chosen import dagger, marked
-from harness.report.figures.common import (
+from harness.report.figures.parts import (
     Averaged,
     Axis,
     averaged,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from harness.report.chosen import dagger, marked
-from harness.report.figures.common import Axis, axis_of, names_of, nothing, section
+from harness.report.figures.parts import Axis, axis_of, names_of, nothing, section
 from harness.report.order import as_key
 from harness.report.panels import Line, Panel, is_number
 from harness.report.results import ResultRow, Results

@@ -1,4 +1,4 @@
-"""What the shapes of figures share: panels by an axis, means over cells and seeds, sections."""
+"""What the shapes of figures are made of: panels by an axis, means over cells, sections."""
 
 from __future__ import annotations
 
