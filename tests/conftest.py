@@ -1,17 +1,19 @@
-"""What all tests share: the command line in a process of its own, and small specs."""
+"""What all tests share: the command line, and small specs."""
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-ROOT = Path(__file__).parents[1]
+from commandline import ROOT, environment, in_a_process, in_this_process
+
+__all__ = ["ROOT", "TINY", "Cli", "environment"]
+
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 settings.register_profile("harness", deadline=None, derandomize=True)
@@ -50,26 +52,16 @@ def tiny(tmp_path: Path) -> Path:
     return file
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """A process environment whose store lies in ``folder``."""
-    return {
-        **os.environ,
-        "HARNESS_STORE": str(folder / "store"),
-        "HF_HUB_OFFLINE": "1",
-        "COLUMNS": "200",
-        "PYTHONPATH": str(ROOT),
-    }
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """Runs ``harness`` with arguments in ``tmp_path``, against a store there, in this process."""
+    return partial(in_this_process, tmp_path)
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    """Runs ``harness`` with arguments in ``tmp_path``, against a store there."""
+def process(tmp_path: Path) -> Cli:
+    """The same in a process of its own.
 
-    def call(*arguments: object, **environment_changes: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "harness.cli", *map(str, arguments)]
-        variables = {**environment(tmp_path), **environment_changes}
-        return subprocess.run(
-            command, capture_output=True, text=True, cwd=tmp_path, env=variables, timeout=600
-        )
-
-    return call
+    For signals, several jobs, limits, other packages, and what Python does when it starts.
+    """
+    return partial(in_a_process, tmp_path)
