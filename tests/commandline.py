@@ -30,8 +30,9 @@ Done = subprocess.CompletedProcess[str]
 
 def environment(folder: Path) -> dict[str, str]:
     """A process environment whose store lies in ``folder``."""
+    without = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     return {
-        **os.environ,
+        **without,
         "HARNESS_STORE": str(folder / "store"),
         "HF_HUB_OFFLINE": "1",
         "COLUMNS": "200",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +16,9 @@ from commandline import ROOT, environment, in_a_process, in_this_process
 __all__ = ["ROOT", "TINY", "Cli", "environment"]
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+# Before torch: two workers of pytest with two threads each are slower than with one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("harness", deadline=None, derandomize=True)
 settings.load_profile("harness")
