@@ -167,8 +167,7 @@ def _torch() -> Iterator[None]:
     import torch
 
     threads, draws = torch.get_num_threads(), torch.get_rng_state()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    deterministic = torch.get_deterministic_debug_mode()
     cudnn = torch.backends.cudnn
     flags = {name: getattr(cudnn, name) for name in ("benchmark", "deterministic", "enabled")}
     plain, numbers = random.getstate(), numpy.random.get_state()
@@ -178,9 +177,7 @@ def _torch() -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.set_rng_state(draws)
-        now = torch.are_deterministic_algorithms_enabled()
-        if (now, torch.is_deterministic_algorithms_warn_only_enabled()) != (deterministic, warn_only):
-            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.set_deterministic_debug_mode(deterministic)
         for name, value in flags.items():
             setattr(cudnn, name, value)
         random.setstate(plain)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from commandline import ROOT, environment, in_a_process, in_this_process
@@ -60,6 +62,29 @@ def tiny(tmp_path: Path) -> Path:
 def cli(tmp_path: Path) -> Cli:
     """Runs ``harness`` with arguments in ``tmp_path``, against a store there, in this process."""
     return partial(in_this_process, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of a finished run of the tiny spec, which all workers of pytest share."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder = folder / "finished"
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "done").exists():
+            folder.mkdir(exist_ok=True)
+            (folder / "tiny.yaml").write_text(TINY)
+            done = in_this_process(folder, "run", "tiny.yaml", "--jobs", 1)
+            assert done.returncode == 0, done.stderr
+            (folder / "done").touch()
+    return folder / "store"
+
+
+@pytest.fixture
+def finished(finished_once: Path, tmp_path: Path) -> Path:
+    """A copy of that store where ``cli`` looks for one: a run of the tiny spec computes nothing."""
+    return shutil.copytree(finished_once, tmp_path / "store")
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def tensors(store: Path) -> dict[str, bytes]:
 
 
 def test_only_the_chosen_and_the_kept_candidates_keep_their_weights(
-    cli: Cli, tiny: Path, tmp_path: Path
+    cli: Cli, tiny: Path, tmp_path: Path, finished: Path
 ) -> None:
     cli("run", tiny, "--jobs", 1)
     found = results(tmp_path / "results/tiny/default")
@@ -73,8 +73,9 @@ def test_only_the_chosen_and_the_kept_candidates_keep_their_weights(
     assert len(list((tmp_path / "kept" / "unlearn").rglob("tensors.safetensors"))) == 7
 
 
-def test_a_new_metric_measures_dropped_candidates_again(cli: Cli, tiny: Path) -> None:
-    cli("run", tiny, "--jobs", 1)
+def test_a_new_metric_measures_dropped_candidates_again(
+    cli: Cli, tiny: Path, finished: Path
+) -> None:
     tiny.write_text(TINY.replace("metrics: [", "metrics: [healed, "))
     done = cli("run", tiny, "--jobs", 1)
     assert done.returncode == 0, done.stderr
@@ -191,7 +192,7 @@ def test_a_data_folder_cannot_escape_the_data_root(cli: Cli, tiny: Path, tmp_pat
 
 
 def test_a_run_that_measures_nothing_leaves_an_earlier_report_alone(
-    cli: Cli, tiny: Path, tmp_path: Path
+    cli: Cli, tiny: Path, tmp_path: Path, finished: Path
 ) -> None:
     assert cli("run", tiny, "--jobs", 1, "--out", "out").returncode == 0
     before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
