@@ -94,7 +94,7 @@ def test_killed_at_many_moments_a_run_ends_with_the_same_bytes(
 def test_a_training_that_was_interrupted_goes_on_and_ends_with_the_same_bytes(
     cli: Cli, tiny: Path, tmp_path: Path
 ) -> None:
-    tiny.write_text(TINY.replace("steps: 30", "steps: 3000"))
+    tiny.write_text(TINY.replace("steps: 30", "steps: 1000"))
     args = ("run", str(tiny), "--jobs", "1", "--only", "method=none", "--only", "discovered=0.5")
     assert cli(*args, "--store", "whole", "--out", "whole-out").returncode == 0
     run = start(tmp_path, *args, "--out", "out", "--json-log", "log.jsonl")
