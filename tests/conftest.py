@@ -1,18 +1,26 @@
-"""What all tests share: the command line in a process of its own, and small specs."""
+"""What all tests share: the command line, and small specs."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
-ROOT = Path(__file__).parents[1]
+from commandline import ROOT, environment, in_a_process, in_this_process
+
+__all__ = ["ROOT", "TINY", "Cli", "environment"]
+
 Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+# Before torch: two workers of pytest with two threads each are slower than with one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("harness", deadline=None, derandomize=True)
 settings.load_profile("harness")
@@ -50,26 +58,39 @@ def tiny(tmp_path: Path) -> Path:
     return file
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """A process environment whose store lies in ``folder``."""
-    return {
-        **os.environ,
-        "HARNESS_STORE": str(folder / "store"),
-        "HF_HUB_OFFLINE": "1",
-        "COLUMNS": "200",
-        "PYTHONPATH": str(ROOT),
-    }
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """Runs ``harness`` with arguments in ``tmp_path``, against a store there, in this process."""
+    return partial(in_this_process, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of a finished run of the tiny spec, which all workers of pytest share."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder = folder / "finished"
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "done").exists():
+            folder.mkdir(exist_ok=True)
+            (folder / "tiny.yaml").write_text(TINY)
+            done = in_this_process(folder, "run", "tiny.yaml", "--jobs", 1)
+            assert done.returncode == 0, done.stderr
+            (folder / "done").touch()
+    return folder / "store"
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    """Runs ``harness`` with arguments in ``tmp_path``, against a store there."""
+def finished(finished_once: Path, tmp_path: Path) -> Path:
+    """A copy of that store where ``cli`` looks for one: a run of the tiny spec computes nothing."""
+    return shutil.copytree(finished_once, tmp_path / "store")
 
-    def call(*arguments: object, **environment_changes: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "harness.cli", *map(str, arguments)]
-        variables = {**environment(tmp_path), **environment_changes}
-        return subprocess.run(
-            command, capture_output=True, text=True, cwd=tmp_path, env=variables, timeout=600
-        )
 
-    return call
+@pytest.fixture
+def process(tmp_path: Path) -> Cli:
+    """The same in a process of its own.
+
+    For signals, several jobs, limits, other packages, and what Python does when it starts.
+    """
+    return partial(in_a_process, tmp_path)

@@ -30,25 +30,25 @@ def installed(tmp_path: Path) -> Path:
 
 
 def test_the_method_of_contributing_runs_from_a_spec(
-    cli: Cli, tiny: Path, installed: Path, tmp_path: Path
+    process: Cli, tiny: Path, installed: Path, tmp_path: Path
 ) -> None:
     path = f"{installed}:{ROOT}"
-    assert "shrink" in cli("list", "methods", PYTHONPATH=path).stdout
-    assert "Multiply every weight" in cli("describe", "shrink", PYTHONPATH=path).stdout
+    assert "shrink" in process("list", "methods", PYTHONPATH=path).stdout
+    assert "Multiply every weight" in process("describe", "shrink", PYTHONPATH=path).stdout
     tiny.write_text(TINY.replace("  - retrain\n", "  - {name: shrink, factor: 0.5}\n"))
-    done = cli("run", tiny, "--jobs", 2, "--only", "method=shrink", PYTHONPATH=path)
+    done = process("run", tiny, "--jobs", 2, "--only", "method=shrink", PYTHONPATH=path)
     assert done.returncode == 0, done.stderr
     assert "shrink" in done.stdout
     text = (tmp_path / "results/tiny/default/results.json").read_text()
     assert '"tiny-plugin": "0.1"' in text
-    missing = cli("run", tiny)
+    missing = process("run", tiny)
     assert missing.returncode == 2
     assert "unknown component 'shrink'" in missing.stderr
 
 
-def test_a_broken_plugin_is_named(cli: Cli, installed: Path) -> None:
+def test_a_broken_plugin_is_named(process: Cli, installed: Path) -> None:
     (installed / "tiny_plugin" / "shrink.py").write_text("import nothing_like_it")
-    done = cli("list", "methods", PYTHONPATH=f"{installed}:{ROOT}")
+    done = process("list", "methods", PYTHONPATH=f"{installed}:{ROOT}")
     assert done.returncode == 1
     assert "'tiny-plugin' offers methods 'shrink', which cannot be imported" in done.stderr
 

@@ -6,7 +6,6 @@ import copy
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,20 +13,10 @@ import pytest
 from huggingface_hub import ModelCard
 from store.hub_server import TOKEN, HubServer
 
-from conftest import TINY, environment
+from commandline import in_this_process as call
+from conftest import TINY
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def call(folder: Path, *arguments: object, **changes: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "harness.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**environment(folder), **changes},
-        timeout=120,
-    )
 
 
 def results(folder: Path) -> dict:

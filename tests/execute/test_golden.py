@@ -40,7 +40,7 @@ def test_the_committed_quickstart_results_have_the_keys_of_its_plan() -> None:
 def test_the_quickstart_gives_the_committed_numbers(cli: Cli, tmp_path: Path) -> None:
     only = ("--only", "method=none", "--only", "method=retrain", "--only", "method=ssd")
     spec = ROOT / "specs" / "quickstart.yaml"
-    done = cli("run", spec, "--seeds", "0", *only, "--out", "out")
+    done = cli("run", spec, "--seeds", "0", *only, "--jobs", 1, "--out", "out")
     assert done.returncode == 0, done.stderr
     committed = json.loads((ROOT / "results/quickstart/default/results.json").read_text())
     expected = {row["keys"]["evaluate"]: row["metrics"] for row in committed["rows"]}

@@ -44,9 +44,11 @@ def test_the_same_command_again_computes_nothing_and_gives_the_same(
     ).read_bytes()
 
 
-def test_two_processes_give_the_same_bytes_as_one(cli: Cli, tiny: Path, tmp_path: Path) -> None:
+def test_two_processes_give_the_same_bytes_as_one(
+    cli: Cli, process: Cli, tiny: Path, tmp_path: Path
+) -> None:
     cli("run", tiny, "--jobs", 1, "--out", "a", "--store", "one")
-    done = cli("run", tiny, "--jobs", 2, "--out", "b", "--store", "two")
+    done = process("run", tiny, "--jobs", 2, "--out", "b", "--store", "two")
     assert done.returncode == 0, done.stderr
     assert results(tmp_path / "a") == results(tmp_path / "b")
     assert tensors(tmp_path / "one") == tensors(tmp_path / "two")
@@ -57,7 +59,7 @@ def tensors(store: Path) -> dict[str, bytes]:
 
 
 def test_only_the_chosen_and_the_kept_candidates_keep_their_weights(
-    cli: Cli, tiny: Path, tmp_path: Path
+    cli: Cli, tiny: Path, tmp_path: Path, finished: Path
 ) -> None:
     cli("run", tiny, "--jobs", 1)
     found = results(tmp_path / "results/tiny/default")
@@ -71,8 +73,9 @@ def test_only_the_chosen_and_the_kept_candidates_keep_their_weights(
     assert len(list((tmp_path / "kept" / "unlearn").rglob("tensors.safetensors"))) == 7
 
 
-def test_a_new_metric_measures_dropped_candidates_again(cli: Cli, tiny: Path) -> None:
-    cli("run", tiny, "--jobs", 1)
+def test_a_new_metric_measures_dropped_candidates_again(
+    cli: Cli, tiny: Path, finished: Path
+) -> None:
     tiny.write_text(TINY.replace("metrics: [", "metrics: [healed, "))
     done = cli("run", tiny, "--jobs", 1)
     assert done.returncode == 0, done.stderr
@@ -135,7 +138,8 @@ def test_the_json_log_has_every_event(cli: Cli, tiny: Path, tmp_path: Path) -> N
 
 
 def test_seeds_profile_and_set_reach_the_report(cli: Cli, tiny: Path, tmp_path: Path) -> None:
-    done = cli("run", tiny, "--profile", "smoke", "--seeds", "3,4", "--only", "method=none")
+    args = ("--profile", "smoke", "--seeds", "3,4", "--only", "method=none", "--jobs", 1)
+    done = cli("run", tiny, *args)
     assert done.returncode == 0, done.stderr
     found = results(tmp_path / "results/tiny/smoke")
     assert {row["seed"] for row in found["rows"]} == {3, 4}
@@ -188,11 +192,12 @@ def test_a_data_folder_cannot_escape_the_data_root(cli: Cli, tiny: Path, tmp_pat
 
 
 def test_a_run_that_measures_nothing_leaves_an_earlier_report_alone(
-    cli: Cli, tiny: Path, tmp_path: Path
+    cli: Cli, tiny: Path, tmp_path: Path, finished: Path
 ) -> None:
     assert cli("run", tiny, "--jobs", 1, "--out", "out").returncode == 0
     before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
-    done = cli("run", tiny, "--set", "data.dataset=cifar10", "--offline", "--out", "out")
+    args = ("--set", "data.dataset=cifar10", "--offline", "--jobs", 1)
+    done = cli("run", tiny, *args, "--out", "out")
     assert done.returncode == 5, done.stderr
     assert "no report is written and out stays as it is" in done.stdout
     assert before == {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
