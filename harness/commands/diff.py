@@ -21,7 +21,7 @@ from harness.report.tables import Table, as_text
 from harness.spec.blocks import Spec
 from harness.spec.changes import ABSENT, Change, changes, claims_changed
 from harness.spec.load import load_spec
-from harness.spec.seeds import varied
+from harness.spec.seeds import in_words
 from harness.spec.structure import unstructure
 
 LONGEST = 120  # characters of a value that are shown
@@ -86,7 +86,7 @@ def _facts(before: Plan, after: Plan, form: str) -> str:
     plans = (before, after)
     rows = [
         ["points of the tables", *(f"{plan.points:,}" for plan in plans)],
-        ["seeds", *(varied(plan.spec.seeds) for plan in plans)],
+        ["seeds", *(in_words(plan.spec.seeds) for plan in plans)],
         ["data set", *(_value(_dataset(plan.spec)) for plan in plans)],
         ["methods", *_names(plans, lambda spec: [method.label for method in spec.methods])],
         ["metrics", *_names(plans, lambda spec: [use.name for use in spec.metrics])],

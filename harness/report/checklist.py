@@ -12,6 +12,7 @@ from harness.report.pinned import (
     settings_text,
     software_text,
 )
+from harness.report.repetitions import seeds_text
 from harness.report.results import DataFacts, Results
 from harness.report.tables import Table, as_text
 from harness.spec.blocks import Paper, Reported
@@ -99,7 +100,7 @@ def _pinned(variable: str, results: Results) -> str:
         case _:
             origins = origins_text(results)
             return (
-                f"seeds {', '.join(map(str, spec['seeds']))}; {spec['deterministic']} determinism; "
+                f"{seeds_text(spec)}; {spec['deterministic']} determinism; "
                 f"profile {results.profile or 'default'}; {origins}{'; ' if origins else ''}"
                 "every setting is listed below; run by "
                 f"{results.provenance.command or 'a command that was not recorded'}"

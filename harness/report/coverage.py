@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from harness.report.order import as_key
 from harness.report.record import Seed
+from harness.report.repetitions import labels
 from harness.report.results import Gap, Results, Values
 
 Point = tuple[Values, str, Seed]
@@ -15,7 +16,7 @@ def points(results: Results) -> Iterator[Point]:
     """Every cell, method and seed that the spec asks for."""
     for cell in results.order.cells:
         for method in results.spec["methods"]:
-            for seed in results.spec["seeds"]:
+            for seed in labels(results.spec):
                 yield cell, method["label"], seed
 
 

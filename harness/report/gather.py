@@ -20,6 +20,7 @@ from harness.report.results import (
     Provenance,
     ResultRow,
     Results,
+    ScoreRow,
     Trigger,
 )
 from harness.report.times import computed, times_of
@@ -67,6 +68,7 @@ def gather(
     return assemble(
         Results(
             rows=rows,
+            scores=tuple(_scores(plan, findings)),
             spec=unstructure(plan.spec),
             profile=profile,
             metrics=metric_facts(plan),
@@ -115,6 +117,24 @@ def _row(
         keys={"unlearn": candidate.unlearn, "evaluate": candidate.evaluate},
         series=series,
     )
+
+
+def _scores(plan: Plan, findings: Findings) -> Iterator[ScoreRow]:
+    for i, choice in enumerate(plan.choices):
+        first = choice.groups[0]
+        for position, key in enumerate(choice.scores):
+            candidate, record = first.candidates[position], findings.measured.get(key)
+            if record is not None:
+                yield ScoreRow(
+                    cell=dict(first.cell.point),
+                    seeds={"data": first.cell.seeds.data, "model": first.cell.seeds.model},
+                    method=first.method.label,
+                    candidate=dict(candidate.values),
+                    selected=position == findings.chosen.get(i),
+                    metrics=dict(record["metrics"]),
+                    models=dict(record["models"]),
+                    keys={"score": key},
+                )
 
 
 def _series(key: str, store: Store) -> dict[str, tuple[float, ...]]:

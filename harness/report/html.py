@@ -8,7 +8,7 @@ from html import escape
 from harness.report.candidates import too_many
 from harness.report.checklist import ORIGINS, checklist_table
 from harness.report.chosen import EXPLAINED, any_chosen, dagger
-from harness.report.markdown import NOT_COMPARABLE
+from harness.report.markdown import NOT_COMPARABLE, POPULATIONS
 from harness.report.notices import protocol_of, warnings
 from harness.report.pictures import KINDS
 from harness.report.pinned import (
@@ -20,6 +20,7 @@ from harness.report.pinned import (
     settings_text,
     time_table,
 )
+from harness.report.repetitions import seeds_text
 from harness.report.results import Results
 from harness.report.section import Drawn, Section
 from harness.report.style import STYLE
@@ -33,6 +34,7 @@ from harness.report.tables import (
     main_table,
     methods_table,
     metrics_table,
+    scores_table,
 )
 
 # Nothing may be fetched and no script may run, whatever a spec's text says.
@@ -68,7 +70,7 @@ def _top(results: Results) -> list[str]:
     facts = [
         f"data {results.data.name or 'not read'}",
         f"profile {results.profile or 'default'}",
-        f"seeds {', '.join(map(str, spec['seeds']))}",
+        seeds_text(spec),
     ]
     parts = [
         f"<p>{escape(protocol_of(spec))}</p>",
@@ -88,6 +90,9 @@ def _numbers(results: Results, plot: str | None) -> list[str]:
         note = " ".join(filter(None, (note, dagger(results))))
         parts.append(f"<figure>{plot}<figcaption>{note}</figcaption></figure>")
     parts += [_folded("95 % intervals of the mean", _table(interval_table(results)))]
+    if results.scores:
+        parts += ["<h2>Populations of models</h2>", f"<p>{POPULATIONS}</p>"]
+        parts += [_table(scores_table(results))]
     return parts + _candidates(results)
 
 

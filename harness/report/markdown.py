@@ -19,10 +19,14 @@ from harness.report.tables import (
     methods_table,
     metrics_table,
     plain,
+    scores_table,
 )
 
 PLOT_FILE = "trade_off.svg"
 COLUMNS = "From left to right: the clean sample, with the trigger, the difference."
+POPULATIONS = (
+    "One number for many models of one method, which differ in their unlearning seed alone."
+)
 NOT_COMPARABLE = "Methods that see more are not comparable with those that see less."
 
 
@@ -61,7 +65,14 @@ def _numbers(results: Results, drawn: Drawn) -> list[str]:
         "### 95 % intervals of the mean",
         "Student's t over the seeds; wide where seeds are few.",
         as_text(interval_table(results), "github"),
+        *_scores(results),
     ]
+
+
+def _scores(results: Results) -> list[str]:
+    if not results.scores:
+        return []
+    return ["### Populations of models", POPULATIONS, as_text(scores_table(results), "github")]
 
 
 def _candidates(results: Results) -> list[str]:

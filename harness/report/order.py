@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from harness.report.repetitions import labels
 from harness.report.results import Order, ResultRow, Results, Values
 from harness.spec.places import Path
 from harness.spec.sweeps import CELL_BLOCKS, assignments, sweeps_in
@@ -26,8 +27,13 @@ def order_of(results: Results) -> Order:
         axes=_together(axes, sorted({axis for row in rows for axis in row.cell})),
         cells=(*cells, *(found[key] for key in sorted(found.keys() - known))),
         methods=_together(results.methods, sorted({row.method for row in rows})),
-        metrics=_together(results.metrics, sorted({m for row in rows for m in row.metrics})),
+        metrics=_together(_of_models(results), sorted({m for row in rows for m in row.metrics})),
     )
+
+
+def _of_models(results: Results) -> list[str]:
+    """The metrics that rows have; those over a population stand in a table of their own."""
+    return [name for name, facts in results.metrics.items() if facts.over == "model"]
 
 
 def _together(first: Iterable[str], more: Iterable[str]) -> tuple[str, ...]:
@@ -61,7 +67,7 @@ def in_order(results: Results, order: Order) -> tuple[ResultRow, ...]:
     """The rows by cell, seed, method and candidate, each in the order of the spec."""
     spec = results.spec
     cells = {as_key(cell): i for i, cell in enumerate(order.cells)}
-    seeds = {seed: i for i, seed in enumerate(spec["seeds"])}
+    seeds = {seed: i for i, seed in enumerate(labels(spec))}
     methods = {label: i for i, label in enumerate(order.methods)}
     candidates = {
         method["label"]: _candidates(method) for method in spec["methods"] if "label" in method
@@ -72,7 +78,7 @@ def in_order(results: Results, order: Order) -> tuple[ResultRow, ...]:
         candidate = as_key(row.candidate)
         return (
             cells[as_key(row.cell)],
-            (seeds.get(row.seed, len(seeds)), row.seed),
+            (seeds.get(row.seed, len(seeds)), str(row.seed)),
             methods[row.method],
             (known.get(candidate, len(known)), candidate),
         )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from harness.report.asked import paper_of
 from harness.report.chosen import EXPLAINED, choices
 from harness.report.pinned import code_text, components_text, hardware_text, software_text
+from harness.report.repetitions import labels, seeds_text
 from harness.report.results import DataFacts, Results
 from harness.spec.sweeps import sweeps_in
 
@@ -124,13 +125,13 @@ def search(results: Results) -> str:
 
 def runs(results: Results) -> str:
     """How many trainings and evaluations there were."""
-    seeds = results.spec["seeds"]
+    seeds = labels(results.spec)
     counts = {
         kind: count.get("total") if isinstance(count, Mapping) else count
         for kind, count in results.stages.items()
     }
     stages = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-    return f"{len(seeds)} seeds ({', '.join(map(str, seeds))}); stages: {stages}."
+    return f"{len(seeds)} repetitions ({seeds_text(results.spec)}); stages: {stages}."
 
 
 def measures(results: Results) -> str:

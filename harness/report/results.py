@@ -40,6 +40,22 @@ class ResultRow(Record):
 
 
 @frozen
+class ScoreRow(Record):
+    """What was measured of a population: models of one candidate that differ in their unlearning
+    seed. ``seeds`` are those that they share; ``models`` counts those of each population that was
+    looked at."""
+
+    cell: Values
+    seeds: Mapping[str, int]
+    method: str
+    candidate: Values
+    selected: bool
+    metrics: Mapping[str, float | None]
+    models: Mapping[str, int]
+    keys: Mapping[str, str]
+
+
+@frozen
 class Summary(Record):
     """The chosen candidates of a method in one cell, over seeds."""
 
@@ -86,6 +102,7 @@ class MetricFacts(Record):
     better: str = "none"
     unit: str = ""
     doc: str = ""
+    over: str = entry("model", sparse=True)
 
 
 @frozen
@@ -250,6 +267,7 @@ class Results(Record):
     changes: tuple[str, ...] = ()
     origins: tuple[tuple[str, str, str, str], ...] = ()
     triggers: tuple[Trigger, ...] = entry((), key="pictures")
+    scores: tuple[ScoreRow, ...] = entry((), sparse=True)
     order: Order = UNORDERED
     summaries: tuple[Summary, ...] = entry((), key="summary")
     gaps: tuple[Gap, ...] = entry((), key="missing")

@@ -10,6 +10,7 @@ from tabulate import tabulate
 from harness.report.candidates import candidates
 from harness.report.chosen import any_chosen, choices
 from harness.report.numbers import NOTHING, interval, number, plain_number, with_interval
+from harness.report.repetitions import kind_of_seeds
 from harness.report.results import MethodFacts, MetricFacts, Results
 from harness.report.spread import Statistics
 from harness.report.spreadsheet import csv_text
@@ -46,8 +47,8 @@ def caption(results: Results) -> str:
     if most < 2:
         return "One seed: no spread is known. Shares are in [0, 1]; arrows say which way is better."
     return (
-        f"Mean ± sample standard deviation over n ≤ {most} seeds; shares are in [0, 1]; "
-        "arrows say which way is better."
+        f"Mean ± sample standard deviation over n ≤ {most} {kind_of_seeds(results.spec)}; "
+        "shares are in [0, 1]; arrows say which way is better."
     )
 
 
@@ -129,6 +130,21 @@ def _with_n(found: Statistics | None, shown: Callable[[Statistics | None], str],
     if found is None or found.n == seeds:
         return text
     return f"{text} (n={found.n})" if found.n else "not finite"
+
+
+def scores_table(results: Results) -> Table:
+    """One row for each population: what was measured of many models of one method together."""
+    axes = results.order.axes
+    metrics = list(dict.fromkeys(name for row in results.scores for name in row.metrics))
+    rows = []
+    for row in results.scores:
+        if row.selected:
+            models = ", ".join(f"{count} {name}" for name, count in row.models.items())
+            seeds = f"data {row.seeds['data']}, base model {row.seeds['model']}"
+            cell = [str(row.cell.get(axis, NOTHING)) for axis in axes]
+            values = [plain_number(row.metrics.get(metric)) for metric in metrics]
+            rows.append([*cell, row.method, seeds, models, *values])
+    return [*axes, "method", "seeds", "models", *(_headed(results, m) for m in metrics)], rows
 
 
 def methods_table(results: Results) -> Table:

@@ -94,14 +94,10 @@ def wrong_seeds(chosen: SeedChoice) -> Iterator[tuple[tuple[str, ...], str]]:
             yield path, "an empty list; at least one seed is needed"
 
 
-def varied(chosen: SeedChoice) -> str:
-    """What differs between repetitions: ``3 seeds``, or ``16 unlearning seeds``."""
+def in_words(chosen: SeedChoice) -> str:
+    """``0, 1``, or ``1 data seed × 1 base model seed × 16 unlearning seeds``."""
     if isinstance(chosen, tuple):
-        words = "seed of data, model and unlearning" if len(chosen) == 1 else (
-            "seeds, each of data, model and unlearning"
-        )  # fmt: skip
-        return f"{len(chosen)} {words}"
+        return ", ".join(map(str, chosen))
     names = {"data": "data", "model": "base model", "unlearn": "unlearning"}
-    counts = {name: len(listed(getattr(chosen, name))) for name in names}
-    parts = [f"{n} {names[name]} seed{'s' if n > 1 else ''}" for name, n in counts.items()]
-    return " × ".join(parts)
+    counts = {word: len(listed(getattr(chosen, name))) for name, word in names.items()}
+    return " × ".join(f"{n} {word} seed{'s' if n > 1 else ''}" for word, n in counts.items())

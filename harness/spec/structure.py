@@ -52,6 +52,12 @@ def unstructure_settings(settings: Any) -> dict[str, Any]:
     return plain
 
 
+def structure_seeds(data: Any) -> SeedChoice:
+    """The ``seeds`` of a spec from plain data."""
+    found: SeedChoice = _converter().structure(data, SeedChoice)  # type: ignore[arg-type]
+    return found
+
+
 def structure_use(kind: str, data: Any) -> Use:
     """The ``Use`` that ``ssd`` or ``{name: ssd, alpha: 10}`` stands for."""
     if isinstance(data, Use):

@@ -26,7 +26,7 @@ from harness.errors import HarnessError, IntegrityError, RemoteError
 from harness.plan.kinds import kinds, publishable
 from harness.store import Store
 from harness.store import fetch as fetching
-from harness.store.calls import Conflict
+from harness.store.calls import ATTEMPTS, Conflict
 from harness.store.files import StoreError, seal
 from harness.store.hub import Hub
 from harness.store.registry import (

@@ -21,6 +21,7 @@ from harness.report.figures.parts import (
     spread_note,
 )
 from harness.report.panels import Line, Panel
+from harness.report.repetitions import labels
 from harness.report.results import ResultRow, Results
 from harness.report.section import Section
 from harness.report.svg import look
@@ -44,7 +45,7 @@ class _Curves:
         keys = list(keys)
         rows = [row for key in keys for row in self.groups.get((method, panel, key), ())]
         cells = sum(self.cells.get((panel, key), 0) for key in keys)
-        return averaged(rows, metric, len(self.results.spec["seeds"]) * cells)
+        return averaged(rows, metric, len(labels(self.results.spec)) * cells)
 
     def line(self, method: str, panel: str, metric: str) -> Line:
         marker, colour = look(self.results, method, self.methods)

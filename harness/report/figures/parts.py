@@ -12,6 +12,7 @@ from harness.report.numbers import number
 from harness.report.order import as_key, axis_paths
 from harness.report.panels import MOST_PANELS, Line, Panel, draw_panels, is_number
 from harness.report.record import Seed
+from harness.report.repetitions import labels
 from harness.report.results import ResultRow, Results, Values
 from harness.report.section import Section
 from harness.report.spread import Statistics, statistics
@@ -137,7 +138,7 @@ def spread_note(results: Results, over: Iterable[str]) -> str:
     """What the numbers are, where ``over`` are the axes that they are means over."""
     cells = ", ".join(over)
     mean = f"Mean over {cells} for each seed" if cells else "One value for each seed"
-    seeds = len(results.spec["seeds"])
+    seeds = len(labels(results.spec))
     if seeds < 2:
         spread = "; one seed, so no spread is known"
     else:

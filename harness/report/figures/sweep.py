@@ -23,6 +23,7 @@ from harness.report.figures.parts import (
 )
 from harness.report.order import as_key
 from harness.report.panels import Line, Panel
+from harness.report.repetitions import labels
 from harness.report.results import ResultRow, Results
 from harness.report.section import Section
 from harness.report.svg import COLOURS, look
@@ -48,7 +49,7 @@ class _Sweep:
         return len(self.rests) > 1
 
     def at(self, panel: str, rest: str, value: str, metric: str) -> Averaged:
-        expected = len(self.results.spec["seeds"]) * self.cells.get(panel, 0)
+        expected = len(labels(self.results.spec)) * self.cells.get(panel, 0)
         return averaged(self.groups.get((panel, rest, value), ()), metric, expected)
 
     def line(self, panel: str, rest: str, metric: str) -> Line:

@@ -1,0 +1,202 @@
+"""The house carries what no built-in component does: each is one file, and none touches the engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from conftest import TINY, Cli
+from harness.components import catalogue
+from harness.components.catalogue import load
+from harness.plan.plan import Plan
+from harness.plan.protocol import compile_plan
+from harness.report.read import read_results
+from harness.spec.fit import facts_of
+from harness.spec.schema import schema
+from harness.spec.structure import structure
+from harness.spec.validate import _validator
+from harness.store import Store
+
+OFFERED = {
+    "datasets": ("text",),
+    "models": ("text", "projection"),
+    "corruptions": ("brew",),
+    "metrics": ("brew", "crowd"),
+}
+
+
+def _forget() -> None:
+    for cache in (load, schema, _validator):
+        cache.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The components of ``throwaway`` as an installed package would offer them."""
+
+    def entry_points(group: str) -> list[EntryPoint]:
+        kind = group.removeprefix("harness.")
+        return [
+            EntryPoint(f"throwaway_{name}", f"house.throwaway.{name}", group)
+            for name in OFFERED.get(kind, ())
+        ]
+
+    monkeypatch.setattr(catalogue, "entry_points", entry_points)
+    _forget()
+    yield
+    for known in catalogue._catalogue.values():
+        for name in [name for name in known if name.startswith("throwaway_")]:
+            del known[name]
+    import sys
+
+    for name in [name for name in sys.modules if name.startswith("house.throwaway")]:
+        del sys.modules[name]
+    _forget()
+
+
+def written(folder: Path, **changes: object) -> Path:
+    """A spec in ``folder`` that is the tiny one with ``changes``, without profiles."""
+    spec = {**yaml.safe_load(TINY), "methods": ["none", "retrain"], **changes}
+    del spec["profiles"]
+    file = folder / "spec.yaml"
+    file.write_text(yaml.safe_dump(spec, sort_keys=False))
+    return file
+
+
+def plan_of(file: Path) -> Plan:
+    """The plan of a spec file."""
+    return compile_plan(structure(yaml.safe_load(file.read_text())))
+
+
+def kinds(plan: Plan) -> dict[str, int]:
+    """How many stages of each kind there are."""
+    found: dict[str, int] = {}
+    for stage in plan.stages.values():
+        found[stage.kind] = found.get(stage.kind, 0) + 1
+    return found
+
+
+TEXT = {
+    "data": {"dataset": "throwaway_text"},
+    "corruption": {"name": "label_noise", "count": 30},
+    "model": {"name": "throwaway_transformer", "width": 16},
+    "train": {"steps": 60, "batch_size": 32, "optimizer": {"name": "adam", "lr": 0.01}},
+    "metrics": ["clean_accuracy", "forget_accuracy", "cost"],
+}
+
+
+def test_text_goes_from_raw_tokens_to_a_report(cli: Cli, tmp_path: Path) -> None:
+    methods = ["none", "retrain", "ssd", {"name": "finetune", "steps": 10}]
+    done = cli("run", written(tmp_path, **TEXT, methods=methods), "--out", "out", "--jobs", 1)
+    assert done.returncode == 0, done.stderr
+    results = read_results(tmp_path / "out")
+    best = {row.method: row.metrics["clean_accuracy"] for row in results.rows}
+    assert len(results.rows) == 8
+    assert best["retrain"] is not None and best["retrain"] > 0.8  # chance is 0.5
+    assert "throwaway_transformer" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_what_acts_on_images_is_refused_for_text_with_its_line(cli: Cli, tmp_path: Path) -> None:
+    poison = {"name": "badnet", "count": 10}
+    changes = {**TEXT, "corruption": poison, "model": "small_cnn", "metrics": ["clean_accuracy"]}
+    done = cli("validate", written(tmp_path, **changes))
+    assert done.returncode == 2
+    lines = (tmp_path / "spec.yaml").read_text().splitlines()
+    at = lines.index("  name: badnet") + 1
+    assert f"spec.yaml:{at}:" in done.stderr
+    assert "'badnet' takes images; the data set has tokens" in done.stderr
+    assert "'small_cnn' takes images; the data set has tokens" in done.stderr
+
+
+def test_a_corruption_brews_against_a_surrogate_that_all_cells_share(
+    cli: Cli, tmp_path: Path
+) -> None:
+    changes = {
+        "corruption": {"name": "throwaway_brew", "count": {"sweep": [10, 20]}, "size": 24.0},
+        "metrics": ["clean_accuracy", "forget_accuracy", "throwaway_noise"],
+    }
+    file = written(tmp_path, **changes)
+    plan = plan_of(file)
+    surrogates = {s.input("model:surrogate") for s in plan.stages.values() if s.kind == "corrupt"
+                  and dict(s.inputs)}  # fmt: skip
+    assert len(surrogates) == 1
+    assert kinds(plan)["corrupt"] == 3  # clean for the surrogate, and two amounts
+    done = cli("run", file, "--out", "out", "--jobs", 1)
+    assert done.returncode == 0, done.stderr
+    for row in read_results(tmp_path / "out").rows:
+        assert row.metrics["noise_size"] == 24.0
+    brewed = next(s for s in plan.stages.values() if s.kind == "corrupt" and dict(s.inputs))
+    tensors = Store(tmp_path / "store").read("corrupt", brewed.key).tensors
+    assert tensors is not None
+    assert any(torch.is_floating_point(value) for value in tensors.values())
+
+
+def test_a_metric_looks_at_sixteen_models_of_one_method(cli: Cli, tmp_path: Path) -> None:
+    changes = {
+        "seeds": {"data": [0], "model": [0], "unlearn": {"first": 0, "count": 16}},
+        "forget": {"set": "corrupted", "discovered": 0.5},
+        "train": {"steps": 6, "batch_size": 32},
+        "methods": ["none", "retrain", {"name": "finetune", "steps": 3}],
+        "metrics": ["clean_accuracy", "throwaway_crowd"],
+    }
+    file = written(tmp_path, **changes)
+    counted = kinds(plan_of(file))
+    # One base model; 16 of each method, and 8 retrained ones with seeds of their own.
+    assert counted["train"] == 1
+    assert counted["unlearn"] == 3 * 16 + 8
+    assert counted["outputs"] == 3 * 16 + 8
+    assert counted["score"] == 3
+    done = cli("run", file, "--out", "out", "--jobs", 1)
+    assert done.returncode == 0, done.stderr
+    results = read_results(tmp_path / "out")
+    scores = {row.method: row for row in results.scores}
+    assert scores["none"].metrics["crowd_spread"] == 0  # one model, sixteen times
+    assert scores["retrain"].metrics["crowd_gap"] == 0  # the same models on both sides
+    assert 0 < scores["retrain"].metrics["crowd_oracle_gap"]
+    assert scores["finetune"].models == {"retrained": 16, "retrained+1000000": 8, "unlearned": 16}
+    shown = (tmp_path / "out" / "report.md").read_text()
+    assert "over n ≤ 16 unlearning seeds" in shown
+    assert "crowd_oracle_gap" in shown
+    # Outputs are kept instead of weights: of sixteen models the first has some.
+    kept = [
+        row.keys["unlearn"]
+        for row in results.rows
+        if Store(tmp_path / "store").has("unlearn", row.keys["unlearn"], tensors=True)
+    ]
+    assert len(kept) == 3
+
+
+def test_a_head_is_trained_on_features_that_are_computed_once(cli: Cli, tmp_path: Path) -> None:
+    data = yaml.safe_load(TINY)["data"]
+    changes = {
+        "seeds": [0, 1],
+        "data": {**data, "features": {"name": "throwaway_projection", "size": 40}},
+        "corruption": {"name": "label_noise", "count": {"sweep": [20, 40]}},
+        "model": "throwaway_head",
+        "metrics": ["clean_accuracy", "cost"],
+    }
+    file = written(tmp_path, **changes)
+    plan = plan_of(file)
+    assert kinds(plan)["features"] == 1
+    assert facts_of(plan.groups[0].cell.data).encoding.size == 40
+    done = cli("run", file, "--out", "out", "--jobs", 1)
+    assert done.returncode == 0, done.stderr
+    results = read_results(tmp_path / "out")
+    accuracies = [row.metrics["clean_accuracy"] for row in results.rows]
+    assert min(a for a in accuracies if a is not None) > 0.3  # chance is 0.1
+    record = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert record["stages"]["features"] == 1
+
+
+def test_a_backbone_that_gives_no_vectors_is_refused(cli: Cli, tmp_path: Path) -> None:
+    data = yaml.safe_load(TINY)["data"]
+    file = written(tmp_path, data={**data, "features": "small_cnn"})
+    done = cli("validate", file)
+    assert done.returncode == 2
+    assert "'small_cnn' is no backbone" in done.stderr
