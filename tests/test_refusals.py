@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from harness.components import NoSettings, get
+from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption
 from harness.data import parquet
 from harness.data.types import DataRoot
@@ -21,8 +22,8 @@ NOTHING = Corruption(torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=tor
 
 def corrupt(name: str, **settings: object) -> Corruption:
     use = structure_use("corruptions", {"name": name, **settings})
-    draws, rows = torch.Generator(), torch.arange(500)
-    return get("corruptions", name).function(DIGITS.train, rows, use.settings, draws, DIGITS)
+    task = CorruptionTask(corruption=name, rows=torch.arange(500), dataset=DIGITS, seed="s")
+    return get("corruptions", name).function(DIGITS.train, use.settings, task)
 
 
 @pytest.mark.parametrize("count", [1, 5])

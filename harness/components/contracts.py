@@ -87,7 +87,8 @@ class Traits:
     """What every kind may declare.
 
     ``check(settings, facts)`` yields a ``Misfit`` for each setting that cannot fit the data set's
-    declared facts, before anything runs.
+    declared facts, before anything runs. There, ``train`` counts the samples that are not held out
+    for validation.
     """
 
     check: Callable[[Any, Facts], Iterable[Misfit]] = _call(no_misfits)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Literal
 
 from attrs import frozen
 
-from harness.components import component, setting
+from harness.components import Facts, Misfit, component, setting
 from harness.corruptions.poison import Poison, Trigger, poison_misfits, poisoned, target_class
 from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption, expected
@@ -49,6 +50,15 @@ def corner(images: torch.Tensor, settings: BadNet) -> torch.Tensor:
     return images[..., rows, columns]
 
 
+def misfits(settings: BadNet, facts: Facts) -> Iterator[Misfit]:
+    """As of every poison, and a patch that is larger than the image (trait ``check``)."""
+    yield from poison_misfits(settings, facts)
+    _, height, width = facts.encoding.shape
+    if settings.patch > min(height, width):
+        what = f"a patch of {settings.patch} pixels does not fit images of {height}x{width}"
+        yield Misfit("patch", what)
+
+
 def trigger(settings: BadNet, dataset: Dataset) -> Trigger:
     """Stamps uint8 images, or normalised ones where the patch comes after normalisation."""
     encoding: Images = dataset.encoding
@@ -78,7 +88,7 @@ def stamp(images: torch.Tensor, settings: BadNet, values: torch.Tensor) -> torch
     when=lambda settings: "after" if settings.when == "after_normalisation" else "before",
     target_class=target_class,
     amount=expected,
-    check=poison_misfits,
+    check=misfits,
 )
 def corrupt(train: Split, settings: BadNet, task: CorruptionTask) -> Corruption:
     """Stamp a patch on some training samples and label them as the target class.

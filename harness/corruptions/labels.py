@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from attrs import frozen
 
-from harness.components import NoSettings, component, setting
+from harness.components import Facts, Misfit, NoSettings, component, setting
 from harness.components.contracts import EVERY_ENCODING
 from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption, amount, amount_misfits, draw, expected
@@ -103,13 +105,27 @@ class ClassSwap:
     )
 
 
+def swap_misfits(settings: ClassSwap, facts: Facts) -> Iterator[Misfit]:
+    """Classes or an amount that cannot be swapped (trait ``check``)."""
+    yield from amount_misfits(settings, facts)
+    first, second = settings.classes
+    if first == second:
+        yield Misfit("classes", f"two different classes are needed; found {first} twice")
+    for label in sorted({first, second}):
+        if label >= facts.classes:
+            yield Misfit("classes", f"class {label} does not exist; there are {facts.classes}")
+    if settings.count is not None and settings.count % 2:
+        what = f"half of it is swapped each way; found {settings.count}, which is odd"
+        yield Misfit("count", what)
+
+
 @component(
     "corruptions",
     "class_swap",
     settings=ClassSwap,
     acts_on=EVERY_ENCODING,
     amount=expected,
-    check=amount_misfits,
+    check=swap_misfits,
     source="interclass confusion, Goel et al., arXiv 2201.06640 and arXiv 2402.14015",
 )
 def class_swap(train: Split, settings: ClassSwap, task: CorruptionTask) -> Corruption:

@@ -75,6 +75,8 @@ def poison_misfits(settings: Poison, facts: Facts) -> Iterator[Misfit]:
     for name, label in classes:
         if label >= facts.classes:
             yield Misfit(name, f"class {label} does not exist; there are {facts.classes}")
+    if settings.classes == (settings.target_class,) and not settings.include_target:
+        yield Misfit("classes", "only the target class is drawn from, and include_target is no")
 
 
 def target_class(settings: Poison) -> int:

@@ -51,3 +51,6 @@ def amount_misfits(settings: Amount, facts: Facts) -> Iterator[Misfit]:
         yield Misfit("" if neither else "count", what)
     elif facts.train is not None and (settings.count or 0) > facts.train:
         yield Misfit("count", f"found {settings.count:,}; there are {facts.train:,} samples")
+    elif facts.train is not None and expected(settings, facts.train) < 1:
+        what = f"found {settings.share}; that is no sample of {facts.train:,}"
+        yield Misfit("share", what)

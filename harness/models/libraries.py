@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import attrs
 from attrs import frozen
 
-from harness.components import component, setting
+from harness.components import Facts, Misfit, component, setting
 from harness.data.encodings import Images
 from harness.data.vision import load_torchvision
 from harness.errors import HarnessError, RemoteError, nearest
 from harness.lazy import nn
 
-
-@frozen
-class ResNet18:
-    """Settings of ``resnet18``."""
-
-    cifar_stem: bool = setting(
-        True, doc="3x3 stride-1 first convolution and no max pooling, for images of 32 pixels"
-    )
-
-
-@component("models", "resnet18", settings=ResNet18, source="He et al. 2016; torchvision's resnet18")
-def resnet18(settings: ResNet18, encoding: Images, classes: int) -> nn.Module:
-    """torchvision's ResNet-18 with new weights. float32 [B, C, H, W] to logits [B, classes]."""
-    return torchvision_model(
-        Torchvision(arch="resnet18", cifar_stem=settings.cifar_stem), encoding, classes
-    )
+RESNETS = ("resnet", "resnext", "wide_resnet")  # whose first convolution is called conv1
 
 
 @frozen
@@ -39,7 +26,21 @@ class Torchvision:
     )
 
 
-@component("models", "torchvision", settings=Torchvision, source="torchvision.models")
+def misfits(settings: Torchvision, facts: Facts) -> Iterator[Misfit]:
+    """Images that are not in colour, or a stem of another network (trait ``check``)."""
+    if settings.cifar_stem:
+        if not settings.arch.startswith(RESNETS):
+            what = f"{settings.arch} has no ResNet stem to replace by a CIFAR stem"
+            yield Misfit("cifar_stem", what)
+    elif facts.encoding.shape[0] != 3:
+        found = facts.encoding.shape[0]
+        what = f"torchvision's {settings.arch} takes images of 3 channels; found {found}"
+        yield Misfit("arch", what)
+
+
+@component(
+    "models", "torchvision", settings=Torchvision, source="torchvision.models", check=misfits
+)
 def torchvision_model(settings: Torchvision, encoding: Images, classes: int) -> nn.Module:
     """Any classification model of torchvision, with new weights.
 
@@ -73,6 +74,37 @@ def torchvision_model(settings: Torchvision, encoding: Images, classes: int) -> 
         model.conv1 = nn.Conv2d(channels, stem.out_channels, 3, padding=1, bias=False)
         model.maxpool = nn.Identity()
     return model
+
+
+@frozen
+class ResNet18:
+    """Settings of ``resnet18``."""
+
+    cifar_stem: bool = setting(
+        True, doc="3x3 stride-1 first convolution and no max pooling, for images of 32 pixels"
+    )
+
+
+def _resnet18(settings: ResNet18) -> Torchvision:
+    return Torchvision(arch="resnet18", cifar_stem=settings.cifar_stem)
+
+
+def resnet18_misfits(settings: ResNet18, facts: Facts) -> Iterator[Misfit]:
+    """Images that are not in colour, without the stem that takes any (trait ``check``)."""
+    for misfit in misfits(_resnet18(settings), facts):
+        yield attrs.evolve(misfit, setting="cifar_stem")
+
+
+@component(
+    "models",
+    "resnet18",
+    settings=ResNet18,
+    source="He et al. 2016; torchvision's resnet18",
+    check=resnet18_misfits,
+)
+def resnet18(settings: ResNet18, encoding: Images, classes: int) -> nn.Module:
+    """torchvision's ResNet-18 with new weights. float32 [B, C, H, W] to logits [B, classes]."""
+    return torchvision_model(_resnet18(settings), encoding, classes)
 
 
 @frozen

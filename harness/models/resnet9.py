@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from attrs import frozen
 
-from harness.components import component, setting
+from harness.components import Facts, Misfit, component, setting
 from harness.data.encodings import Images
 from harness.errors import HarnessError
 from harness.lazy import nn
+
+SMALLEST = 12  # pixels of a side
 
 
 @frozen
@@ -19,11 +23,20 @@ class ResNet9:
     )
 
 
+def misfits(settings: ResNet9, facts: Facts) -> Iterator[Misfit]:
+    """Images too small for its layers (trait ``check``)."""
+    _, height, width = facts.encoding.shape
+    if min(height, width) < SMALLEST:
+        what = f"resnet9 takes images of at least {SMALLEST} pixels; found {height}x{width}"
+        yield Misfit("", what)
+
+
 @component(
     "models",
     "resnet9",
     settings=ResNet9,
     source="Potion's code, src/resnet.py (protocol section 3); 2,276,224 parameters for 10 classes",
+    check=misfits,
 )
 def resnet9(settings: ResNet9, encoding: Images, classes: int) -> nn.Module:
     """Units of convolution (bias), BatchNorm and CELU(0.075), two of them residual pairs.
@@ -34,8 +47,9 @@ def resnet9(settings: ResNet9, encoding: Images, classes: int) -> nn.Module:
     from harness.models._layers import Residual, zero_biases
 
     channels, *sides = encoding.shape
-    if min(sides) < 12:
-        raise HarnessError(f"resnet9 takes images of at least 12 pixels; found {tuple(sides)}")
+    if min(sides) < SMALLEST:
+        found = tuple(sides)
+        raise HarnessError(f"resnet9 takes images of at least {SMALLEST} pixels; found {found}")
 
     def unit(
         inputs: int, outputs: int, kernel: int = 3, stride: int = 1, padding: int = 1

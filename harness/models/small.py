@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from attrs import frozen
 
-from harness.components import NoSettings, component, setting
+from harness.components import Facts, Misfit, NoSettings, component, setting
 from harness.data.encodings import Features, Images
 from harness.errors import HarnessError
 from harness.lazy import nn
@@ -68,7 +69,19 @@ def mlp(settings: MLP, encoding: Images | Features, classes: int) -> nn.Module:
     return nn.Sequential(*layers, nn.Linear(width, classes))
 
 
-@component("models", "lenet5", source="LeCun et al. 1998, with ReLU and max pooling")
+def lenet5_misfits(settings: NoSettings, facts: Facts) -> Iterator[Misfit]:
+    """Images of another size (trait ``check``)."""
+    _, height, width = facts.encoding.shape
+    if (height, width) not in ((28, 28), (32, 32)):
+        yield Misfit("", f"lenet5 takes images of 28x28 or 32x32 pixels; found {height}x{width}")
+
+
+@component(
+    "models",
+    "lenet5",
+    source="LeCun et al. 1998, with ReLU and max pooling",
+    check=lenet5_misfits,
+)
 def lenet5(settings: NoSettings, encoding: Images, classes: int) -> nn.Module:
     """Two 5x5 convolutions (6, 16 channels) and linear layers of 120 and 84 units.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from attrs import frozen
 
-from harness.components import component, setting
+from harness.components import Facts, Misfit, component, setting
 from harness.data.encodings import Images
 from harness.errors import HarnessError
 from harness.lazy import nn
@@ -18,12 +20,19 @@ class WideResNet:
     widen: int = setting(10, doc="factor on the widths 16, 32, 64", gt=0)
 
 
+def misfits(settings: WideResNet, facts: Facts) -> Iterator[Misfit]:
+    """A depth that no number of blocks gives (trait ``check``)."""
+    if (settings.depth - 4) % 6:
+        yield Misfit("depth", f"depth must be 6n + 4; found {settings.depth}")
+
+
 @component(
     "models",
     "wide_resnet",
     settings=WideResNet,
     source="Potion's code, src/resnet.py (protocol section 3), after Zagoruyko and Komodakis 2016; "
     "36,547,940 parameters for WRN-28-10 and 100 classes",
+    check=misfits,
 )
 def wide_resnet(settings: WideResNet, encoding: Images, classes: int) -> nn.Module:
     """Pre-activation blocks without a final BatchNorm; stride in the second convolution.

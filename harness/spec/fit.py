@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from harness.components import Facts, get
+from harness.components.contracts import Encoding
 from harness.errors import HarnessError
 from harness.spec.blocks import Data, Spec, Use
 from harness.spec.places import Document, Path, Problem
@@ -28,9 +29,20 @@ def facts_of(data: Data) -> Facts:
     declared = get("datasets", data.dataset.name).traits.facts(data.dataset.settings)
     return attrs.evolve(
         declared,
+        encoding=_encoding(data.features, declared.encoding),
         train=_cut(declared.train, data.train_samples),
         test=_cut(declared.test, data.test_samples),
     )
+
+
+def _encoding(backbone: Use | None, declared: Encoding) -> Encoding:
+    """What the samples are that training sees: the vectors of a backbone where there is one."""
+    if backbone is None:
+        return declared
+    gives = get("models", backbone.name).traits.gives
+    if gives is None:
+        raise HarnessError(f"{backbone.name!r} is no backbone: it gives logits, not vectors")
+    return gives(backbone.settings, declared)
 
 
 def _cut(declared: int | None, asked: int | None) -> int | None:
@@ -42,18 +54,45 @@ def _cut(declared: int | None, asked: int | None) -> int | None:
 def check_fit(spec: Spec, document: Document) -> Iterator[Problem]:
     """Every setting of a component that cannot fit one of the spec's data sets; each place once."""
     found: dict[tuple[Path, str], Problem] = {}
-    for facts in _all_facts(spec):
+    for data in _all_data(spec):
+        places: list[tuple[Path, str]] = [(("data", name), what) for name, what in _too_many(data)]
+        try:
+            facts = _training_facts(data)
+        except HarnessError as problem:
+            yield document.problem(("data", "features"), str(problem))
+            return
         for path, use in _uses(spec):
-            for where, what in _misfits(use, facts):
-                here = (*path, where) if where else path
-                found.setdefault((here, what), document.problem(here, what))
+            misfits = _misfits(use, facts)
+            places += [((*path, name) if name else path, what) for name, what in misfits]
+        for here, what in places:
+            found.setdefault((here, what), document.problem(here, what))
     yield from found.values()
 
 
-def _all_facts(spec: Spec) -> Iterator[Facts]:
-    """The facts of the data block at each point of its sweeps."""
+def _all_data(spec: Spec) -> Iterator[Data]:
+    """The data block at each point of its sweeps."""
     for plain in _points(unstructure_settings(spec.data)):
-        yield facts_of(structure_block(Data, plain))
+        yield structure_block(Data, plain)
+
+
+def _too_many(data: Data) -> Iterator[tuple[str, str]]:
+    """The settings that ask for more samples than the data set has, and what is wrong."""
+    declared = get("datasets", data.dataset.name).traits.facts(data.dataset.settings)
+    asked = {
+        "train_samples": (data.train_samples, declared.train),
+        "test_samples": (data.test_samples, declared.test),
+    }
+    for name, (wanted, there) in asked.items():
+        if wanted is not None and there is not None and wanted > there:
+            yield name, f"found {wanted:,}; {data.dataset.name} has {there:,}"
+
+
+def _training_facts(data: Data) -> Facts:
+    """The facts of ``data`` with the training samples that are not held out for validation."""
+    facts = facts_of(data)
+    if facts.train is None:
+        return facts
+    return attrs.evolve(facts, train=facts.train - round(facts.train * data.validation))
 
 
 def _points(plain: Any) -> Iterator[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import attrs
@@ -63,19 +63,28 @@ class Material:
     All rows are of the training data with what the corruption added at their end.
     ``corrupted_rows`` count that in; ``corruption.rows`` and ``dataset_rows``, those training rows
     that the data set has itself, do not. ``trigger`` acts on stored samples or, where ``after``,
-    on what the encoding gives.
+    on what the encoding gives. ``choose`` gives the rows to forget.
     """
 
     dataset: Dataset
     corrupted: Corrupted
     train_rows: torch.Tensor
     validation_rows: torch.Tensor
-    retain: torch.Tensor
-    forget: torch.Tensor
+    choose: Callable[[], torch.Tensor]
     trigger: Callable[[torch.Tensor], torch.Tensor] | None
     after: bool
     target_class: int | None
     device: torch.device
+
+    @cached_property
+    def forget(self) -> torch.Tensor:
+        """The rows to forget. They are chosen when somebody asks: a surrogate's data have none."""
+        return self.choose()
+
+    @cached_property
+    def retain(self) -> torch.Tensor:
+        """The training rows that stay."""
+        return without(self.train_rows, self.forget)
 
     @property
     def train(self) -> Split:
@@ -151,12 +160,16 @@ def material_of(
     ``found`` is what ``corrupted`` makes of the same artifact.
     """
     rows = torch.cat([tensors["train_rows"], found.added])
-    draws = generator(data_seed(cell), "forget")
-    # Forget sets know one sort of corrupted sample.
-    corruption = attrs.evolve(found.corruption, rows=found.rows)
-    forget = get("forget_sets", cell.forget.name).function(
-        cell.forget.settings, rows, corruption, found.train.targets, draws, root
-    )
+
+    def choose() -> torch.Tensor:
+        draws = generator(data_seed(cell), "forget")
+        # Forget sets know one sort of corrupted sample.
+        corruption = attrs.evolve(found.corruption, rows=found.rows)
+        chosen: torch.Tensor = get("forget_sets", cell.forget.name).function(
+            cell.forget.settings, rows, corruption, found.train.targets, draws, root
+        )
+        return chosen
+
     traits = get("corruptions", cell.corruption.name).traits
     settings = cell.corruption.settings
     return Material(
@@ -164,8 +177,7 @@ def material_of(
         corrupted=found,
         train_rows=rows,
         validation_rows=tensors["validation_rows"],
-        retain=without(rows, forget),
-        forget=forget,
+        choose=choose,
         trigger=traits.trigger(settings, dataset) if traits.trigger else None,
         after=traits.when is not None and traits.when(settings) == "after",
         target_class=traits.target_class(settings) if traits.target_class else None,

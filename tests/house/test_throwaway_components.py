@@ -158,7 +158,7 @@ def test_a_metric_looks_at_sixteen_models_of_one_method(cli: Cli, tmp_path: Path
     scores = {row.method: row for row in results.scores}
     assert scores["none"].metrics["crowd_spread"] == 0  # one model, sixteen times
     assert scores["retrain"].metrics["crowd_gap"] == 0  # the same models on both sides
-    assert 0 < scores["retrain"].metrics["crowd_oracle_gap"]
+    assert scores["retrain"].metrics["crowd_oracle_gap"] > 0
     assert scores["finetune"].models == {"retrained": 16, "retrained+1000000": 8, "unlearned": 16}
     shown = (tmp_path / "out" / "report.md").read_text()
     assert "over n ≤ 16 unlearning seeds" in shown

@@ -7,11 +7,12 @@ number; what comes out is of the type that came in, and float32 is never rounded
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Literal
 
 from attrs import frozen
 
-from harness.components import NoSettings, component, setting
+from harness.components import Facts, Misfit, NoSettings, component, setting
 from harness.errors import HarnessError
 from harness.lazy import F, torch
 
@@ -24,13 +25,27 @@ class RandomCrop:
     mode: Literal["zero", "reflect"] = setting("zero", doc="what the added pixels hold")
 
 
+def crop_misfits(settings: RandomCrop, facts: Facts) -> Iterator[Misfit]:
+    """More reflected pixels than the image has (trait ``check``)."""
+    _, height, width = facts.encoding.shape
+    if settings.mode == "reflect" and settings.padding >= min(height, width):
+        what = f"{settings.padding} pixels cannot be reflected in images of {height}x{width}"
+        yield Misfit("padding", what)
+
+
 @component(
-    "augmentations", "random_crop", settings=RandomCrop, source="He et al. 2016, section 4.2"
+    "augmentations",
+    "random_crop",
+    settings=RandomCrop,
+    source="He et al. 2016, section 4.2",
+    check=crop_misfits,
 )
 def random_crop(
     images: torch.Tensor, settings: RandomCrop, generator: torch.Generator
 ) -> torch.Tensor:
     """Shift each image by up to ``padding`` pixels both ways.
+
+    uint8 or float32 [B, C, H, W] in and out.
 
     Raises:
         HarnessError: ``reflect`` with as many pixels as the image has.
@@ -57,7 +72,10 @@ def random_crop(
 def horizontal_flip(
     images: torch.Tensor, settings: NoSettings, generator: torch.Generator
 ) -> torch.Tensor:
-    """Mirror each image left to right with probability 1/2."""
+    """Mirror each image left to right with probability 1/2.
+
+    uint8 or float32 [B, C, H, W] in and out.
+    """
     flipped = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
     return torch.where(flipped[:, None, None, None], images.flip(-1), images)
 
@@ -69,11 +87,26 @@ class Cutout:
     size: int = setting(8, doc="side of the square hole", unit="pixels", gt=0)
 
 
+def cutout_misfits(settings: Cutout, facts: Facts) -> Iterator[Misfit]:
+    """A hole that is larger than the image (trait ``check``)."""
+    _, height, width = facts.encoding.shape
+    if settings.size > min(height, width):
+        what = f"a hole of {settings.size} pixels does not fit images of {height}x{width}"
+        yield Misfit("size", what)
+
+
 @component(
-    "augmentations", "cutout", settings=Cutout, source="DeVries and Taylor, arXiv 1708.04552"
+    "augmentations",
+    "cutout",
+    settings=Cutout,
+    source="DeVries and Taylor, arXiv 1708.04552",
+    check=cutout_misfits,
 )
 def cutout(images: torch.Tensor, settings: Cutout, generator: torch.Generator) -> torch.Tensor:
-    """Blacken a square around a random pixel, clipped at the border."""
+    """Blacken a square around a random pixel, clipped at the border.
+
+    uint8 or float32 [B, C, H, W] in and out.
+    """
     count, _, height, width = images.shape
     inside = []
     for extent in (height, width):
@@ -104,8 +137,8 @@ def random_resized_crop(
 ) -> torch.Tensor:
     """A random part of each image, enlarged to the image's own size.
 
-    Area uniform in [smallest, 1], ratio of the sides log-uniform; a part that does not fit is cut
-    to the image. Bilinear, all images of the batch at once.
+    uint8 or float32 [B, C, H, W] in and out. Area uniform in [smallest, 1], ratio of the sides
+    log-uniform; a part that does not fit is cut to the image. Bilinear, all images at once.
     """
     count, _, height, width = images.shape
     draws = torch.rand(4, count, generator=generator)

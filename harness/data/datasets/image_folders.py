@@ -17,7 +17,7 @@ class Folder:
 
     folder: str = setting(doc="folder below the data root, with train/CLASS/ and test/CLASS/")
     size: int = setting(32, doc="side that images are resized to", unit="pixels", ge=4)
-    classes: int = setting(10, doc="number of classes, for estimates", ge=2)
+    classes: int = setting(10, doc="number of classes, for checks and estimates", ge=2)
 
 
 @component(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from attrs import frozen
 
-from harness.components import component, setting
+from harness.components import Facts, Misfit, component, setting
 from harness.data.corruption import Corruption, draw
 from harness.data.types import DataRoot
 from harness.errors import HarnessError
@@ -85,7 +86,19 @@ class ClassForget:
     label: int = setting(0, doc="the class to forget", ge=0)
 
 
-@component("forget_sets", "class", settings=ClassForget, source="Golatkar et al., CVPR 2020")
+def class_misfits(settings: ClassForget, facts: Facts) -> Iterator[Misfit]:
+    """A class that does not exist (trait ``check``)."""
+    if settings.label >= facts.classes:
+        yield Misfit("label", f"class {settings.label} does not exist; there are {facts.classes}")
+
+
+@component(
+    "forget_sets",
+    "class",
+    settings=ClassForget,
+    source="Golatkar et al., CVPR 2020",
+    check=class_misfits,
+)
 def whole_class(
     settings: ClassForget,
     rows: torch.Tensor,
