@@ -76,7 +76,9 @@ def test_killed_at_many_moments_a_run_ends_with_the_same_bytes(
     log = tmp_path / "log.jsonl"
     for _ in range(moments):
         moment = events(log) + draws.randint(1, 2 * each)
-        run = start(tmp_path, *args, "--jobs", next(jobs), "--out", "out", "--json-log", "log.jsonl")
+        run = start(
+            tmp_path, *args, "--jobs", next(jobs), "--out", "out", "--json-log", "log.jsonl"
+        )
         while run.poll() is None and events(log) < moment:
             time.sleep(0.005)
         killed += run.poll() is None
