@@ -240,7 +240,7 @@ def test_the_runner_limits_memory(process: Cli, tmp_path: Path, jobs: int) -> No
     "swap",
     [
         ("alpha: {sweep: [5, 50]}", f"alpha: {{sweep: {list(range(1, 900))}}}\n    dampening_over_alpha: {{sweep: {list(range(1, 900))}}}"),
-        ("lr: 0.05}", f"lr: {{sweep: {list(range(1, 400))}}}, momentum: {{sweep: {[i / 1000 for i in range(400)]}}}, weight_decay: {{sweep: {[i / 1e4 for i in range(400)]}}}\n  label_smoothing: {{sweep: {[i / 1000 for i in range(400)]}}}"),  # nobody lives to see the last one
+        ("lr: 0.05}", f"lr: {{sweep: {list(range(1, 400))}}}, momentum: {{sweep: {[i / 1000 for i in range(400)]}}}, weight_decay: {{sweep: {[i / 1e4 for i in range(400)]}}}}}\n  label_smoothing: {{sweep: {[i / 1000 for i in range(400)]}}}"),  # nobody lives to see the last one
         ("seeds: [0]", f"seeds: {list(range(40_000))}"),
     ],
 )  # fmt: skip
