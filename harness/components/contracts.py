@@ -115,8 +115,9 @@ class CorruptionTraits(Traits):
     ``trigger(settings, dataset)`` gives the function that puts the trigger on a batch of inputs,
     ``when(settings)`` whether that acts ``before`` augmentation or ``after`` normalisation, and
     ``target_class(settings)`` the class that a triggered input is to get.
-    ``rule(settings, dataset, tensors)`` gives the function (inputs, rows) that changes corrupted
-    training inputs on the fly; ``tensors`` are what the corruption itself has left.
+    ``rule(settings, dataset, tensors)`` gives the function (inputs [b, *shape], rows [b]) that
+    changes corrupted training inputs whenever a batch is drawn, images as float32 intensities in
+    [0, 255]; ``tensors`` are what the corruption itself has left, on the device of the batch.
     ``amount(settings, total)`` estimates the corrupted samples of ``total``, and
     ``work(settings, sizes)`` the samples that making them passes forward and backward.
     """

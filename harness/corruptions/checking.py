@@ -25,6 +25,11 @@ def checked(found: Any, task: CorruptionTask, *, rule: bool) -> Corruption:
             f"the corruption {task.corruption!r} gave {type(found).__name__}; "
             "a Corruption is needed"
         )
+    if found.added is not None and not isinstance(found.added, Split):
+        raise HarnessError(
+            f"the corruption {task.corruption!r}: added is {type(found.added).__name__}; "
+            "a Split is needed"
+        )
     result = _plain(found)
     for fault in faults(result, task.dataset, task.rows, rule=rule):
         raise HarnessError(f"the corruption {task.corruption!r}: {fault}")

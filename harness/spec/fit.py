@@ -101,9 +101,8 @@ def _points(plain: Any) -> Iterator[Any]:
 
 def _uses(spec: Spec) -> Iterator[tuple[Path, Use]]:
     """Every component of ``spec`` with its path, once for each point of its own sweeps."""
-    named: list[tuple[Path, Use]] = [
-        (("data", "augment", i), a) for i, a in enumerate(spec.data.augment)
-    ]
+    named: list[tuple[Path, Use]] = [(("data", "dataset"), spec.data.dataset)]
+    named += [(("data", "augment", i), a) for i, a in enumerate(spec.data.augment)]
     named += [(("corruption",), spec.corruption), (("model",), spec.model)]
     named += [(("forget",), spec.forget)]
     named += [(("methods", i), m.use) for i, m in enumerate(spec.methods)]

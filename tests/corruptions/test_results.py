@@ -224,6 +224,7 @@ WRONG = [
     (Corruption(ROWS, added=Split(floats(2), torch.tensor([1]))), "1 added targets for 2 samples"),
     (Corruption(ROWS, added=Split(floats(1), torch.tensor([9]))), "added targets: class 9"),
     (Corruption(ROWS, tensors={"noise": 3}), "found int at 'noise'"),
+    (Corruption(ROWS, added=floats(2)), "added is Tensor; a Split is needed"),
     (None, "gave NoneType; a Corruption is needed"),
 ]  # fmt: skip
 

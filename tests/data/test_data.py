@@ -172,6 +172,18 @@ def test_listed_rows_and_groups_are_forgotten(tmp_path: Path) -> None:
     assert choose("group", 20, root, file="groups.txt", groups=[0, 2]).tolist() == [0, 2, 8, 10]
 
 
+def test_samples_that_a_corruption_added_are_in_no_group(tmp_path: Path) -> None:
+    (tmp_path / "groups.txt").write_text("\n".join(str(i % 2) for i in range(6)))
+    use = structure_use("forget_sets", {"set": "group", "file": "groups.txt", "groups": [1]})
+    added = Split(images(3), torch.zeros(3, dtype=torch.int64))
+    corruption = Corruption(torch.tensor([0, 6, 7, 8]), added=added)
+    root, targets = DataRoot(tmp_path, offline=True), torch.zeros(9, dtype=torch.int64)
+    chosen = get("forget_sets", "group").function(
+        use.settings, torch.arange(1, 9), corruption, targets, torch.Generator(), root
+    )
+    assert chosen.tolist() == [1, 3, 5]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [("1\nx\n", "rows.txt:2: found 'x'"), ("2\n2\n", "twice"), ("3\n", "3 is no training row")],

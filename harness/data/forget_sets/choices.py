@@ -169,15 +169,19 @@ def group(
     generator: torch.Generator,
     root: DataRoot,
 ) -> torch.Tensor:
-    """Every training sample of some groups. Raises HarnessError as ``indices`` does."""
+    """Every training sample of some groups; samples that a corruption added are in none.
+
+    Raises:
+        HarnessError: as ``indices`` does, or the file lists more or fewer samples than there are.
+    """
     listed = read_integers(settings.file, root)
     if any(abs(number) >= 2**63 for number in listed):
         raise HarnessError(f"{settings.file}: a group number does not fit 64 bits")
     groups = torch.tensor(listed, dtype=torch.int64)
-    if len(groups) != len(targets):
-        raise HarnessError(
-            f"{settings.file}: {len(groups)} groups for {len(targets)} training samples"
-        )
+    own = len(targets) - (0 if corruption.added is None else len(corruption.added.targets))
+    if len(groups) != own:
+        raise HarnessError(f"{settings.file}: {len(groups)} groups for {own} training samples")
+    rows = rows[rows < own]
     chosen = rows[torch.isin(groups[rows], torch.tensor(settings.groups))]
     if not len(chosen):
         raise HarnessError(f"{settings.file}: no training sample is in {list(settings.groups)}")
