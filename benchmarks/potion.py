@@ -22,11 +22,12 @@ import torch
 from torch.nn import functional as F
 
 from harness.commands.run import RunRequest, run_spec
-from harness.plan.cost import flops_per_sample, samples_of, sizes_of, split_size, splits_read
+from harness.plan.cost import flops_per_sample, samples_of, sizes_of, split_size
 from harness.plan.plan import Plan
 from harness.plan.protocol import compile_plan
 from harness.plan.stage import Stage
 from harness.spec.load import load_spec
+from harness.stages.evaluate import splits_read
 from harness.stages.options import Options
 from harness.stages.world import World
 from harness.training.threads import threads_for
@@ -53,7 +54,7 @@ def cost() -> None:
     def count(kind: str, *names: str, subset: str | None = None) -> int:
         found = (s for plan in plans for s in plan.stages.values() if s.kind == kind)
         named = (s for s in found if not names or s.uses[0].name in names)
-        return sum(subset is None or s.subset == subset for s in named)
+        return sum(subset is None or s.detail["subset"] == subset for s in named)
 
     rows: list[list[object]] = [
         ["full trainings", 642, 72, count("train") + count("unlearn", "retrain")],
@@ -81,7 +82,10 @@ def evaluation_forwards(plans: list[Plan]) -> float:
     for stage in (s for plan in plans for s in plan.stages.values() if s.kind == "evaluate"):
         total += samples_of(stage).forward
         sizes = sizes_of(stage.cell)
-        bases[dict(stage.inputs)["base"]] = sum(split_size(n, sizes) for n in splits_read(stage))
+        read = splits_read(stage.uses) or ()
+        bases[stage.input("base")] = sum(split_size(n, sizes) for n in read)
+            split_size(n, sizes) for n in splits_read(stage.uses) or ()
+        )
     return total + sum(bases.values())
 
 

@@ -7,11 +7,12 @@ from functools import cache
 import pytest
 
 from conftest import ROOT
-from harness.plan.cost import Sizes, samples_of, sizes_of, split_size, splits_read
+from harness.plan.cost import Sizes, samples_of, sizes_of, split_size
 from harness.plan.plan import Plan
 from harness.plan.protocol import compile_plan
 from harness.plan.stage import Stage
 from harness.spec.load import load_spec
+from harness.stages.evaluate import splits_read
 
 SPECS = ("cifar10", "cifar100")
 SETTINGS = 3 * 11  # amounts of poison x shares that were discovered
@@ -41,12 +42,14 @@ def test_importance_pairs_of_ssd_are_at_most_66_instead_of_3000() -> None:
     # 60 for the shares of the grid script and 6 for the single samples that only PTN had; ASSD's
     # are the same ones.
     fisher = stages("prepare", "fisher")
-    assert len([s for s in fisher if s.subset == "forget"]) == 2 * SETTINGS
-    assert len([s for s in fisher if s.subset == "retain"]) == 2 * SETTINGS
+    assert len([s for s in fisher if s.detail["subset"] == "forget"]) == 2 * SETTINGS
+    assert len([s for s in fisher if s.detail["subset"] == "retain"]) == 2 * SETTINGS
 
 
 def test_importance_pairs_of_the_searches_are_198_instead_of_1584() -> None:
-    forget = [s for s in stages("prepare", "fisher", "sensitivity") if s.subset == "forget"]
+    forget = [
+        s for s in stages("prepare", "fisher", "sensitivity") if s.detail["subset"] == "forget"
+    ]
     assert len(forget) == 198 == 2 * 3 * SETTINGS
 
 
@@ -72,7 +75,7 @@ def evaluation_forwards() -> float:
     for stage in stages("evaluate"):
         sizes: Sizes = sizes_of(stage.cell)
         base = dict(stage.inputs)["base"]
-        bases[base] = sum(split_size(split, sizes) for split in splits_read(stage))
+        bases[base] = sum(split_size(split, sizes) for split in splits_read(stage.uses) or ())
     return unlearned + sum(bases.values())
 
 

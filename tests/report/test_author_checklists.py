@@ -89,7 +89,7 @@ def test_the_facts_of_the_run_are_filled_in() -> None:
     for fact in (
         results.data.digest,
         "train 1,293, validation 144, test 360",
-        "3 seeds (0, 1, 2); stages: 3 corrupt, 72 evaluate, 12 prepare, 3 train, 69 unlearn",
+        "3 repetitions (seeds 0, 1, 2); stages: 3 corrupt, 72 evaluate, 12 prepare, 3 train, 69 unlearn",
         "alpha in {10.0, 30.0, 100.0, 300.0}, chosen by oracle (test)",
         "harness run specs/quickstart.yaml",
         results.provenance.git.revision,

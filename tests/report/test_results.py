@@ -89,7 +89,7 @@ def test_keys_of_a_newer_version_are_named_with_the_way_out(
     ("change", "words"),
     [
         (lambda r: r["rows"][2].pop("seed"), "KeyError('seed') at rows[2]"),
-        (lambda r: r["rows"][2].update(seed="0"), "at rows[2].seed"),
+        (lambda r: r["rows"][2].update(seed=[0]), "at rows[2].seed"),
         (lambda r: r["rows"][2]["metrics"].update(mia_loss="high"), "at rows[2].metrics['mia_loss']"),
         (lambda r: r["methods"].update(ssd=[]), "[] is no mapping') at methods['ssd']"),
         (lambda r: r["spec"].pop("seeds"), "KeyError('seeds')"),

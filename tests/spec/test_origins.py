@@ -73,6 +73,7 @@ def test_a_value_without_an_entry_is_one_problem_for_its_topmost_block(tmp_path:
     assert starts == [
         "tiny.yaml:5:7: data.augment",
         "tiny.yaml:5:7: data.digest",
+        "tiny.yaml:5:7: data.features",
         "tiny.yaml:5:40: data.train_samples",
         "tiny.yaml:5:59: data.test_samples",
         "tiny.yaml:5:76: data.validation",
@@ -80,8 +81,8 @@ def test_a_value_without_an_entry_is_one_problem_for_its_topmost_block(tmp_path:
         "tiny.yaml:7:34: model.widths",
         "tiny.yaml:15:5: methods[1]",
     ]
-    assert "its 12 values come from" in problems[5]
-    assert "of: [methods.retrain]} (from: paper, code, secondary, ours)" in problems[7]
+    assert "its 12 values come from" in problems[6]
+    assert "of: [methods.retrain]} (from: paper, code, secondary, ours)" in problems[8]
 
 
 @pytest.mark.parametrize(
