@@ -34,13 +34,10 @@ TRAINING, HELD_OUT = torch.arange(2, TOTAL), torch.arange(2)
 KEY = "0" * 64
 
 
-def cell(name: str = "none", data: Dataset = DATA) -> Any:
+def cell(name: str = "none") -> Any:
+    """As much of a cell as placing a corruption needs."""
     use = SimpleNamespace(name=name, settings=None)
-    names = SimpleNamespace(dataset="d", augment=())
-    forget = SimpleNamespace(
-        name="corrupted", settings=SimpleNamespace(discovered=1.0, numpy_seed=None)
-    )
-    return SimpleNamespace(corruption=use, data=names, forget=forget, seed=0)
+    return SimpleNamespace(corruption=use)
 
 
 def task(data: Dataset = DATA, **more: Any) -> CorruptionTask:
@@ -154,7 +151,7 @@ def test_added_samples_are_training_and_corrupted_ones(kind: str, tmp_path: Path
     assert found.rows.tolist() == [5, 8, 20, 21, 22]
     assert found.train.targets[[5, 8, 20, 21, 22]].tolist() == [0, 0, 1, 1, 3]
     root: Any = None
-    material = material_of(_hashable(cell()), DATA, found, read, root, torch.device("cpu"))
+    material = material_of(whole_cell(), DATA, found, read, root, torch.device("cpu"))
     assert material.train_rows.tolist() == [*range(2, 23)]
     assert material.dataset_rows.tolist() == [*range(2, 20)]
     assert material.forget.tolist() == [5, 8, 20, 21, 22]
@@ -166,7 +163,7 @@ def test_added_samples_are_training_and_corrupted_ones(kind: str, tmp_path: Path
     assert torch.equal(batch.x, RAW.batch(expected[batch.row]))
 
 
-def _hashable(made: Any) -> Any:
+def whole_cell() -> Any:
     """The cell of a plan, as seeds are drawn from its data set."""
     from harness.plan.stage import Cell
     from harness.spec.blocks import Data, Train
@@ -184,7 +181,7 @@ def test_samples_keep_the_rows_of_the_training_data_in_every_pool(tmp_path: Path
     read = kept(Corruption(torch.tensor([5, 8])), tmp_path)
     found = corrupted(cell(), DATA, read)
     root: Any = None
-    material = material_of(_hashable(cell()), DATA, found, read, root, torch.device("cpu"))
+    material = material_of(whole_cell(), DATA, found, read, root, torch.device("cpu"))
     material = attrs.evolve(material, trigger=lambda x: x)
     assert material.triggered(DATA.train, torch.tensor([5, 8])).rows.tolist() == [5, 8]
     assert material.clean(DATA.train, torch.tensor([1, 7])).rows.tolist() == [1, 7]
