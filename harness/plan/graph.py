@@ -34,6 +34,8 @@ class Graph:
         parts = declared.hashes(cell, uses, detail)
         key = digest(kind, str(declared.revision), *map(text, parts), *inputs.values())
         if key not in self.stages:
-            draws = key
+            same = (text(part, revisions=False) for part in declared.draws(cell, uses, detail))
+            read = (self.stages[source].draws for source in inputs.values())
+            draws = digest("draws", kind, *same, *read)
             self.stages[key] = Stage(kind, key, draws, uses, tuple(inputs.items()), cell, detail)
         return key

@@ -92,7 +92,7 @@ def _pictures(cell: Cell, dataset: Dataset, rows: torch.Tensor) -> list[dict[str
 KIND = Kind(
     name="corrupt",
     rank=2,
-    revision=1,
+    revision=2,
     roles={"features": "features", "model": "train"},
     hashes=_hashes,
     leaves="tensors",

@@ -95,7 +95,7 @@ def _costs(inputs: Mapping[str, str], world: World) -> dict[str, dict[str, float
 KIND = Kind(
     name="evaluate",
     rank=7,
-    revision=1,
+    revision=2,
     roles={
         "features": "features",
         "corrupt": "corrupt",

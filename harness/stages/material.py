@@ -190,7 +190,7 @@ def data_seed(cell: Cell) -> str:
 
     It leaves out amounts, so that a smaller corrupted or forgotten set is part of a larger one.
     """
-    return digest("data", identity(cell.data.dataset), str(cell.seed))
+    return digest("data", identity(cell.data.dataset, revisions=False), str(cell.seeds.data))
 
 
 def corrupted(cell: Cell, dataset: Dataset, tensors: Tensors) -> Corrupted:

@@ -47,7 +47,7 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
 KIND = Kind(
     name="prepare",
     rank=4,
-    revision=1,
+    revision=2,
     roles={
         "features": "features",
         "corrupt": "corrupt",

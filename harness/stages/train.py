@@ -20,8 +20,7 @@ from harness.training.seeding import generator
 
 
 def _draws(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:
-    own = () if cell.seeds.model == cell.seeds.data else (f"model seed {cell.seeds.model}",)
-    return cell.data.augment, cell.model, cell.train, *own
+    return cell.data.augment, cell.model, cell.train, str(cell.seeds.model)
 
 
 def _hashes(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -59,7 +58,7 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
 KIND = Kind(
     name="train",
     rank=3,
-    revision=1,
+    revision=2,
     roles={"features": "features", "corrupt": "corrupt"},
     hashes=_hashes,
     draws=_draws,

@@ -25,11 +25,9 @@ def _hashes(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tup
     """A method that looks at neither part of the data is the same for all forget sets; only one
     that starts from scratch reads the recipe itself."""
     traits = get("methods", uses[0].name).traits
-    seeds = cell.seeds
     forget = "" if {"retain", "forget"}.isdisjoint(traits.sees) else cell.forget
     recipe = (cell.data.augment, cell.model, cell.train) if traits.starts == "scratch" else ()
-    own = () if seeds.unlearn == seeds.model else (f"unlearning seed {seeds.unlearn}",)
-    return uses[0], forget, *recipe, *own
+    return uses[0], forget, *recipe, str(cell.seeds.unlearn)
 
 
 def _samples(stage: Stage) -> Samples:
@@ -71,7 +69,7 @@ def _limit(stage: Stage, world: World, watch: StageWatch) -> None:
 KIND = Kind(
     name="unlearn",
     rank=5,
-    revision=1,
+    revision=2,
     roles={
         "features": "features",
         "corrupt": "corrupt",

@@ -75,9 +75,11 @@ def test_a_revision_moves_keys_and_no_draws(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(
         catalogue, "load", lambda kind: changed if kind == "methods" else load(kind)
     )
-    identity.cache_clear()
-    after = compile_plan(SPEC)
-    identity.cache_clear()
+    try:
+        identity.cache_clear()
+        after = compile_plan(SPEC)
+    finally:
+        identity.cache_clear()
     moved = {s.kind for k, s in after.stages.items() if k not in before.stages}
     assert moved == {"unlearn", "evaluate"}
     assert _draws(after) == _draws(before)

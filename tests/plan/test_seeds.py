@@ -86,8 +86,8 @@ def test_repetitions_are_the_product_of_the_three_and_survive_the_way_through_pl
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        ("{data: [0, 0]}", "4:8: seeds.data: a seed stands twice"),
-        ("{model: []}", "4:8: seeds.model: an empty list; at least one seed is needed"),
+        ("{data: [0, 0]}", "4:15: seeds.data: a seed stands twice"),
+        ("{model: []}", "4:16: seeds.model: an empty list; at least one seed is needed"),
         ("{unlearn: {count: 0}}", "found 0; more than 0 is allowed"),
         ("{unlearn: {first: 1}}", "the required key 'count' is missing"),
         ("{unlearnt: [0]}", "unknown key 'unlearnt'; did you mean 'unlearn'?"),
