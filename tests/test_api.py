@@ -65,8 +65,8 @@ def test_a_loaded_spec_knows_where_its_values_come_from(tiny: Path) -> None:
 def test_a_run_gives_the_results_that_it_wrote(made: tuple[Path, Any]) -> None:
     folder, results = made
     assert harness.read_results(str(folder / "results")) == results
-    assert sum(row["selected"] for row in results["rows"]) == 6
-    assert results["provenance"]["command"] == "harness.run('tiny.yaml')"
+    assert sum(row.selected for row in results.rows) == 6
+    assert results.provenance.command == "harness.run('tiny.yaml')"
 
 
 @pytest.mark.parametrize("method", ["none", "ssd", "retrain"])
@@ -82,10 +82,10 @@ def test_a_loaded_model_measures_what_the_results_say(made: tuple[Path, Any], me
         right = model((cut.test.inputs / 255 - mean) / std).argmax(1) == cut.test.targets
     [row] = [
         row
-        for row in results["rows"]
-        if row["selected"] and row["method"] == method and row["cell"] == {"discovered": 0.5}
+        for row in results.rows
+        if row.selected and row.method == method and row.cell == {"discovered": 0.5}
     ]
-    assert float(right.float().mean()) == pytest.approx(row["metrics"]["clean_accuracy"])
+    assert float(right.float().mean()) == pytest.approx(row.metrics["clean_accuracy"])
 
 
 def test_loading_a_model_leaves_the_random_numbers_alone(made: tuple[Path, Any]) -> None:

@@ -19,8 +19,8 @@ LAYERS = (
     {"components", "store"},
     {"spec"},
     {"data"},
-    {"corruptions", "models", "training"},
-    {"methods", "metrics"},
+    {"models", "training"},
+    {"corruptions", "methods", "metrics"},
     {"plan"},
     {"stages"},
     {"execute"},
@@ -31,15 +31,6 @@ LAYERS = (
     {"cli"},
 )
 MOST_LINES = 300
-
-# What is still to be mended; an entry that is mended has to go.
-AGAINST_THE_LAYERS = {("execute", "report")}
-LONG = {
-    "data/datasets/images.py",
-    "execute/run.py",
-    "spec/check.py",
-    "stages/kinds.py",
-}
 
 
 def modules() -> list[Path]:
@@ -88,7 +79,7 @@ def edges() -> dict[tuple[str, str], str]:
 def test_imports_point_one_way() -> None:
     height = {name: level for level, names in enumerate(LAYERS) for name in names}
     wrong = {pair: file for pair, file in edges().items() if height[pair[0]] <= height[pair[1]]}
-    assert wrong.keys() == AGAINST_THE_LAYERS, wrong
+    assert not wrong
 
 
 def test_every_room_has_its_place() -> None:
@@ -125,4 +116,4 @@ def statements(node: ast.AST) -> Iterator[ast.stmt]:
 
 def test_no_file_is_longer_than_one_sitting() -> None:
     lines = {str(f.relative_to(HOUSE)): len(f.read_text().splitlines()) for f in modules()}
-    assert {name for name, count in lines.items() if count > MOST_LINES} == LONG
+    assert not {name: count for name, count in lines.items() if count > MOST_LINES}

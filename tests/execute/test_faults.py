@@ -174,7 +174,7 @@ def test_tensors_of_other_data_or_another_model_are_refused_though_their_hash_is
     store.write(kind, folder.name, found.record, strange)
     done = cli("run", tiny, "--jobs", 1, "--out", "after")
     assert done.returncode == 4, done.stderr
-    assert "fit" in done.stderr and repr(tensor) in done.stderr
+    assert "fit" in done.stderr and tensor.removesuffix("s") in done.stderr
     assert "Traceback" not in done.stderr
 
 
