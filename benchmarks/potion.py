@@ -84,8 +84,6 @@ def evaluation_forwards(plans: list[Plan]) -> float:
         sizes = sizes_of(stage.cell)
         read = splits_read(stage.uses) or ()
         bases[stage.input("base")] = sum(split_size(n, sizes) for n in read)
-            split_size(n, sizes) for n in splits_read(stage.uses) or ()
-        )
     return total + sum(bases.values())
 
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.api import Experiment, load, load_checkpoint, load_model, read_results
-    from harness.commands.run_command import run
+    from harness.commands.run import run
 
 __version__ = "0.1.0"
 __all__ = ["Experiment", "load", "load_checkpoint", "load_model", "read_results", "run"]
 
-_HOMES = dict.fromkeys(__all__, "harness.api") | {"run": "harness.commands.run_command"}
+_HOMES = dict.fromkeys(__all__, "harness.api") | {"run": "harness.commands.run"}
 
 
 def __getattr__(name: str) -> Any:

@@ -37,7 +37,6 @@ COMMANDS = {
     "doctor": "Say what this machine offers: versions, devices, data, Hub login.",
     "completion": "Print the completion script of SHELL; source it from the shell's start-up file.",
 }
-MODULES = {"run": "run_command"}  # where a module's name is not that of its command
 
 
 class Commands(click.Group):
@@ -49,7 +48,7 @@ class Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module = import_module(f"harness.commands.{MODULES.get(name, name)}")
+        module = import_module(f"harness.commands.{name}")
         found: click.Command = module.command
         return found
 

@@ -77,7 +77,8 @@ def test_a_loaded_model_measures_what_the_results_say(made: tuple[Path, Any], me
     assert not model.training
     digits = get("datasets", "digits").function(NoSettings(), DataRoot(None, offline=True))
     cut = subset(digits, 300, 100)
-    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (cut.mean, cut.std))
+    encoding = cut.encoding
+    mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (encoding.mean, encoding.std))
     with torch.inference_mode():
         right = model((cut.test.inputs / 255 - mean) / std).argmax(1) == cut.test.targets
     [row] = [

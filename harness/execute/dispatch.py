@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.errors import IntegrityError, Interrupted, OverBudget
-from harness.execute.graph import Graph
+from harness.execute.pending import Pending
 from harness.execute.progress import Watcher
 from harness.execute.retention import Retention
 from harness.execute.workers import Workers
@@ -44,7 +44,7 @@ class Dispatcher:
         targets = [stage.key for stage in plan.stages.values() if not kind_of(stage).tensors]
         for key in targets:
             self._read_record(key)
-        self.graph = Graph(plan, targets, self._has)
+        self.graph = Pending(plan, targets, self._has)
         self.retention = Retention(plan)
         self.elsewhere: set[str] = set()
         self.running: set[str] = set()

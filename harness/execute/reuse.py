@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from harness.errors import RemoteError
-from harness.execute.graph import Graph
+from harness.execute.pending import Pending
 from harness.plan.kinds import kind_of, kinds
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
@@ -69,7 +69,7 @@ def _wanted(plan: Plan, store: Store, offered: Callable[[Stage], bool]) -> Itera
         return kind.published_whole and offered(stage)
 
     targets = [key for key, stage in plan.stages.items() if not kind_of(stage).tensors]
-    missing = Graph(plan, targets, has).missing
+    missing = Pending(plan, targets, has).missing
     read = {source for key in missing for _, source in plan.stages[key].inputs}
     for key, stage in plan.stages.items():
         if key in read and key not in missing and offered(stage):

@@ -8,7 +8,7 @@ from statistics import fmean
 from harness.plan.plan import Plan
 from harness.report.record import from_plain
 from harness.report.results import ResultRow, Seconds
-from harness.stages.clock import prepared_for
+from harness.stages.clock import preparations_of
 from harness.store import Store
 
 
@@ -18,7 +18,7 @@ def times_of(rows: Iterable[ResultRow], store: Store) -> dict[str, Seconds]:
     for row in rows:
         if row.selected:
             record = store.record("unlearn", row.keys["unlearn"])
-            prepared = prepared_for(record, lambda key: store.record("prepare", key))
+            prepared = preparations_of(record, lambda key: store.record("prepare", key))
             found.setdefault(row.method, []).append(
                 _total([record["seconds"], *(other["seconds"] for other in prepared.values())])
             )

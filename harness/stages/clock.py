@@ -32,7 +32,7 @@ class StageClock:
         return {name: round(value, 3) for name, value in found.items()}
 
 
-def prepared_for(
+def preparations_of(
     record: Mapping[str, Any], read: Callable[[str], Mapping[str, Any]]
 ) -> dict[str, Mapping[str, Any]]:
     """The records by key of every stage that prepared something for ``record``, each once."""

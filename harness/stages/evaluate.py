@@ -13,7 +13,7 @@ from harness.plan.kinds import Kind, Samples
 from harness.plan.stage import Cell, Stage, identity
 from harness.spec.blocks import Use
 from harness.stages.answers import StageAnswers
-from harness.stages.clock import prepared_for
+from harness.stages.clock import preparations_of
 from harness.stages.fitting import use_threads
 from harness.stages.schemas import METER
 from harness.stages.splits import splits_of
@@ -86,7 +86,7 @@ def _costs(inputs: Mapping[str, str], world: World) -> dict[str, dict[str, float
     """Samples of the base training, and of the method with all that was prepared for it."""
     record = world.record("unlearn", inputs["unlearned"])
     method = dict(record["meter"])
-    for prepared in prepared_for(record, lambda key: world.record("prepare", key)).values():
+    for prepared in preparations_of(record, lambda key: world.record("prepare", key)).values():
         for name, count in prepared["meter"].items():
             method[name] = method.get(name, 0) + count
     return {"base": world.record("train", inputs["base"])["meter"], "method": method}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.store.files import explained, replace_file, sha256
+from harness.store.tensors import apart
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +39,7 @@ class Slot:
         """Replace what was saved. Raises StoreError when there is no room."""
         from safetensors.torch import save
 
-        content = save(tensors, metadata={"state": json.dumps(state)})
+        content = save(apart(tensors), metadata={"state": json.dumps(state)})
         with explained(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             replace_file(self.file, sha256(content).encode() + content)

@@ -29,6 +29,7 @@ from harness.store.files import (
 )
 from harness.store.locks import Lock, try_lock
 from harness.store.slots import Slot
+from harness.store.tensors import apart
 
 if TYPE_CHECKING:
     import torch
@@ -179,7 +180,7 @@ class Store:
         if tensors is not None:
             from safetensors.torch import save
 
-            content = save(_apart(tensors))
+            content = save(apart(tensors))
             write_durably(folder / TENSORS, content)
             described = {"sha256": sha256(content), "bytes": len(content)}
         write_durably(folder / RECORD, seal({"record": record, "tensors": described}))
@@ -234,15 +235,3 @@ class Store:
         """Where a stage that is under way keeps its state."""
         self.path(kind, key)
         return Slot(self.folder / "partial" / f"{kind}-{key}", every_seconds)
-
-
-def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Contiguous tensors that share no memory, as safetensors takes them."""
-    apart: dict[str, torch.Tensor] = {}
-    memory: set[int] = set()
-    for name, tensor in tensors.items():
-        whole = tensor.contiguous()
-        shared = whole.untyped_storage().data_ptr() in memory
-        apart[name] = whole.clone() if shared else whole
-        memory.add(whole.untyped_storage().data_ptr())
-    return apart

@@ -9,7 +9,7 @@ from harness.plan.plan import Plan
 from harness.plan.stage import Stage
 
 
-class Graph:
+class Pending:
     """The stages that a run still needs, by key.
 
     A stage is needed when it is a target, or an input of a needed stage, and ``has`` finds no

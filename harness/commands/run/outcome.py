@@ -1,4 +1,4 @@
-"""``harness run``: runs a plan, writes its report, and says how it ended."""
+"""Runs a plan, writes its report, and says how it ended."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ class Outcome:
 
     text: str
     exit_code: int
+    results: Results
 
 
 def run_spec(request: RunRequest) -> Outcome:
@@ -67,7 +68,7 @@ def _run(request: RunRequest) -> Outcome:
     )
     if results.rows:
         write_report(results, request.out)
-    return Outcome(_text(request, finished, results), _exit_code(finished))
+    return Outcome(_text(request, finished, results), _exit_code(finished), results)
 
 
 def _provenance(request: RunRequest, finished: Finished) -> Provenance:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from harness.api import Experiment, load, read_results
+from harness.api import Experiment, load
 from harness.commands.options import (
     DATA_ROOT,
     DEVICE,
@@ -22,7 +22,7 @@ from harness.commands.options import (
     registry_of,
 )
 from harness.commands.plan import plan_text
-from harness.commands.run import RunRequest, run_spec
+from harness.commands.run.outcome import RunRequest, run_spec
 from harness.errors import IntegrityError, OverBudget, RemoteError, StageFailed
 from harness.report.results import Results
 from harness.store.store import default_folder
@@ -138,7 +138,7 @@ def run(
     outcome = run_spec(request)
     if outcome.exit_code:
         raise FAILURES.get(outcome.exit_code, StageFailed)(outcome.text)
-    return read_results(request.out)
+    return outcome.results
 
 
 def asked(
