@@ -110,6 +110,7 @@ class Dispatcher:
                 self._look_elsewhere()
                 return
             stage = self.plan.stages[key]
+            # Another run over this store may have measured what this stage was for, and dropped it.
             if not self.graph.wanted(key):
                 self.watcher.found(stage)
                 self._finished(key)
@@ -122,6 +123,8 @@ class Dispatcher:
         """Ask again for the stages that another run was at, once nothing else is left."""
         if self.running or not self.elsewhere:
             return
+        # Nothing tells one run that another is done but the store; a run that died lets go of its
+        # locks, and its stages are computed here.
         time.sleep(POLL_SECONDS)
         waiting, self.elsewhere = self.elsewhere, set()
         for key in waiting:
@@ -134,6 +137,7 @@ class Dispatcher:
     def answer(self, event: Event) -> None:
         """React to one event of a worker."""
         stage = self.plan.stages[event.key]
+        # Only these two leave their stage running; every other event is its last.
         if not isinstance(event, Stepped | Imported):
             self.running.discard(event.key)
         match event:
@@ -147,7 +151,7 @@ class Dispatcher:
                 self.watcher.found(stage)
                 self._finished(key)
             case Locked(key=key):
-                if not self.elsewhere:
+                if not self.elsewhere:  # said once, not for each stage of the other run
                     self.watcher.note(f"another run is computing {stage.name}; going on elsewhere")
                 self.elsewhere.add(key)
             case InputDamaged(key=key, damaged=damaged, message=message):
@@ -163,6 +167,7 @@ class Dispatcher:
         self.computed += 1
         self.watcher.finished(self.plan.stages[key], seconds)
         self._finished(key)
+        # The budget is checked after a stage, not in it: what was paid for is kept.
         if self._over_budget():
             self.stop.set()
 
@@ -189,6 +194,8 @@ class Dispatcher:
             self._drop_if_loose(source)
 
     def _drop_if_loose(self, key: str) -> None:
+        # A grid of candidates would fill a disk with weights that nobody chose. They stay while a
+        # stage still reads them, and can be computed again from the record's key.
         if self.retention.is_loose(key) and not self.graph.needed_later(key):
             self.store.drop_tensors(self.plan.stages[key].kind, key)
 

@@ -94,6 +94,7 @@ def _values(claim: Claim, results: Results) -> tuple[Found, list[str]]:
                 lost.append(in_words(row.method, row.cell, [row.seed]))
             else:
                 found.setdefault(row.seed, []).append(value)
+    # A mean over the cells that happen to be there is another number than the paper's.
     for gap in results.gaps:
         seeds = [seed for seed in gap.seeds if _fits(claim, gap.cell, seed)]
         if gap.method == claim.method and seeds:
@@ -105,6 +106,7 @@ def _ours(found: Found, scale: float) -> Statistics | None:
     """The mean over cells for each seed, and then over seeds; in the claim's unit."""
     if not found:
         return None
+    # Cells of one seed share their base model: taken as independent they would narrow the interval.
     return statistics([scale * fmean(values) for values in found.values()])
 
 

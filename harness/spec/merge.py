@@ -39,6 +39,7 @@ def _read(
         raise SpecError([document.problem(path, "found no string; the path of a spec is needed")])
     target = (file.parent / base).resolve()
     chain = (*above, file.resolve())
+    # A spec may come from a stranger: it reads nothing outside the folder of specs.
     if not target.is_relative_to(root):
         what = f"{base!r} leaves the spec folder; only specs below {root.name!r} can be extended"
         raise SpecError([document.problem(path, what)])
@@ -73,6 +74,8 @@ def _merge(
         keys.update({p: at for p, at in source.keys.items() if p[: len(path)] == path})
         values.update({p: at for p, at in source.values.items() if p[: len(path)] == path})
         return over
+    # Places follow values, so that a message about a merged spec names the file and line that the
+    # wrong value really stands in.
     merged = dict(base)
     values[path] = source.place(path)
     for key, value in over.items():
@@ -94,7 +97,11 @@ def _forget(path: Path, *several: dict[Path, Place]) -> None:
 
 
 def names_another(base: Mapping[str, Any], over: Mapping[str, Any]) -> bool:
-    """Whether ``over`` names another component, whose settings are its own."""
+    """Whether ``over`` names another component, whose settings are its own.
+
+    Merged into it, the settings of the component before would be unknown keys, or worse, settings
+    of the same name that mean something else.
+    """
     return any(key in over and key in base and over[key] != base[key] for key in ("name", "set"))
 
 
@@ -111,6 +118,7 @@ def override(document: Document, path: str, value: Any, places: Document, at: Pa
     values = {
         full + p[len(at) :]: place for p, place in places.values.items() if p[: len(at)] == at
     }
+    # Blocks that the path creates on its way have no place of their own: they get the override's.
     created = [full[:n] for n in range(1, len(full)) if full[:n] not in document.values]
     keys = dict.fromkeys([*created, full], places.key_place(at))
     data = _replace(document.data, full, value)

@@ -9,6 +9,8 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 
+# The system lets go of a lock with the process that holds it, however that ends; a file that says
+# "locked" would outlive a killed run.
 class Lock:
     """A lock that is held until the block ends or the process dies."""
 
