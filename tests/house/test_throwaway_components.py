@@ -27,7 +27,7 @@ OFFERED = {
     "datasets": ("text",),
     "models": ("text", "projection"),
     "corruptions": ("brew",),
-    "metrics": ("brew", "crowd"),
+    "metrics": ("brew", "crowd", "path"),
 }
 
 
@@ -200,3 +200,28 @@ def test_a_backbone_that_gives_no_vectors_is_refused(cli: Cli, tmp_path: Path) -
     done = cli("validate", file)
     assert done.returncode == 2
     assert "'small_cnn' is no backbone" in done.stderr
+
+
+def test_a_metric_looks_at_the_base_model_along_its_training(cli: Cli, tmp_path: Path) -> None:
+    plain = {"methods": ["none"], "forget": {"set": "corrupted"}}
+    recipe = {"steps": 6, "batch_size": 32}
+    file = written(tmp_path, **plain, train=recipe, metrics=["throwaway_path"])
+    plan = plan_of(file)
+    assert kinds(plan)["train"] == 1  # the base model itself, with snapshots
+    without = plan_of(written(tmp_path, **plain, train=recipe, metrics=["clean_accuracy"]))
+    bases = [next(s for s in p.stages.values() if s.kind == "train") for p in (plan, without)]
+    assert bases[0].key != bases[1].key
+    assert bases[0].draws == bases[1].draws  # so the weights are the same
+    file = written(tmp_path, **plain, train=recipe, metrics=["throwaway_path"])
+    done = cli("run", file, "--out", "out", "--jobs", 1)
+    assert done.returncode == 0, done.stderr
+    [row] = read_results(tmp_path / "out").rows
+    first, middle, end = (row.metrics[f"path_{step}"] for step in (0, 3, 6))
+    assert first is not None and middle is not None
+    assert first > middle > 0 == end
+    late = written(
+        tmp_path, **plain, train={"steps": 5, "batch_size": 32}, metrics=["throwaway_path"]
+    )
+    done = cli("run", late, "--out", "late", "--jobs", 1)
+    assert done.returncode == 1
+    assert "a snapshot after step 6 of a training of 5" in done.stderr
