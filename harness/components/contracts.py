@@ -118,7 +118,8 @@ class CorruptionTraits(Traits):
     ``rule(settings, dataset, tensors)`` gives the function (inputs [b, *shape], rows [b]) that
     changes corrupted training inputs whenever a batch is drawn, images as float32 intensities in
     [0, 255]; ``tensors`` are what the corruption itself has left, on the device of the batch.
-    ``amount(settings, total)`` estimates the corrupted samples of ``total``, and
+    ``amount(settings, total)`` estimates the corrupted samples of ``total``, which
+    ``amount_settings`` say and which change no sample's look, and
     ``work(settings, sizes)`` the samples that making them passes forward and backward.
     """
 
@@ -129,6 +130,9 @@ class CorruptionTraits(Traits):
     target_class: Callable[[Any], int] | None = _call()
     rule: Callable[[Any, Any, Mapping[str, Any]], Callable[[Any, Any], Any]] | None = _call()
     amount: Callable[[Any, int], int] = _call(lambda settings, total: 0)
+    amount_settings: tuple[str, ...] = field(
+        default=("share", "count"), validator=instance_of(tuple), kw_only=True
+    )
     requests: Callable[[Any], tuple[Request, ...]] = _call(no_requests)
     work: Callable[[Any, Any], tuple[float, float]] = _call(lambda settings, sizes: (0, 0))
 

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 from attrs import frozen
 
+from harness.components import get
 from harness.plan.plan import Candidate, Group, Plan
 from harness.plan.stage import Stage
 from harness.report.assemble import assemble
@@ -177,10 +178,11 @@ def _triggers(plan: Plan, store: Store) -> tuple[Trigger, ...]:
 
 def _title(use: Use) -> str:
     """``badnet: patch=3, place=top_left``: every setting but the amount and those left out."""
+    amount = get("corruptions", use.name).traits.amount_settings
     shown = [
         f"{name}={value}"
         for name, value in unstructure_settings(use.settings).items()
-        if name not in ("share", "count") and value is not None
+        if name not in amount and value is not None
     ]
     return f"{use.name}: {', '.join(shown)}" if shown else use.name
 

@@ -40,9 +40,7 @@ def _encoding(backbone: Use | None, declared: Encoding) -> Encoding:
     if backbone is None:
         return declared
     gives = get("models", backbone.name).traits.gives
-    if gives is None:
-        raise HarnessError(f"{backbone.name!r} is no backbone: it gives logits, not vectors")
-    return gives(backbone.settings, declared)
+    return declared if gives is None else gives(backbone.settings, declared)
 
 
 def _cut(declared: int | None, asked: int | None) -> int | None:
@@ -56,17 +54,26 @@ def check_fit(spec: Spec, document: Document) -> Iterator[Problem]:
     found: dict[tuple[Path, str], Problem] = {}
     for data in _all_data(spec):
         places: list[tuple[Path, str]] = [(("data", name), what) for name, what in _too_many(data)]
-        try:
-            facts = _training_facts(data)
-        except HarnessError as problem:
-            yield document.problem(("data", "features"), str(problem))
-            return
-        for path, use in _uses(spec):
+        facts, uses = _training_facts(data), list(_uses(spec))
+        if data.features is not None:
+            raw = facts_of(attrs.evolve(data, features=None))
+            places += [(("data", "features", n), what) for n, what in _no_backbone(data, raw)]
+            uses = [] if places else uses  # of what they would see nothing is known
+        for path, use in uses:
             misfits = _misfits(use, facts)
             places += [((*path, name) if name else path, what) for name, what in misfits]
         for here, what in places:
             found.setdefault((here, what), document.problem(here, what))
     yield from found.values()
+
+
+def _no_backbone(data: Data, raw: Facts) -> Iterator[tuple[str, str]]:
+    """Why the spec's backbone is none, or cannot look at the data."""
+    use = data.features
+    if use is not None:
+        if get("models", use.name).traits.gives is None:
+            yield "name", f"{use.name!r} is no backbone: it gives logits, not vectors"
+        yield from _misfits(use, raw)
 
 
 def _all_data(spec: Spec) -> Iterator[Data]:

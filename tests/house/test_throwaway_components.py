@@ -199,7 +199,11 @@ def test_a_backbone_that_gives_no_vectors_is_refused(cli: Cli, tmp_path: Path) -
     file = written(tmp_path, data={**data, "features": "small_cnn"})
     done = cli("validate", file)
     assert done.returncode == 2
-    assert "'small_cnn' is no backbone" in done.stderr
+    assert "'small_cnn' is no backbone: it gives logits, not vectors" in done.stderr
+    text = {"dataset": "throwaway_text", "features": {"name": "throwaway_projection"}}
+    done = cli("validate", written(tmp_path, **{**TEXT, "data": text, "model": "throwaway_head"}))
+    assert done.returncode == 2
+    assert "'throwaway_projection' takes images; the data set has tokens" in done.stderr
 
 
 def test_a_metric_looks_at_the_base_model_along_its_training(cli: Cli, tmp_path: Path) -> None:
