@@ -71,4 +71,4 @@ def test_counting_operations_asks_for_no_pretrained_weights() -> None:
     use = Use("models", "timm", Timm(arch="test_vit", pretrained=True))
     assert architecture(use).settings == attrs.evolve(use.settings, pretrained=False)
     plain = Use("models", "timm", Timm(arch="test_vit"))
-    assert architecture(plain) is plain
+    assert architecture(plain) == plain
