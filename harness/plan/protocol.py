@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -84,6 +84,7 @@ def _exact(methods: Iterable[tuple[MethodUse, Sequence[_Ready]]]) -> _Ready:
     return _ready({"name": name}, {})
 
 
+@lru_cache(maxsize=4096)
 def _requests(use: Use) -> tuple[Request, ...]:
     found: tuple[Request, ...] = get(use.kind, use.name).traits.requests(use.settings)
     return found
@@ -99,6 +100,7 @@ class _Compiler:
         self.scores = tuple(use for use in spec.metrics if over[use] == "population")
         self.exact = _exact(self.methods)
         self.referenced = any("reference" in needs_of(use) for use in self.metrics)
+        self.asked = tuple(dict.fromkeys(r for use in self.metrics for r in _requests(use)))
         self.snapshots = self._snapshots()
 
     def _snapshots(self) -> tuple[int, ...]:
@@ -271,8 +273,7 @@ class _Cell:
         inputs = {**self.data, "base": self.base, "unlearned": unlearn}
         if reference:
             inputs["reference"] = reference
-        for metric in self.compiler.metrics:
-            inputs |= self._answers(_requests(metric))
+        inputs |= self._answers(self.compiler.asked)
         return self._add("evaluate", inputs, *self.compiler.metrics)
 
     def outputs(self, request: Outputs, ready: _Ready, exact: _Ready, splits: list[str]) -> str:

@@ -78,8 +78,13 @@ def text(part: Any, *, revisions: bool = True) -> str:
     if isinstance(part, str):
         return part
     if isinstance(part, list):
-        return canonical([text(item, revisions=revisions) for item in part])
+        return _listed(tuple(part), revisions)
     return identity(part, revisions)
+
+
+@lru_cache(maxsize=4096)
+def _listed(parts: tuple[Any, ...], revisions: bool) -> str:
+    return canonical([text(part, revisions=revisions) for part in parts])
 
 
 @lru_cache(maxsize=65536)

@@ -28,7 +28,8 @@ class Sweep:
     zip: str | None = None
 
 
-@frozen
+# A plan of 100,000 stages looks up the same few blocks millions of times: they hash once.
+@frozen(cache_hash=True)
 class Use:
     """A component that a spec names, with its settings: ``{name: ssd, alpha: 10}`` or ``ssd``."""
 
@@ -109,7 +110,7 @@ class Budget:
     exaflop: float | None = setting(None, doc="floating-point operations", unit="1e18 FLOP", gt=0)
 
 
-@frozen
+@frozen(cache_hash=True)
 class Data:
     """The data set, how it is split, and what is done to each training batch."""
 
@@ -136,7 +137,7 @@ class Data:
     )
 
 
-@frozen
+@frozen(cache_hash=True)
 class Train:
     """A training recipe: that of the base model, of retraining, and of methods that fine-tune.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from harness.components import get
@@ -24,7 +25,8 @@ from harness.store.records import NUMBER, every
 _SOURCES = {"unlearned": "unlearn", "original": "train", "reference": "unlearn"}
 
 
-def splits_read(uses: tuple[Use, ...]) -> set[str] | None:
+@lru_cache(maxsize=256)
+def splits_read(uses: tuple[Use, ...]) -> frozenset[str] | None:
     """The splits that the metrics ``uses`` run models on; None when one does not say."""
     found: set[str] = set()
     for use in uses:
@@ -32,7 +34,7 @@ def splits_read(uses: tuple[Use, ...]) -> set[str] | None:
         if reads is None:
             return None
         found.update(reads(use.settings))
-    return found
+    return frozenset(found)
 
 
 def _hashes(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:
