@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.errors import IntegrityError, Interrupted, OverBudget
 from harness.execute.pending import Pending
-from harness.execute.progress import Watcher
+from harness.execute.progress import Display
 from harness.execute.retention import Retention
 from harness.execute.workers import Workers
 from harness.execute.workers.events import (
@@ -36,10 +36,10 @@ class Dispatcher:
     """The state of one run over one store."""
 
     def __init__(
-        self, plan: Plan, store: Store, options: Options, watcher: Watcher, stop: StopFlag
+        self, plan: Plan, store: Store, options: Options, display: Display, stop: StopFlag
     ) -> None:
         self.plan, self.store, self.options = plan, store, options
-        self.watcher, self.stop = watcher, stop
+        self.display, self.stop = display, stop
         self.records: dict[str, Mapping[str, Any]] = {}
         targets = [stage.key for stage in plan.stages.values() if not kind_of(stage).tensors]
         for key in targets:
@@ -66,14 +66,14 @@ class Dispatcher:
             self.records[key] = self.store.record(kind, key)
         except IntegrityError as error:
             self.store.set_aside(kind, key)
-            self.watcher.note(f"{error}; it is set aside and computed again")
+            self.display.note(f"{error}; it is set aside and computed again")
 
     def _has(self, stage: Stage) -> bool:
         return self.store.has(stage.kind, stage.key, tensors=kind_of(stage).tensors)
 
     def run(self, start_workers: Callable[[], Workers]) -> None:
         """Compute everything that is missing. Raises Interrupted or OverBudget at the end."""
-        self.watcher.planned(len(self.plan.stages), len(self.graph))
+        self.display.planned(len(self.plan.stages), len(self.graph))
         if not self.graph:
             return
         workers = start_workers()
@@ -112,11 +112,11 @@ class Dispatcher:
             stage = self.plan.stages[key]
             # Another run over this store may have measured what this stage was for, and dropped it.
             if not self.graph.wanted(key):
-                self.watcher.found(stage)
+                self.display.found(stage)
                 self._finished(key)
                 continue
             self.running.add(key)
-            self.watcher.started(stage)
+            self.display.started(stage)
             workers.start(stage)
 
     def _look_elsewhere(self) -> None:
@@ -129,7 +129,7 @@ class Dispatcher:
         waiting, self.elsewhere = self.elsewhere, set()
         for key in waiting:
             if self._has(self.plan.stages[key]):
-                self.watcher.found(self.plan.stages[key])
+                self.display.found(self.plan.stages[key])
                 self._finished(key)
             else:
                 self.graph.put_back(key)
@@ -142,20 +142,20 @@ class Dispatcher:
             self.running.discard(event.key)
         match event:
             case Stepped(done=done, total=total, loss=loss):
-                self.watcher.stepped(stage, done, total, loss)
+                self.display.stepped(stage, done, total, loss)
             case Imported(modules=modules):
                 self.imported |= modules
             case Computed(key=key, seconds=seconds):
                 self._computed(key, seconds)
             case Found(key=key):
-                self.watcher.found(stage)
+                self.display.found(stage)
                 self._finished(key)
             case Locked(key=key):
                 if not self.elsewhere:  # said once, not for each stage of the other run
-                    self.watcher.note(f"another run is computing {stage.name}; going on elsewhere")
+                    self.display.note(f"another run is computing {stage.name}; going on elsewhere")
                 self.elsewhere.add(key)
             case InputDamaged(key=key, damaged=damaged, message=message):
-                self.watcher.note(f"{message}; it is set aside and computed again")
+                self.display.note(f"{message}; it is set aside and computed again")
                 self.graph.redo(damaged, key)
             case Stopped(key=key):
                 self.graph.put_back(key)
@@ -165,7 +165,7 @@ class Dispatcher:
     def _computed(self, key: str, seconds: float) -> None:
         self.worked += seconds
         self.computed += 1
-        self.watcher.finished(self.plan.stages[key], seconds)
+        self.display.finished(self.plan.stages[key], seconds)
         self._finished(key)
         # The budget is checked after a stage, not in it: what was paid for is kept.
         if self._over_budget():
@@ -173,7 +173,7 @@ class Dispatcher:
 
     def _failed(self, event: Failed) -> None:
         self.errors[event.key], self.traces[event.key] = event.error, event.trace
-        self.watcher.failed(self.plan.stages[event.key], event.message)
+        self.display.failed(self.plan.stages[event.key], event.message)
         self.graph.fail(event.key, event.message)
         if self.options.fail_fast:
             self.stop.set()

@@ -24,7 +24,7 @@ from rich.progress import (
 from harness.plan.stage import Stage
 
 
-class Watcher(Protocol):
+class Display(Protocol):
     """Something that is told what happens in a run."""
 
     def planned(self, total: int, left: int) -> None: ...
@@ -181,51 +181,51 @@ class JsonLog(_Silent):
 
 
 class Several(_Silent):
-    """Tells several watchers."""
+    """Tells several displays."""
 
-    def __init__(self, *watchers: Watcher) -> None:
-        self.watchers = watchers
+    def __init__(self, *displays: Display) -> None:
+        self.displays = displays
 
     def planned(self, total: int, left: int) -> None:
-        for watcher in self.watchers:
-            watcher.planned(total, left)
+        for display in self.displays:
+            display.planned(total, left)
 
     def started(self, stage: Stage) -> None:
-        for watcher in self.watchers:
-            watcher.started(stage)
+        for display in self.displays:
+            display.started(stage)
 
     def stepped(self, stage: Stage, done: int, total: int, loss: float | None) -> None:
-        for watcher in self.watchers:
-            watcher.stepped(stage, done, total, loss)
+        for display in self.displays:
+            display.stepped(stage, done, total, loss)
 
     def finished(self, stage: Stage, seconds: float) -> None:
-        for watcher in self.watchers:
-            watcher.finished(stage, seconds)
+        for display in self.displays:
+            display.finished(stage, seconds)
 
     def found(self, stage: Stage) -> None:
-        for watcher in self.watchers:
-            watcher.found(stage)
+        for display in self.displays:
+            display.found(stage)
 
     def failed(self, stage: Stage, error: str) -> None:
-        for watcher in self.watchers:
-            watcher.failed(stage, error)
+        for display in self.displays:
+            display.failed(stage, error)
 
     def note(self, text: str) -> None:
-        for watcher in self.watchers:
-            watcher.note(text)
+        for display in self.displays:
+            display.note(text)
 
     def __enter__(self) -> Self:
-        for watcher in self.watchers:
-            watcher.__enter__()
+        for display in self.displays:
+            display.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        for watcher in self.watchers:
-            watcher.__exit__(*error)
+        for display in self.displays:
+            display.__exit__(*error)
 
 
-def watcher(json_log: Path | None) -> Watcher:
+def display(json_log: Path | None) -> Display:
     """The display that fits standard error, and the JSON log where one is asked for."""
     console = Console(stderr=True)
-    shown: Watcher = Live(console) if console.is_terminal else Lines()
+    shown: Display = Live(console) if console.is_terminal else Lines()
     return Several(shown, JsonLog(json_log)) if json_log else shown

@@ -19,7 +19,7 @@ from harness.errors import UsageError
 from harness.execute import environment
 from harness.execute.dispatch import Dispatcher
 from harness.execute.limits import time_limit
-from harness.execute.progress import Watcher, watcher
+from harness.execute.progress import Display, display
 from harness.execute.workers import Here, Processes, Workers
 from harness.plan.kinds import publishable
 from harness.plan.plan import Plan
@@ -87,7 +87,7 @@ def run_plan(run: RunOptions) -> Finished:
     store = Store(run.store)
     options = _options(run)
     stop = _stop_flag()
-    shown = watcher(run.json_log)
+    shown = display(run.json_log)
     with shown, _stopping(stop, shown), time_limit(run.limit_hours, stop):
         fetched_from = _from_hub(run, store, shown, stop)
         dispatcher = Dispatcher(run.plan, store, options, shown, stop)
@@ -108,7 +108,7 @@ def run_plan(run: RunOptions) -> Finished:
     )
 
 
-def _from_hub(run: RunOptions, store: Store, shown: Watcher, stop: Any) -> dict[str, str]:
+def _from_hub(run: RunOptions, store: Store, shown: Display, stop: Any) -> dict[str, str]:
     """Fetch what need not be computed. Returns where each stage came from."""
     if run.registry is None or not run.reuse:
         return {}
@@ -163,7 +163,7 @@ def _stop_flag() -> Any:
 
 
 @contextmanager
-def _stopping(stop: Any, shown: Watcher) -> Iterator[None]:
+def _stopping(stop: Any, shown: Display) -> Iterator[None]:
     """Ctrl-C once asks running stages to stop; twice ends at once."""
 
     def ask(number: int, frame: Any) -> None:

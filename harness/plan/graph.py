@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.plan.kinds import kinds
-from harness.plan.stage import Cell, Stage, digest, text
+from harness.plan.stage import Cell, Stage, address, text
 from harness.spec.blocks import Use
 
 
@@ -32,10 +32,10 @@ class Graph:
         """
         declared = kinds()[kind]
         parts = declared.hashes(cell, uses, detail)
-        key = digest(kind, str(declared.revision), *map(text, parts), *inputs.values())
+        key = address(kind, str(declared.revision), *map(text, parts), *inputs.values())
         if key not in self.stages:
             same = (text(part, revisions=False) for part in declared.draws(cell, uses, detail))
             read = (self.stages[source].draws for source in inputs.values())
-            draws = digest("draws", kind, *same, *read)
+            draws = address("draws", kind, *same, *read)
             self.stages[key] = Stage(kind, key, draws, uses, tuple(inputs.items()), cell, detail)
         return key

@@ -221,12 +221,16 @@ class _Cell:
     def answer(self, request: Request, *, before_corruption: bool = False) -> dict[str, str]:
         """The role and key of the stage that answers ``request``."""
         match request:
+            case Prepare() | Trained(data="corrupted") if before_corruption:
+                raise HarnessError(
+                    f"the corruption {self.cell.corruption.name!r} asks for {request.role!r}, "
+                    "which is made from what it does to the data; it can ask for a model that is "
+                    "trained on clean data, and for features"
+                )
             case Prepare():
                 return {request.role: self._prepare(request)}
             case Features():
                 return self._features(request.backbone, request.role)
-            case Trained(data="corrupted") if before_corruption:
-                raise HarnessError("a corruption cannot ask for a model trained on its own result")
             case Trained():
                 return {request.role: self._trained(request)}
         raise HarnessError(f"{request!r} cannot be asked for here")

@@ -62,7 +62,7 @@ class Stage:
         return dict(self.inputs)[role]
 
 
-def digest(*parts: str) -> str:
+def address(*parts: str) -> str:
     """SHA-256 over ``parts``, as 64 hex digits."""
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
 

@@ -7,6 +7,7 @@ from harness.report.checklist import fenced
 from harness.report.chosen import EXPLAINED, any_chosen, dagger
 from harness.report.notices import protocol_of, warnings
 from harness.report.pinned import TIMES, cost_table, provenance_table, time_table
+from harness.report.repetitions import kind_of_seeds
 from harness.report.results import Results
 from harness.report.section import Drawn, Section
 from harness.report.tables import (
@@ -60,10 +61,11 @@ def _numbers(results: Results, drawn: Drawn) -> list[str]:
     parts += ["## Results", caption(results), as_text(main_table(results), "github")]
     if drawn.plot is not None:
         parts += [f"![trade-off between the methods]({PLOT_FILE})", dagger(results)]
+    seeds = kind_of_seeds(results.spec)
     return [
         *parts,
         "### 95 % intervals of the mean",
-        "Student's t over the seeds; wide where seeds are few.",
+        f"Student's t over the {seeds}; wide where {seeds} are few.",
         as_text(interval_table(results), "github"),
         *_scores(results),
     ]

@@ -8,6 +8,7 @@ from pathlib import Path as FilePath
 from harness.errors import UsageError, nearest
 from harness.spec.blocks import Spec
 from harness.spec.check import check
+from harness.spec.conformance import departures
 from harness.spec.merge import apply_profile, apply_set, read_extended
 from harness.spec.origins import (
     Row,
@@ -21,7 +22,6 @@ from harness.spec.origins import (
 )
 from harness.spec.places import Document, Problem, SpecError
 from harness.spec.structure import structure
-from harness.spec.validate import problems
 
 LANGUAGE_VERSIONS = (1,)
 
@@ -73,7 +73,7 @@ def _checked(document: Document) -> Spec:
         known = ", ".join(map(str, LANGUAGE_VERSIONS))
         what = f"unknown language version {version!r}; this harness knows {known}"
         raise SpecError([document.problem(("harness",), what)])
-    _refuse(problems(document))
+    _refuse(departures(document))
     spec = structure(document.data)
     _refuse(check(spec, document))
     return spec

@@ -8,7 +8,7 @@ from harness.components import get
 from harness.errors import HarnessError, nearest
 from harness.lazy import nn, torch
 from harness.plan.stage import Stage
-from harness.spec.requests import Features, Trained
+from harness.spec.requests import Features, Prepare, Trained
 from harness.stages.world import SNAPSHOT, World
 
 
@@ -21,10 +21,10 @@ class StageAnswers:
             request.role: request
             for use in stage.uses
             for request in get(use.kind, use.name).traits.requests(use.settings)
-            if isinstance(request, Trained | Features)
+            if isinstance(request, Trained | Features | Prepare)
         }
 
-    def _request(self, role: str) -> Trained | Features:
+    def _request(self, role: str) -> Trained | Features | Prepare:
         if role not in self._requests:
             known = ", ".join(self._requests) or "nothing"
             hint = nearest(role, self._requests)
@@ -57,6 +57,12 @@ class StageAnswers:
         role = f"features:{name}"
         self._request(role)
         return self._world.tensors("features", self._key(role))
+
+    def prepared(self, name: str, subset: str) -> dict[str, torch.Tensor]:
+        """What the ``Prepare`` request for ``name`` on ``subset`` left."""
+        role = f"prepare:{name}:{subset}"
+        self._request(role)
+        return self._world.tensors("prepare", self._key(role))
 
     def _key(self, role: str) -> str:
         return self._stage.input(role)

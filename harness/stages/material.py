@@ -16,7 +16,7 @@ from harness.data.pool import Pool
 from harness.data.types import DataRoot, Dataset, Split
 from harness.errors import HarnessError
 from harness.lazy import torch
-from harness.plan.stage import Cell, digest, identity
+from harness.plan.stage import Cell, address, identity
 from harness.spec.blocks import Use
 from harness.stages.stored_corruption import check_corruption, corruption_of
 from harness.training.seeding import generator
@@ -190,7 +190,7 @@ def data_seed(cell: Cell) -> str:
 
     It leaves out amounts, so that a smaller corrupted or forgotten set is part of a larger one.
     """
-    return digest("data", identity(cell.data.dataset, revisions=False), str(cell.seeds.data))
+    return address("data", identity(cell.data.dataset, revisions=False), str(cell.seeds.data))
 
 
 def corrupted(cell: Cell, dataset: Dataset, tensors: Tensors) -> Corrupted:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import attrs
 import pytest
 import torch
 import yaml
@@ -14,13 +15,16 @@ import yaml
 from conftest import TINY, Cli
 from harness.components import catalogue
 from harness.components.catalogue import load
+from harness.errors import HarnessError
+from harness.plan import protocol
 from harness.plan.plan import Plan
 from harness.plan.protocol import compile_plan
 from harness.report.read import read_results
+from harness.spec.conformance import _validator
 from harness.spec.fit import facts_of
+from harness.spec.requests import Prepare, Trained
 from harness.spec.schema import schema
 from harness.spec.structure import structure
-from harness.spec.validate import _validator
 from harness.store import Store
 
 OFFERED = {
@@ -32,7 +36,7 @@ OFFERED = {
 
 
 def _forget() -> None:
-    for cache in (load, schema, _validator):
+    for cache in (load, schema, _validator, protocol._requests):
         cache.cache_clear()
 
 
@@ -211,6 +215,7 @@ def test_a_metric_looks_at_the_base_model_along_its_training(cli: Cli, tmp_path:
     recipe = {"steps": 6, "batch_size": 32}
     file = written(tmp_path, **plain, train=recipe, metrics=["throwaway_path"])
     plan = plan_of(file)
+    assert kinds(plan)["prepare"] == 1  # which the metric asked for
     assert kinds(plan)["train"] == 1  # the base model itself, with snapshots
     without = plan_of(written(tmp_path, **plain, train=recipe, metrics=["clean_accuracy"]))
     bases = [next(s for s in p.stages.values() if s.kind == "train") for p in (plan, without)]
@@ -223,9 +228,34 @@ def test_a_metric_looks_at_the_base_model_along_its_training(cli: Cli, tmp_path:
     first, middle, end = (row.metrics[f"path_{step}"] for step in (0, 3, 6))
     assert first is not None and middle is not None
     assert first > middle > 0 == end
+    assert row.metrics["path_information"] is not None and row.metrics["path_information"] > 0
     late = written(
         tmp_path, **plain, train={"steps": 5, "batch_size": 32}, metrics=["throwaway_path"]
     )
     done = cli("run", late, "--out", "late", "--jobs", 1)
     assert done.returncode == 1
     assert "a snapshot after step 6 of a training of 5" in done.stderr
+
+
+def test_a_corruption_that_asks_for_its_own_result_is_told_so(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written(tmp_path, corruption={"name": "throwaway_brew"}, metrics=["clean_accuracy"])
+    asked = {
+        "circle": Trained("circle", data="corrupted"),
+        "fisher": Prepare("fisher", None, "train"),
+    }
+    known = load("corruptions")["throwaway_brew"]
+    for name, request in asked.items():
+        traits = attrs.evolve(known.traits, requests=lambda settings, r=request: (r,))
+        mine = {**load("corruptions"), "throwaway_brew": attrs.evolve(known, traits=traits)}
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                catalogue,
+                "load",
+                lambda kind, mine=mine: mine if kind == "corruptions" else load(kind),
+            )
+            protocol._requests.cache_clear()
+            with pytest.raises(HarnessError, match=f"'throwaway_brew' asks for '.*{name}"):
+                plan_of(file)
+        protocol._requests.cache_clear()

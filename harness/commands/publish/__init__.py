@@ -18,7 +18,7 @@ from harness.commands.publish.upload import upload, write_entries
 from harness.errors import UsageError
 from harness.execute import environment
 from harness.plan.kinds import publishable
-from harness.plan.stage import digest
+from harness.plan.stage import address
 from harness.report import read_results
 from harness.report.pinned import settings_text
 from harness.report.record import to_plain
@@ -145,7 +145,7 @@ def _contents(
     text = card(
         repo=request.repo,
         spec=spec,
-        spec_digest=digest(settings),
+        spec_digest=address(settings),
         entries=[*before, *(offer.entry for offer in offers)],
         results=request.results,
         licence=request.licence,

@@ -41,7 +41,7 @@ def _validator() -> Draft7Validator:
     return Draft7Validator(schema())
 
 
-def problems(document: Document) -> list[Problem]:
+def departures(document: Document) -> list[Problem]:
     """Every way in which ``document`` departs from the schema."""
     return [
         problem
