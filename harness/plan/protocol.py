@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
-from itertools import groupby
+from itertools import count, groupby
 from typing import Any
 
 import attrs
@@ -169,18 +169,14 @@ def _read(metric: Use) -> tuple[str, ...]:
 
 def _repeated(cells: list[_Cell], request: Outputs) -> Iterator[_Cell]:
     """One cell for each model of a population: ``cells``, or others with further seeds."""
+    first = cells[0]
+    axis = "model" if request.of == "original" else "unlearn"
+    own = dict.fromkeys(getattr(cell.cell.seeds, axis) for cell in cells)
+    further = count(max(own) + 1)  # so that no model stands twice in a population
     for number in range(request.count or len(cells)):
-        cell = cells[number % len(cells)]
-        if not request.offset and number < len(cells) and request.of != "original":
-            yield cell
-            continue
-        moved = request.offset + number
-        seeds = cells[0].cell.seeds
-        if request.of == "original":
-            seeds = attrs.evolve(seeds, model=seeds.model + moved, together=False)
-        else:
-            seeds = attrs.evolve(seeds, unlearn=seeds.unlearn + moved, together=False)
-        yield cell.with_seeds(seeds)
+        seed = next(further) if number >= len(own) else list(own)[number]
+        moved = {axis: seed + request.offset, "together": False}
+        yield first.with_seeds(attrs.evolve(first.cell.seeds, **moved))
 
 
 @frozen(eq=False, slots=False)

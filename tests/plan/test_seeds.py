@@ -117,3 +117,22 @@ def test_cells_say_which_repetition_they_are() -> None:
 
     cells = list(cells_of(attrs.evolve(spec, seeds=chosen)))
     assert [cell.seed for cell in cells] == ["3/0/7", "3/0/8", "3/1/7", "3/1/8"]
+
+
+def test_no_model_stands_twice_in_a_population_that_is_larger_than_the_spec_says() -> None:
+    from harness.plan.protocol import _Cell, _Compiler, _repeated
+    from harness.spec.requests import Outputs
+
+    seeds = {"model": [4], "unlearn": [3, 9, 0]}
+    spec = structure({**yaml.safe_load(TINY), "forget": {"set": "corrupted"}, "seeds": seeds})
+    compiler = _Compiler(spec)
+    cells = [_Cell(compiler, cell) for cell in cells_of(spec)]
+
+    def found(**asked: Any) -> list[tuple[int, int]]:
+        made = [cell.cell.seeds for cell in _repeated(cells, Outputs(**asked))]
+        return [(s.model, s.unlearn) for s in made]
+
+    assert found(of="unlearned") == [(4, 3), (4, 9), (4, 0)]
+    assert found(of="unlearned", count=5) == [(4, 3), (4, 9), (4, 0), (4, 10), (4, 11)]
+    assert found(of="retrained", count=2, offset=100) == [(4, 103), (4, 109)]
+    assert found(of="original", count=3) == [(4, 3), (5, 3), (6, 3)]
