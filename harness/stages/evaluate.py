@@ -16,6 +16,7 @@ from harness.spec.blocks import Use
 from harness.stages.answers import StageAnswers
 from harness.stages.clock import preparations_of
 from harness.stages.fitting import use_threads
+from harness.stages.problem import ROLES
 from harness.stages.schemas import METER
 from harness.stages.splits import splits_of
 from harness.stages.watch import StageWatch
@@ -98,15 +99,7 @@ KIND = Kind(
     name="evaluate",
     rank=7,
     revision=2,
-    roles={
-        "features": "features",
-        "corrupt": "corrupt",
-        "base": "train",
-        "unlearned": "unlearn",
-        "reference": "unlearn",
-        "prepare": "prepare",
-        "model": "train",
-    },
+    roles={**ROLES, "unlearned": "unlearn", "reference": "unlearn"},
     hashes=_hashes,
     leaves="numbers",
     record={"metrics": every(NUMBER), "meter": METER},

@@ -12,6 +12,14 @@ from harness.stages.fitting import evaluation, use_threads
 from harness.stages.watch import StageWatch
 from harness.stages.world import Lazily, World
 
+# The first words of the roles that an unlearning problem has, and the kinds they are of.
+ROLES = {
+    "features": "features",
+    "corrupt": "corrupt",
+    "base": "train",
+    "prepare": "prepare",
+    "model": "train",
+}
 PREPARED = "prepare:"  # begins the role of what was prepared for a stage
 
 

@@ -13,7 +13,7 @@ from harness.plan.kinds import Kind, Samples
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
 from harness.stages.fitting import weights
-from harness.stages.problem import prepared_keys, task_of
+from harness.stages.problem import ROLES, prepared_keys, task_of
 from harness.stages.schemas import METER
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
@@ -70,13 +70,7 @@ KIND = Kind(
     name="unlearn",
     rank=5,
     revision=2,
-    roles={
-        "features": "features",
-        "corrupt": "corrupt",
-        "base": "train",
-        "prepare": "prepare",
-        "model": "train",
-    },
+    roles=ROLES,
     hashes=_hashes,
     leaves="tensors",
     record={
