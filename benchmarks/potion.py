@@ -1,7 +1,7 @@
 """Potion's grid, the published pipeline's way and ours: python benchmarks/potion.py DATA_ROOT
 
 Writes two tables: what the plans of both specs cost against the published pipeline's count
-(protocol section 12), and the time of the SSD grid of one cell on real CIFAR-10 images.
+(protocol section 12), and the time of the SSD grid of one setting on real CIFAR-10 images.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def evaluation_forwards(plans: list[Plan]) -> float:
 
 
 def grid(data: Path, repeats: int) -> None:
-    """The SSD grid of one cell: importances for each point, or once. Every way starts afresh."""
+    """The SSD grid of one setting: importances for each point, or once. Every way starts afresh."""
     plan, trained = _plans()
     stage = next(s for s in plan.stages.values() if s.kind == "unlearn" and s.uses[0].name == "ssd")
     points = [(alpha, over) for alpha in ALPHAS for over in OVER]
@@ -127,7 +127,7 @@ def grid(data: Path, repeats: int) -> None:
     ]
     write(
         "potion_ssd_grid",
-        "The SSD grid of one cell, real CIFAR-10 images",
+        "The SSD grid of one setting, real CIFAR-10 images",
         ["way", f"median of {repeats} (range)", "times ours"],
         rows,
         "2,000 training and 400 test images, ResNet-9 of width 8 trained for 40 steps before "
@@ -139,7 +139,7 @@ def grid(data: Path, repeats: int) -> None:
 
 
 def _plans() -> tuple[Plan, Plan]:
-    """The SSD points of the one cell, and the base training that they start from."""
+    """The SSD points of the one setting, and the base training that they start from."""
     spec = load_spec(SPECS / "cifar10.yaml", None, SMALL)
     plan = compile_plan(spec)
 

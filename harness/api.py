@@ -134,8 +134,9 @@ def load_checkpoint(
     from harness.store.registry import read_entry
 
     found = read_entry(Path(entry), publishable())
-    if found.kind not in ("train", "unlearn"):
-        raise UsageError(f"{entry}: a {found.kind} artifact is no model; train and unlearn are")
+    if not kinds()[found.kind].weights:
+        models = " and ".join(name for name, kind in kinds().items() if kind.weights)
+        raise UsageError(f"{entry}: a {found.kind} artifact is no model; {models} are")
     cell = _published_cell(found, Path(spec) if spec else _spec_beside(found))
     folder = Store(Path(store or default_folder()))
     if not folder.has(found.kind, found.key, tensors=True):

@@ -45,7 +45,7 @@ class Kind:
     record, or ``numbers`` only, which makes it a target of a run. ``record`` is the JSON Schema of
     the record's own fields. ``samples(stage)`` estimates the cost. ``published``: whole, whole
     where it was chosen, its record only, or nothing. ``run`` computes it: (stage, world, watch,
-    slot) to record and tensors.
+    slot) to record and tensors. ``weights``: its tensors are those of a model.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Kind:
     published: Literal["whole", "chosen", "record", "nothing"]
     run: Callable[[Stage, Any, Any, Any], tuple[dict[str, Any], Mapping[str, Any] | None]]
     draws: Hashes = field()
+    weights: bool = False
 
     @draws.default
     def _same(self) -> Hashes:

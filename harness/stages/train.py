@@ -63,6 +63,7 @@ KIND = Kind(
     hashes=_hashes,
     draws=_draws,
     leaves="tensors",
+    weights=True,
     record={"meter": METER, "fit": block(steps=COUNT, losses=listed(NUMBER))},
     samples=_samples,
     published="whole",

@@ -73,6 +73,7 @@ KIND = Kind(
     roles=ROLES,
     hashes=_hashes,
     leaves="tensors",
+    weights=True,
     record={
         "meter": METER,
         "prepared": listed(KEY),

@@ -57,7 +57,7 @@ class World:
         return self._memory[key]
 
     def artifact(self, kind: str, key: str) -> Artifact:
-        """The artifact of another stage. Raises DamagedInput after cell a damaged one aside."""
+        """The artifact of another stage. Raises DamagedInput after setting a damaged one aside."""
         return self.remember((kind, key), lambda: self._checked(self.store.read, kind, key))
 
     def tensors(self, kind: str, key: str) -> dict[str, torch.Tensor]:

@@ -11,7 +11,7 @@ from conftest import TINY
 from harness.components import catalogue, component, load
 from harness.components.contracts import EVERY_ENCODING, Facts
 from harness.data.encodings import Features, Tokens
-from harness.spec import schema, validate
+from harness.spec import conformance, schema
 from harness.spec.load import load_spec
 from harness.spec.places import SpecError
 
@@ -32,7 +32,7 @@ def other_encodings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "vectors": Facts(Features(12), 3, 100, 50),
     }.items():
         component("datasets", name, source="a test", facts=lambda s, f=facts: f)(lambda s, root: 0)
-    remembering = (catalogue.load, schema.schema, validate._validator)
+    remembering = (catalogue.load, schema.schema, conformance._validator)
     for remembers in remembering:
         remembers.cache_clear()
     yield

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from harness.plan.kinds import kinds
 from harness.report.checklist import checklist_table, fenced
 from harness.report.results import Results, Summary
 from harness.report.tables import as_text, main_table, plain
@@ -32,16 +33,14 @@ def card(
 ) -> str:
     """``README.md`` with its metadata: how to load, the numbers, the checklist, the spec."""
     entries = sorted(entries, key=lambda entry: entry.file.name)
-    example = next(
-        (e.tensors for e in entries if e.tensors and e.kind in ("unlearn", "train")), None
-    )
+    example = next((e.tensors for e in entries if e.tensors and kinds()[e.kind].weights), None)
     parts = [
         f"---\n{_metadata(repo, spec, results, licence)}---",
         f"# {spec['id']}",
         f"Checkpoints of the spec `{spec['id']}` {spec['version']}, made by `harness`, an "
         "evaluation harness for machine unlearning and data poisoning. **Some of these models are "
         "poisoned on purpose**; they are for research. The registry file of each checkpoint pins "
-        f"its commit and hashes. Every resolved cell is in [spec.yaml](spec.yaml), digest "
+        f"its commit and hashes. Every resolved setting is in [spec.yaml](spec.yaml), digest "
         f"`{spec_digest}`.",
     ]
     if example is not None:
