@@ -22,7 +22,7 @@ import torch
 from torch.nn import functional as F
 
 from harness.commands.run import RunRequest, run_spec
-from harness.plan.cost import flops_per_sample, samples_of, sizes_of, split_size
+from harness.plan.cost import samples_of, sizes_of, split_size, threads_of
 from harness.plan.plan import Plan
 from harness.plan.protocol import compile_plan
 from harness.plan.stage import Stage
@@ -30,7 +30,6 @@ from harness.spec.load import load_spec
 from harness.stages.evaluate import splits_read
 from harness.stages.options import Options
 from harness.stages.world import World
-from harness.training.threads import threads_for
 from side_by_side import middle, write
 
 SPECS = Path(__file__).parents[1] / "specs" / "potion"
@@ -165,8 +164,7 @@ def naive(
     """Every point by itself, as the published scripts do it."""
     world = World(_options(base, data))
     cell, material = stage.cell, world.material(stage)
-    per_sample = flops_per_sample(cell.model, (3, 32, 32), 10)
-    torch.set_num_threads(threads_for(3 * per_sample * cell.train.batch_size))
+    torch.set_num_threads(threads_of(cell))
     retain = material.pool(material.retain, cell.data.augment)
     forget = material.pool(material.forget, cell.data.augment)
     test, train = material.dataset.test, material.dataset.train
