@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -187,3 +188,15 @@ def test_a_published_checkpoint_is_fetched_and_loaded(
     spec.unlink()
     with pytest.raises(UsageError, match="no spec 'tiny' below"):
         harness.load_checkpoint(entry, store=tmp_path / "empty")
+
+
+def test_an_offline_run_leaves_the_environment_as_it_was(
+    finished: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {"store": finished, "out": tmp_path / "out", "jobs": 1}
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    harness.run(tiny, **asked, offline=True)
+    assert "HF_HUB_OFFLINE" not in os.environ
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    harness.run(tiny, **asked, offline=True)
+    assert os.environ["HF_HUB_OFFLINE"] == "0"

@@ -27,6 +27,8 @@ from harness.spec.structure import unstructure
 from harness.stages.options import Options
 from harness.store import Store
 
+OFFLINE = "HF_HUB_OFFLINE"
+
 
 @frozen(kw_only=True)
 class RunOptions:
@@ -82,13 +84,12 @@ def run_plan(run: RunOptions) -> Finished:
         IntegrityError: what the Hub sent is not what the registry says; nothing was computed.
     """
     begun, started = time.monotonic(), datetime.now(UTC)
-    if run.offline:  # also for libraries that would ask the Hub by themselves
-        os.environ["HF_HUB_OFFLINE"] = "1"
     store = Store(run.store)
     options = _options(run)
     stop = _stop_flag()
     shown = display(run.json_log)
-    with shown, _stopping(stop, shown), time_limit(run.limit_hours, stop):
+    limits = time_limit(run.limit_hours, stop)
+    with _without_hub(run.offline), shown, _stopping(stop, shown), limits:
         fetched_from = _from_hub(run, store, shown, stop)
         dispatcher = Dispatcher(run.plan, store, options, shown, stop)
         dispatcher.run(lambda: _workers(run.plan, dispatcher, options, stop))
@@ -106,6 +107,21 @@ def run_plan(run: RunOptions) -> Finished:
         started=started,
         seconds=time.monotonic() - begun,
     )
+
+
+@contextmanager
+def _without_hub(asked: bool) -> Iterator[None]:
+    """Keep libraries that would ask the Hub by themselves from it, until the run is over."""
+    before = os.environ.get(OFFLINE)
+    if asked:
+        os.environ[OFFLINE] = "1"
+    try:
+        yield
+    finally:
+        if asked and before is None:
+            del os.environ[OFFLINE]
+        elif asked and before is not None:
+            os.environ[OFFLINE] = before
 
 
 def _from_hub(run: RunOptions, store: Store, shown: Display, stop: Any) -> dict[str, str]:
