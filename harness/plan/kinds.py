@@ -101,7 +101,7 @@ def kind_of(stage: Stage) -> Kind:
 
 def source_kind(stage: Stage, role: str) -> str:
     """The name of the kind that the input of ``stage`` in ``role`` is of."""
-    word = role.partition(":")[0]
+    word = role.partition(":")[0].partition("+")[0]  # ``retrained+1000:3`` are retrained ones
     roles = kind_of(stage).roles
     if word not in roles:
         raise HarnessError(

@@ -17,6 +17,7 @@ from harness.components import catalogue
 from harness.components.catalogue import load
 from harness.errors import HarnessError
 from harness.plan import protocol
+from harness.plan.kinds import source_kind
 from harness.plan.plan import Plan
 from harness.plan.protocol import compile_plan
 from harness.report.read import read_results
@@ -150,7 +151,11 @@ def test_a_metric_looks_at_sixteen_models_of_one_method(cli: Cli, tmp_path: Path
         "metrics": ["clean_accuracy", "throwaway_crowd"],
     }
     file = written(tmp_path, **changes)
-    counted = kinds(plan_of(file))
+    plan = plan_of(file)
+    for stage in plan.stages.values():
+        for role, key in stage.inputs:
+            assert plan.stages[key].kind == source_kind(stage, role), (stage.kind, role)
+    counted = kinds(plan)
     # One base model; 16 of each method, and 8 retrained ones with seeds of their own.
     assert counted["train"] == 1
     assert counted["unlearn"] == 3 * 16 + 8
