@@ -143,11 +143,9 @@ class _Compiler:
         """The stage that measures the population of one candidate over ``cells``."""
         first = cells[0]
         splits = sorted({split for use in self.scores for split in _read(use)})
-        inputs = dict(first.data)
-        for request in dict.fromkeys(r for use in self.scores for r in _requests(use)):
-            if not isinstance(request, Outputs):
-                inputs |= first.answer(request)
-                continue
+        asked = dict.fromkeys(r for use in self.scores for r in _requests(use))
+        inputs = first.data | first._answers(r for r in asked if not isinstance(r, Outputs))
+        for request in (r for r in asked if isinstance(r, Outputs)):
             for number, cell in enumerate(_repeated(cells, request)):
                 key = cell.outputs(request, ready, self.exact, splits)
                 inputs[f"{request.role}:{number}"] = key
@@ -234,9 +232,13 @@ class _Cell:
     def _answers(
         self, requests: Iterable[Request], *, before_corruption: bool = False
     ) -> dict[str, str]:
+        """Raises HarnessError where several components of a stage mean different things by one
+        name: one of them would be answered with what the other asked for."""
         found: dict[str, str] = {}
         for request in requests:
-            found |= self.answer(request, before_corruption=before_corruption)
+            for role, key in self.answer(request, before_corruption=before_corruption).items():
+                if found.setdefault(role, key) != key:
+                    raise HarnessError(f"{role!r} is asked for twice, with different settings")
         return found
 
     def _trained(self, request: Trained) -> str:

@@ -264,3 +264,17 @@ def test_a_corruption_that_asks_for_its_own_result_is_told_so(
             with pytest.raises(HarnessError, match=f"'throwaway_brew' asks for '.*{name}"):
                 plan_of(file)
         protocol._requests.cache_clear()
+
+
+def test_one_name_for_two_different_requests_is_refused_instead_of_answered_wrongly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written(tmp_path, metrics=["clean_accuracy", "throwaway_path"])
+    other = Trained("path", data="clean")
+    known = load("metrics")
+    asking = attrs.evolve(known["clean_accuracy"].traits, requests=lambda settings: (other,))
+    mine = {**known, "clean_accuracy": attrs.evolve(known["clean_accuracy"], traits=asking)}
+    monkeypatch.setattr(catalogue, "load", lambda kind: mine if kind == "metrics" else load(kind))
+    protocol._requests.cache_clear()
+    with pytest.raises(HarnessError, match=r"'model:path' is asked for twice"):
+        plan_of(file)
