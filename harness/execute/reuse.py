@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from harness.errors import RemoteError
 from harness.execute.pending import Pending
-from harness.plan.kinds import kind_of, kinds
+from harness.plan.kinds import kind_of
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
+from harness.stages.foreign import unlike
 from harness.store import Store
 from harness.store.fetch import fetch
 from harness.store.hub import Hub
@@ -31,7 +33,7 @@ def fetch_needed(
     A repository that cannot be reached is noted and left alone: its stages are computed.
 
     Raises:
-        IntegrityError: a file is not what the registry says.
+        IntegrityError: a file is not what the registry says, or not of the stage.
     """
     sources: dict[str, str] = {}
     lost: set[str] = set()
@@ -49,7 +51,7 @@ def fetch_needed(
                 return sources
             entry = entries[stage.key]
             try:
-                fetch(entry, hub, store, kinds()[entry.kind].record)
+                fetch(entry, hub, store, partial(unlike, stage))
             except RemoteError as error:
                 lost.add(entry.repo)
                 note(f"{error}. Going on without {entry.repo}: what it has is computed")
@@ -105,7 +107,7 @@ def pull(
         if store.has(stage.kind, stage.key, tensors=entry.tensors is not None):
             there += 1
             continue
-        fetch(entry, hub, store, kinds()[entry.kind].record)
+        fetch(entry, hub, store, partial(unlike, stage))
         note(f"{stage.name} ({entry.repo}@{entry.commit[:12]})")
         fetched += 1
     return fetched, there
