@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from harness.data.pool import Pool
 from harness.errors import HarnessError
@@ -45,9 +45,13 @@ class Populations:
         """How many models there are."""
         return len(self._of(population))
 
+    def each(self, split: str, population: str = "unlearned") -> Iterator[torch.Tensor]:
+        """float32 [samples, classes] on the CPU for each model, in the order of the seeds."""
+        return (read()[split] for read in self._of(population))
+
     def logits(self, split: str, population: str = "unlearned") -> torch.Tensor:
-        """float32 [models, samples, classes] on the CPU, in the order of the seeds."""
-        return torch.stack([read()[split] for read in self._of(population)])
+        """Those of all models at once: float32 [models, samples, classes]."""
+        return torch.stack(list(self.each(split, population)))
 
     def targets(self, split: str) -> torch.Tensor:
         """Labels int64 [samples] on the CPU."""

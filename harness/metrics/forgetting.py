@@ -1,0 +1,238 @@
+"""The score of the NeurIPS 2023 machine unlearning challenge, over populations of models."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from attrs import frozen
+
+from harness.components import component, setting
+from harness.errors import HarnessError
+from harness.lazy import torch
+from harness.metrics.populations import Populations
+from harness.spec.requests import Outputs
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Vector = np.ndarray[tuple[int], np.dtype[np.float64]]
+    Matrix = np.ndarray[tuple[int, int], np.dtype[np.float64]]
+
+DELTA, CAP = 1e-5, 50.0
+PER_UNIT = 100  # thresholds in a unit of the confidence
+BUFFER = 2.0  # how far the ends of an interval are moved to either side
+THRESHOLDS = math.ceil(PER_UNIT * 2 * BUFFER)  # of each end of an interval
+SPIKY = 0.01  # the least ratio of two ranges
+TINY = 1e-45  # so that no logarithm is of zero
+BIN = 0.5  # width, in epsilon
+LEAST = 4  # models on a side, so that a half of them has a spread
+INDEPENDENT = 1_000_000  # added to a seed, so that no model is on both sides
+
+
+def confidence(logits: torch.Tensor, targets: torch.Tensor) -> Matrix:
+    """ln p(label) - ln of all other classes' share: float64 [models, samples].
+
+    ``logits`` are float32 [models, samples, classes], ``targets`` int64 [samples].
+    """
+    shares = logits.double().softmax(2)
+    label = targets.view(1, -1, 1).expand(len(logits), -1, 1)
+    right = shares.gather(2, label).squeeze(2)
+    wrong = shares.scatter(2, label, 0.0).sum(2)
+    found: Matrix = ((right + TINY).log() - (wrong + TINY).log()).numpy()
+    return found
+
+
+@lru_cache(maxsize=16)
+def _epsilons(negatives: int, positives: int) -> Matrix:
+    """Of a rule, by its counts of false positives and false negatives.
+
+    Infinite where both are 0, -infinite where one is: such a rule is not used.
+    """
+    import numpy as np
+
+    fpr = np.arange(negatives + 1)[:, None] / negatives
+    fnr = np.arange(positives + 1)[None, :] / positives
+    with np.errstate(divide="ignore", invalid="ignore"):
+        first = np.log(1 - DELTA - fpr) - np.log(fnr)
+        second = np.log(1 - DELTA - fnr) - np.log(fpr)
+    found: Matrix = np.fmax(np.fmax(first, second), 0.0)
+    found[0, :], found[:, 0] = -np.inf, -np.inf
+    found[0, 0] = np.inf
+    return found
+
+
+def epsilon(unlearned: Vector, retrained: Vector) -> float:
+    """How well the best single cut or interval tells two samples of one confidence apart.
+
+    0 to ``CAP``, which also stands for a range that is under a hundredth of the other, and for
+    samples of which no rule of the grid is usable: the published code ends there.
+    """
+    import numpy as np
+
+    swap = np.median(retrained) > np.median(unlearned)
+    positive, negative = (retrained, unlearned) if swap else (unlearned, retrained)
+    ranges = [float(np.ptp(side)) for side in (negative, positive)]
+    if not min(ranges) >= SPIKY * max(ranges) > 0:
+        return CAP
+    narrow, wide = (negative, positive) if ranges[0] <= ranges[1] else (positive, negative)
+    best = max(_best_cut(positive, negative), _best_interval(narrow, wide))
+    return CAP if best < 0 else min(best, CAP)
+
+
+def _best_cut(positive: Vector, negative: Vector) -> float:
+    """Of the rules that take a confidence of at least t for a positive one."""
+    import numpy as np
+
+    low, high = (float(of(np.concatenate([positive, negative]))) for of in (np.min, np.max))
+    cuts = np.linspace(low, high, math.ceil(PER_UNIT * (high - low)))
+    false_positives = len(negative) - np.sort(negative).searchsorted(cuts, "left")
+    false_negatives = np.sort(positive).searchsorted(cuts, "left")
+    return float(_epsilons(len(negative), len(positive))[false_positives, false_negatives].max())
+
+
+def _best_interval(narrow: Vector, wide: Vector) -> float:
+    """Of the rules that take a confidence in an interval for one of the ``narrow`` side."""
+    import numpy as np
+
+    width, top = float(np.ptp(narrow)), float(narrow.max())
+    ends = np.linspace(top - BUFFER, top + BUFFER, THRESHOLDS)
+    starts = np.linspace(ends - width - BUFFER, ends - width + BUFFER, THRESHOLDS)
+    both = np.concatenate([narrow, wide])
+    order = both.argsort()
+    merged = both[order]
+    # How many of a side lie below a place in the merged order: one search for each end does.
+    of_narrow = np.concatenate([[0], np.cumsum(order < len(narrow))])
+    of_wide = np.arange(len(merged) + 1) - of_narrow
+    after = merged.searchsorted(ends, "right")
+    first = np.minimum(merged.searchsorted(starts, "left"), after)  # an end before the start: none
+    false_positives = of_wide[after] - of_wide[first]
+    false_negatives = len(narrow) - (of_narrow[after] - of_narrow[first])
+    return float(_epsilons(len(wide), len(narrow))[false_positives, false_negatives].max())
+
+
+def points(epsilons: Vector, bins: int) -> Vector:
+    """1 for an epsilon in the first bin, half as many in each further one, 0 beyond the last."""
+    import numpy as np
+
+    place = np.floor(epsilons / BIN)
+    return np.where(place < bins, 0.5**place, 0.0)
+
+
+def quality(unlearned: Matrix, retrained: Matrix, bins: int) -> float:
+    """F: the mean points of the samples, of confidences [models, samples] on either side."""
+    import numpy as np
+
+    sides = zip(unlearned.T, retrained.T, strict=True)
+    return float(
+        points(np.array([epsilon(*map(np.ascontiguousarray, s)) for s in sides]), bins).mean()
+    )
+
+
+@frozen
+class ForgettingQuality:
+    """Settings of ``forgetting_quality``."""
+
+    bins: Literal["published", "by_models"] = setting(
+        "published",
+        doc="13 bins of epsilon, up to 6.5; or as many as the scoring code takes, up to "
+        "ceil(ln(models - 1))",
+    )
+    resamples: int = setting(
+        20, doc="random halves of the models that the interval is estimated from", ge=2
+    )
+    resampled_samples: int = setting(
+        200, doc="at most that many samples of the forget set are scored in each half", gt=0
+    )
+
+
+NAMES = ("forgetting_quality", "unlearning_score", "unlearning_score_low", "unlearning_score_high")
+
+
+@component(
+    "metrics",
+    "forgetting_quality",
+    settings=ForgettingQuality,
+    source="NeurIPS 2023 unlearning challenge: the organisers' metric document, and "
+    "google-deepmind/unlearning_evaluation at ffae0ff, metric.py",
+    outputs=lambda s: NAMES,
+    docs=lambda s: {
+        "forgetting_quality": "F: mean points of the forget set's samples, against retrained "
+        "models. Identical distributions get about 0.18, not 1.",
+        "unlearning_score": "F times the ratios of retain and of test accuracy to retrained "
+        "models. Scores of different numbers of models cannot be compared.",
+        "unlearning_score_low": "Lower end of the score's 95 % interval over models.",
+        "unlearning_score_high": "Upper end of the score's 95 % interval over models.",
+    },
+    reads=lambda s: ("forget", "retain", "test"),
+    better=dict.fromkeys(NAMES, "higher"),
+    over="population",
+    requests=lambda s: (Outputs("unlearned"), Outputs("retrained", offset=INDEPENDENT)),
+)
+def forgetting_quality(populations: Populations, settings: ForgettingQuality) -> dict[str, float]:
+    """F x (retain accuracy / that of retrained models) x (test accuracy / that of retrained ones).
+
+    The retrained models are independent of those that the spec's methods make, so the row of
+    retraining itself is what a perfect method would get. The interval is of the delete-half
+    jackknife: the score's spread over random halves of the models on both sides, which estimates
+    that of the whole without the repeated models that a bootstrap would have.
+    """
+    import numpy as np
+
+    ours, exact = (_side(populations, n) for n in ("unlearned", f"retrained+{INDEPENDENT}"))
+    models = min(len(ours.retain), len(exact.retain))
+    if models < LEAST:
+        raise HarnessError(f"forgetting_quality needs {LEAST} models on each side; found {models}")
+    bins = 13 if settings.bins == "published" else 2 * math.ceil(math.log(models - 1))
+    found, score = _score(ours, exact, bins)
+    draw = np.random.default_rng(populations.generator("halves").initial_seed())
+    shown = draw.permutation(ours.confidences.shape[1])[: settings.resampled_samples]
+    halves = [
+        _score(ours.drawn(draw, shown), exact.drawn(draw, shown), bins)[1]
+        for _ in range(settings.resamples)
+    ]
+    around = 1.96 * float(np.std(halves, ddof=1))
+    return dict(zip(NAMES, (found, score, score - around, score + around), strict=True))
+
+
+@frozen(eq=False)
+class _Side:
+    """Of each model: the confidence of every sample to forget, and two accuracies."""
+
+    confidences: Matrix
+    retain: Vector
+    test: Vector
+
+    def drawn(self, draw: np.random.Generator, samples: Any) -> _Side:
+        """A random half of the models, on some of the samples."""
+        half = draw.permutation(len(self.retain))[: len(self.retain) // 2]
+        chosen = self.confidences[half][:, samples]
+        return _Side(chosen, self.retain[half], self.test[half])
+
+
+def _side(populations: Populations, name: str) -> _Side:
+    import numpy as np
+
+    targets = populations.targets("forget")
+    every = (logits[None] for logits in populations.each("forget", name))
+    confidences = np.concatenate([confidence(logits, targets) for logits in every])
+    return _Side(confidences, *(_accuracies(populations, s, name) for s in ("retain", "test")))
+
+
+def _accuracies(populations: Populations, split: str, name: str) -> Vector:
+    import numpy as np
+
+    targets = populations.targets(split)
+    right = (logits.argmax(1) == targets for logits in populations.each(split, name))
+    return np.array([float(found.double().mean()) for found in right])
+
+
+def _score(unlearned: _Side, retrained: _Side, bins: int) -> tuple[float, float]:
+    """F, and F with both ratios of accuracies, which are not cut off at 1."""
+    found = quality(unlearned.confidences, retrained.confidences, bins)
+    retain, test = (
+        float(getattr(unlearned, name).mean() / getattr(retrained, name).mean())
+        for name in ("retain", "test")
+    )
+    return found, found * retain * test

@@ -1,0 +1,161 @@
+"""The challenge's forgetting score, against a slow version written from its pseudocode."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.components import get
+from harness.errors import HarnessError
+from harness.metrics.forgetting import (
+    INDEPENDENT,
+    confidence,
+    epsilon,
+    points,
+    quality,
+)
+
+
+def rates(u: Any, r: Any, per_unit: int) -> Iterator[tuple[float, float]]:
+    """False positives and false negatives of every rule, one by one."""
+    pos, neg = (r, u) if np.median(r) > np.median(u) else (u, r)
+    low, high = min(*pos, *neg), max(*pos, *neg)
+    for t in np.linspace(low, high, math.ceil(100 * (high - low))):
+        yield sum(neg >= t) / len(neg), sum(pos < t) / len(pos)
+    a, b = (neg, pos) if np.ptp(neg) <= np.ptp(pos) else (pos, neg)
+    width = max(a) - min(a)
+    for top in np.linspace(max(a) - 2, max(a) + 2, per_unit * 4):
+        for start in np.linspace(top - width - 2, top - width + 2, per_unit * 4):
+            inside = [np.sum((start <= side) & (side <= top)) for side in (a, b)]
+            yield inside[1] / len(b), 1 - inside[0] / len(a)
+
+
+def slow(u: Any, r: Any, per_unit: int = 100) -> float:
+    ranges = sorted([np.ptp(u), np.ptp(r)])
+    if ranges[1] == 0 or ranges[0] / ranges[1] < 0.01:
+        return 50.0
+    found = []
+    for fpr, fnr in rates(u, r, per_unit):
+        if fpr == fnr == 0:
+            found.append(math.inf)
+        elif fpr > 0 and fnr > 0:
+            terms = [0.0]
+            for one, other in ((fpr, fnr), (fnr, fpr)):
+                if 1 - 1e-5 - one > 0:
+                    terms.append(math.log(1 - 1e-5 - one) - math.log(other))
+            found.append(max(terms))
+    return min(max(found, default=math.inf), 50.0)
+
+
+def drawn(seed: int, models: int, shift: float, spread: float) -> tuple[Any, Any]:
+    draw = np.random.default_rng(seed)
+    return draw.normal(3 + shift, spread, models), draw.normal(3, 1, models)
+
+
+@pytest.mark.parametrize(
+    ("seed", "models", "shift", "spread"),
+    [(0, 8, 0.0, 1.0), (1, 12, 0.8, 1.0), (2, 12, 0.0, 2.5), (3, 9, -1.0, 0.3), (4, 8, 30.0, 1.0)],
+)
+def test_epsilon_is_that_of_every_rule_counted_one_by_one(
+    seed: int, models: int, shift: float, spread: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.metrics.forgetting.THRESHOLDS", 80)  # the slow one takes seconds
+    u, r = drawn(seed, models, shift, spread)
+    assert epsilon(u, r) == pytest.approx(slow(u, r, per_unit=20), abs=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_epsilon_on_the_published_grid(seed: int) -> None:
+    u, r = drawn(seed, 32, 0.2 * seed, 1 + 0.1 * seed)
+    assert epsilon(u, r) == pytest.approx(slow(u, r), abs=1e-12)
+
+
+def test_two_samples_by_hand() -> None:
+    """The best usable rule errs on one of four on either side; those without a miss do not count."""
+    u = np.array([0.0, 1.0, 2.0, 3.0])
+    r = np.array([0.5, 10.0, 11.0, 12.0])
+    assert epsilon(u, r) == pytest.approx(math.log(0.75 - 1e-5) - math.log(0.25))
+    assert points(np.array([0.0, 0.49, 0.5, 1.2, 6.4, 6.5, math.inf]), 13).tolist() == [
+        1, 1, 0.5, 0.25, 2**-12, 0, 0,
+    ]  # fmt: skip
+
+
+@given(
+    st.lists(st.floats(-30, 30), min_size=2, max_size=12),
+    st.lists(st.floats(-30, 30), min_size=2, max_size=12),
+)
+def test_epsilon_has_its_bounds_and_does_not_ask_which_side_is_which(
+    u: list[float], r: list[float]
+) -> None:
+    found = epsilon(np.array(u), np.array(r))
+    assert 0 <= found <= 50
+    if len(u) == len(r) and np.ptp(u) != np.ptp(r) and np.median(u) != np.median(r):
+        assert epsilon(np.array(r), np.array(u)) == found
+
+
+def test_samples_that_never_vary_and_those_far_apart_are_worst() -> None:
+    same, spread = np.full(16, 3.0), np.linspace(2, 4, 16)
+    assert epsilon(same, spread) == 50  # one range is under a hundredth of the other
+    assert epsilon(same, same) == 50
+    assert epsilon(spread, spread + 100) == 50  # told apart without an error
+    assert points(np.array([50.0]), 13).tolist() == [0]
+
+
+@pytest.mark.parametrize("models", [32, 128])
+def test_identical_distributions_get_the_null_ceiling_and_not_1(models: int) -> None:
+    draw = np.random.default_rng(7)
+    sides = draw.normal(3, 1, (2, models, 60))
+    assert 0.14 < quality(*sides, 13) < 0.23
+
+
+def test_the_confidence_is_the_log_odds_of_the_label() -> None:
+    logits = torch.tensor([[[2.0, 0.0, -1.0], [0.0, 5.0, 20.0]]])
+    found = confidence(logits, torch.tensor([0, 2]))
+    assert found[0, 0] == pytest.approx(2 - math.log(1 + math.exp(-1)))
+    assert found[0, 1] == pytest.approx(15 - math.log(1 + math.exp(-5)))
+    assert np.isfinite(confidence(torch.tensor([[[1e4, 0.0]]]), torch.tensor([1]))).all()
+
+
+class Given:
+    """Populations with these logits on all splits."""
+
+    def __init__(self, **logits: torch.Tensor) -> None:
+        self.logits = logits
+
+    def each(self, split: str, name: str) -> Iterator[torch.Tensor]:
+        return iter(self.logits[name.partition("+")[0]])
+
+    def targets(self, split: str) -> torch.Tensor:
+        return torch.zeros(self.logits["retrained"].shape[1], dtype=torch.int64)
+
+    def generator(self, purpose: str) -> torch.Generator:
+        return torch.Generator().manual_seed(3)
+
+
+def test_the_score_is_f_times_both_accuracy_ratios_with_an_interval_around_it() -> None:
+    metric = get("metrics", "forgetting_quality")
+    noise = torch.Generator().manual_seed(0)
+    retrained = torch.randn(16, 40, 2, generator=noise) + torch.tensor([1.0, 0.0])
+    unlearned = torch.randn(16, 40, 2, generator=noise) + torch.tensor([0.7, 0.0])
+    found = metric.function(Given(unlearned=unlearned, retrained=retrained), metric.settings())
+    right = [float((side.argmax(2) == 0).double().mean()) for side in (unlearned, retrained)]
+    f = found["forgetting_quality"]
+    assert found["unlearning_score"] == pytest.approx(f * (right[0] / right[1]) ** 2)
+    assert found["unlearning_score_low"] < found["unlearning_score"]
+    assert found["unlearning_score"] < found["unlearning_score_high"]
+    assert metric.traits.requests(metric.settings())[1].offset == INDEPENDENT
+
+
+def test_too_few_models_are_refused() -> None:
+    metric = get("metrics", "forgetting_quality")
+    few = torch.randn(3, 5, 2)
+    with pytest.raises(HarnessError, match="needs 4 models on each side; found 3"):
+        metric.function(Given(unlearned=few, retrained=few), metric.settings())
