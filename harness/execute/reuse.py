@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from harness.errors import RemoteError
 from harness.execute.pending import Pending
+from harness.execute.records import reported
 from harness.plan.kinds import kind_of, kinds
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
@@ -62,16 +63,18 @@ def fetch_needed(
 def _wanted(plan: Plan, store: Store, offered: Callable[[Stage], bool]) -> Iterator[Stage]:
     """The stages whose artifacts the Hub has, the store lacks, and a missing stage reads."""
 
-    def has(stage: Stage) -> bool:
+    def has(stage: Stage, *, tensors: bool) -> bool:
         kind = kind_of(stage)
-        if store.has(stage.kind, stage.key, tensors=kind.tensors):
+        if store.has(stage.kind, stage.key, tensors=tensors and kind.tensors):
             return True
-        return kind.published_whole and offered(stage)
+        return offered(stage) and (kind.published_whole or not tensors)
 
-    targets = [key for key, stage in plan.stages.items() if not kind_of(stage).tensors]
+    targets = reported(plan)
     missing = Pending(plan, targets, has).missing
     read = {source for key in missing for _, source in plan.stages[key].inputs}
     for key, stage in plan.stages.items():
+        if key in targets and key not in missing and not store.has(stage.kind, key):
+            yield stage
         if key in read and key not in missing and offered(stage):
             yield from (s for s in prepared_for(plan, stage) if not store.has(s.kind, s.key))
             if not store.has(stage.kind, key, tensors=True):

@@ -36,7 +36,7 @@ def compute(
         clock = StageClock(world.device)
         set_determinism(world.options.deterministic)
         record, tensors = kind.run(stage, world, watch, slot)
-        record["stage"] = {"kind": stage.kind, "uses": [use.name for use in stage.uses]}
+        record["stage"] = {"uses": [use.name for use in stage.uses]}
         record["seconds"] = clock.seconds()
         record["device"], record["threads"] = str(world.device), torch.get_num_threads()
         store.write(stage.kind, stage.key, record, tensors)

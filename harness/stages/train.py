@@ -14,7 +14,7 @@ from harness.stages.fitting import evaluation, use_threads, weights
 from harness.stages.schemas import METER
 from harness.stages.watch import StageWatch
 from harness.stages.world import SNAPSHOT, Computed, World
-from harness.store.records import COUNT, NUMBER, block, listed
+from harness.store.records import COUNT, NUMBERS, block
 from harness.training.loop import fit
 from harness.training.seeding import generator
 
@@ -64,7 +64,7 @@ KIND = Kind(
     draws=_draws,
     leaves="tensors",
     weights=True,
-    record={"meter": METER, "fit": block(steps=COUNT, losses=listed(NUMBER))},
+    record={"meter": METER, "fit": block(steps=COUNT, losses=NUMBERS)},
     samples=_samples,
     published="whole",
     run=_run,

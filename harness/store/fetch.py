@@ -61,8 +61,8 @@ def _wrong(entry: Entry, record: Path, tensors: Path | None, own: Mapping[str, A
     from safetensors import SafetensorError, safe_open
 
     try:
-        sealed = unseal(record.read_bytes(), record)
-        if wrong := wrong_with(entry.kind, sealed, own):
+        sealed = unseal(record.read_bytes(), record, entry.kind, entry.key)
+        if wrong := wrong_with(sealed, own):
             return f"its record: {wrong}"
         if entry.tensors and (sealed["tensors"] or {}).get("sha256") != entry.tensors.sha256:
             return "its record and its tensors are not of one artifact"
