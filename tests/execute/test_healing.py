@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from conftest import Cli
-from harness.errors import IntegrityError
+from harness.errors import HarnessError, IntegrityError
+from harness.stages import corrupt
 from harness.store import Store
 from harness.store.files import seal
 
@@ -67,6 +68,55 @@ def test_a_store_from_before_records_were_bound_is_computed_anew_with_one_note(
     assert done.stderr.count("before records were bound") == 1
     assert "19 damaged artifacts are set aside" in done.stderr
     assert results(tmp_path / "out") == undamaged
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_results_are_the_same_whichever_kind_of_artifact_was_lost(
+    kind: str, cli: Cli, tiny: Path, tmp_path: Path, finished: Path, undamaged: dict[str, Any]
+) -> None:
+    before = {file.relative_to(finished) for file in finished.rglob(TENSORS)}
+    shutil.rmtree(finished / kind)
+    check_healed(cli, tiny, tmp_path, undamaged, damaged=0)
+    assert undamaged["data"] and undamaged["pictures"]
+    assert {file.relative_to(finished) for file in finished.rglob(TENSORS)} == before
+
+
+def test_results_are_the_same_when_only_the_evaluations_are_left(
+    cli: Cli, tiny: Path, tmp_path: Path, finished: Path, undamaged: dict[str, Any]
+) -> None:
+    for kind in KINDS[:-1]:
+        shutil.rmtree(finished / kind)
+    check_healed(cli, tiny, tmp_path, undamaged, damaged=0)
+
+
+def test_for_a_report_a_record_is_enough_and_nothing_is_trained_for_its_weights(
+    cli: Cli, tiny: Path, tmp_path: Path, finished: Path, undamaged: dict[str, Any]
+) -> None:
+    store = Store(finished)
+    for kind in KINDS[:-1]:
+        for file in records(finished, kind):
+            store.drop_tensors(kind, file.parent.name)
+    done = cli("run", tiny, "--jobs", 1, "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert "19 cached, 0 to compute" in done.stderr
+    assert results(tmp_path / "out") == undamaged
+
+
+def test_what_cannot_be_computed_again_for_the_report_leaves_the_rest_of_it(
+    cli: Cli, tiny: Path, tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise HarnessError("the data are not here")
+
+    for kind in ("corrupt", "prepare", "unlearn"):
+        shutil.rmtree(finished / kind)
+    monkeypatch.setattr(corrupt, "checked", fail)
+    done = cli("run", tiny, "--jobs", 1, "--out", "out")
+    assert done.returncode == 1
+    assert "1 stages failed, 10 were not run" in done.stdout
+    found = results(tmp_path / "out")
+    assert len(found["rows"]) == 8
+    assert "the data are not here" in found["failed"][0]["error"]
 
 
 def _other(make: Callable[[Path], object]) -> Callable[[Path], None]:
