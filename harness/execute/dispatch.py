@@ -157,14 +157,15 @@ class Dispatcher:
 
     def _redo(self, damaged: str, reader: str, message: str) -> None:
         """``damaged`` was set aside: compute it again before ``reader`` is, which may be itself."""
-        if damaged not in self.graph.missing:  # else another reader has found it damaged, too
-            self.redone[damaged] += 1
+        known = damaged in self.graph.missing  # another reader has found it damaged, too
+        self.redone[damaged] += not known
         if self.redone[damaged] > MOST_REDONE:
             often = f"{message}. It was computed {MOST_REDONE} times again: look at the disk"
             self._failed(Failed(reader, often, "", IntegrityError.__name__))
-        else:
+            return
+        if not known:
             self.display.note(f"{message}; it is set aside and computed again")
-            self.graph.redo(damaged, reader)
+        self.graph.redo(damaged, reader)
 
     def _computed(self, key: str, seconds: float) -> None:
         self.worked += seconds

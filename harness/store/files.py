@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -105,12 +106,21 @@ def _refused(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
 
 
+def size_of(file: Path) -> int | None:
+    """The bytes of ``file``; None when it is missing, or no file."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
 def content_of(file: Path) -> bytes:
     """What is in ``file``. Raises IntegrityError unless it is a file that can be read.
 
     Nothing else is opened: a named pipe would block for ever.
     """
-    if not os.path.isfile(file):
+    if size_of(file) is None:
         raise IntegrityError(f"{file} is damaged: it is missing, or no file")
     try:
         return file.read_bytes()
