@@ -16,6 +16,7 @@ from harness.spec.load import load_spec
 from harness.store import Store, gc, listing, strays, verify
 
 SHOWN = 10  # stray entries that are named
+_HEALING = "A run computes again what it reads of them; what no run reads can be deleted."
 
 
 @click.group("store")
@@ -98,6 +99,8 @@ def check(folder: Path) -> str:
     problems = verify(store)
     if problems:
         listed = "\n".join(str(problem) for problem in problems)
-        raise IntegrityError(f"{len(problems)} damaged artifacts:\n{listed}{_strays(store)}")
+        raise IntegrityError(
+            f"{len(problems)} damaged artifacts:\n{listed}\n{_HEALING}{_strays(store)}"
+        )
     whole = f"{len(listing(store))} artifacts in {folder} are what their hashes say"
     return whole + _strays(store)

@@ -150,7 +150,8 @@ class Store:
             raise IntegrityError(f"{tensors} is damaged: its record says that there are no tensors")
         if expected and size is not None and size != expected["bytes"]:
             raise damaged(tensors, expected["sha256"], sha256(content_of(tensors)))
-        if expected and size is None and not expected.get("dropped"):
+        excused = expected is None or expected.get("dropped")
+        if not excused and size is None and size_of(tensors) is None:  # nor written just now
             raise IntegrityError(f"{tensors} is lost: its record says that it is there")
         return sealed
 
