@@ -20,8 +20,9 @@ from harness.execute import environment
 from harness.execute.dispatch import Dispatcher
 from harness.execute.limits import time_limit
 from harness.execute.progress import Display, display
+from harness.execute.records import sound_records
 from harness.execute.workers import Here, Processes, Workers
-from harness.plan.kinds import publishable
+from harness.plan.kinds import publishable, store_at
 from harness.plan.plan import Plan
 from harness.spec.structure import unstructure
 from harness.stages.options import Options
@@ -89,15 +90,16 @@ def run_plan(run: RunOptions) -> Finished:
         IntegrityError: what the Hub sent is not what the registry says; nothing was computed.
     """
     begun, started = time.monotonic(), datetime.now(UTC)
-    store = Store(run.store)
+    store = store_at(run.store)
     options = _options(run)
     stop = _stop_flag()
     shown = display(run.json_log)
     limits = time_limit(run.limit_hours, stop)
     with _without_hub(run.offline), shown, _stopping(stop, shown), limits:
+        records = sound_records(run.plan, store, shown.note)
         entries = _entries(run)
         fetched_from = _from_hub(run, store, entries, shown, stop)
-        dispatcher = Dispatcher(run.plan, store, options, shown, stop)
+        dispatcher = Dispatcher(run.plan, store, records, options, shown, stop)
         dispatcher.run(lambda: _workers(run.plan, dispatcher, options, stop))
         apart = _apart(run, store, entries, dispatcher.records, shown)
     return Finished(

@@ -6,6 +6,7 @@ import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from attrs import field, frozen
 from harness.errors import HarnessError
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
+from harness.store import Store
 
 HOME = "harness.stages"
 
@@ -96,6 +98,11 @@ def publishable() -> Mapping[str, Literal["whole", "record", "nothing"]]:
         for name, kind in kinds().items()
         if kind.published != "nothing"
     }
+
+
+def store_at(folder: Path) -> Store:
+    """The store in ``folder``, whose records have to be what their kinds say."""
+    return Store(folder, {name: kind.record for name, kind in kinds().items()})
 
 
 def kind_of(stage: Stage) -> Kind:

@@ -139,7 +139,10 @@ def _scores(plan: Plan, findings: Findings) -> Iterator[ScoreRow]:
 
 
 def _series(key: str, store: Store) -> dict[str, tuple[float, ...]]:
-    """The lists that a method left, thinned to what a figure can show."""
+    """The lists that a method left, thinned to what a figure can show; none when its record was
+    lost and could not be computed again."""
+    if not store.has("unlearn", key):
+        return {}
     series: Mapping[str, list[float]] = store.record("unlearn", key)["series"]
     return {name: _thinned(values) for name, values in series.items()}
 

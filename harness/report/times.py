@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from statistics import fmean
 
+from harness.errors import IntegrityError
 from harness.plan.plan import Plan
 from harness.report.record import from_plain
 from harness.report.results import ResultRow, Seconds
@@ -13,12 +14,18 @@ from harness.store import Store
 
 
 def times_of(rows: Iterable[ResultRow], store: Store) -> dict[str, Seconds]:
-    """By method: the mean of one chosen unlearning, with all that was prepared for it."""
+    """By method: the mean of one chosen unlearning, with all that was prepared for it.
+
+    A row whose records were lost, and could not be computed again, does not count.
+    """
     found: dict[str, list[dict[str, float]]] = {}
     for row in rows:
         if row.selected:
-            record = store.record("unlearn", row.keys["unlearn"])
-            prepared = preparations_of(record, lambda key: store.record("prepare", key))
+            try:
+                record = store.record("unlearn", row.keys["unlearn"])
+                prepared = preparations_of(record, lambda key: store.record("prepare", key))
+            except IntegrityError:
+                continue
             found.setdefault(row.method, []).append(
                 _total([record["seconds"], *(other["seconds"] for other in prepared.values())])
             )

@@ -14,7 +14,7 @@ from harness.stages.fitting import SNAPSHOT, evaluation, use_threads, weight_fau
 from harness.stages.schemas import METER
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
-from harness.store.records import COUNT, NUMBER, block, listed
+from harness.store.records import COUNT, NUMBERS, block
 from harness.training.loop import fit
 from harness.training.seeding import generator
 
@@ -65,7 +65,7 @@ KIND = Kind(
     leaves="tensors",
     weights=True,
     faults=weight_faults,
-    record={"meter": METER, "fit": block(steps=COUNT, losses=listed(NUMBER))},
+    record={"meter": METER, "fit": block(steps=COUNT, losses=NUMBERS)},
     samples=_samples,
     published="whole",
     run=_run,

@@ -17,7 +17,7 @@ from harness.stages.problem import ROLES, prepared_keys, task_of
 from harness.stages.schemas import METER
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
-from harness.store.records import KEY, NUMBER, every, listed
+from harness.store.records import KEY, NUMBER, NUMBERS, every, listed
 from harness.training.loop import steps_of
 
 
@@ -78,7 +78,7 @@ KIND = Kind(
     record={
         "meter": METER,
         "prepared": listed(KEY),
-        "series": every(listed(NUMBER)),
+        "series": every(NUMBERS),
         "facts": every(NUMBER),
     },
     samples=_samples,

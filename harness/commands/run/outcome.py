@@ -11,13 +11,13 @@ from attrs import frozen
 from harness.execute import environment
 from harness.execute.limits import memory_limit
 from harness.execute.run import Finished, RunOptions, run_plan
+from harness.plan.kinds import store_at
 from harness.report import write_report
 from harness.report.gather import Findings, gather
 from harness.report.record import from_plain
 from harness.report.results import Git, Machine, Provenance, Results, StageSources
 from harness.report.tables import as_text, claims_table
 from harness.spec.origins import Row
-from harness.store import Store
 
 _EXIT_CODES = {"OverBudget": 3, "IntegrityError": 4, "RemoteError": 5}
 
@@ -59,7 +59,7 @@ def _run(request: RunRequest) -> Outcome:
     finished = run_plan(request)
     results = gather(
         request.plan,
-        Store(request.store),
+        store_at(request.store),
         Findings(finished.measured, finished.chosen, finished.failed, finished.stopped),
         _provenance(request, finished),
         profile=request.profile,
