@@ -67,7 +67,8 @@ def _line(results: Results, metric: str, mine: Found, its: Found) -> Iterator[li
     if shared := [cell for cell in here if cell in there]:
         means = [fmean(cells[cell] for cell in shared) for cells in (here, there)]
         shown = plain_number(means[0] - means[1])
-        if mine.keys() == its.keys():
+        whole = all({*shared} <= cells.keys() for f in (mine, its) for cells in f.values())
+        if whole and mine.keys() == its.keys():
             paired = differences(mine, its).values()
             shown = with_interval(statistics([*paired], apart(range_of(results, metric))))
         yield [str(len(shared)), *map(plain_number, means), shown]

@@ -40,7 +40,7 @@ def read_results(folder: Path) -> Results:
         raise _refusal(file, *_first(problems)) from None
     except ForbiddenExtraKeysError as problem:
         name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", getattr(problem.cl, "__name__", "")).lower()
-        place = f"the {name} of the spec"
+        place = f"a {name} of the spec"
         raise _refusal(file, problem, place) from None
     except (KeyError, TypeError, AttributeError, ValueError) as problem:
         raise _refusal(file, problem, "") from None

@@ -91,7 +91,7 @@ def statement(claim: Claim, over: Sequence[str] | None = None) -> str:
     over = claim.over if over is None else over
     parts = [f"at {axis}={value}" for axis, value in claim.at.items()]
     parts += [f"over {', '.join(over)}"] if over else []
-    parts += [f"in the mean of {' and '.join(claim.specs)}"] if claim.specs else []
+    parts += [f"averaged over the specs {' and '.join(claim.specs)}"] if claim.specs else []
     return ", ".join([said, *parts])
 
 

@@ -43,6 +43,8 @@ def load_with_origins(
     file: FilePath, profile: str | None = None, sets: Iterable[str] = ()
 ) -> tuple[Spec, list[Row]]:
     """As ``load_spec``, with path, value, origin and place of every value."""
+    if is_claims_file(file):
+        raise UsageError(f"{file} is a claims file and no spec; try 'harness claims {file}'")
     document = read_extended(file)
     spec = _checked(document)
     trail = _trail(spec, document)
