@@ -22,6 +22,7 @@ def _metric(name: str, use: Use) -> MetricFacts:
         component=use.name,
         better=traits.better_of(name),
         unit=traits.unit_of(name),
+        range=traits.range_of(name),
         over=traits.over,
         doc=traits.docs(use.settings).get(name, component.summary),
     )

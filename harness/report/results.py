@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from harness.report.record import Record, Seed, entry
-from harness.report.spread import Statistics
+from harness.report.spread import UNBOUNDED, Range, Statistics
+from harness.report.verdict import Verdict
 
 if TYPE_CHECKING:
     import pandas
@@ -75,26 +76,6 @@ class Gap(Record):
 
 
 @frozen
-class Verdict(Record):
-    """A claim of the paper with our number in its unit, and what that says of it."""
-
-    metric: str
-    method: str
-    value: float
-    where: str
-    tolerance: float
-    ours: Statistics | None
-    difference: float | None
-    averaged: tuple[str, ...]
-    verdict: str
-    reason: str
-    unit: str = ""
-    over: tuple[str, ...] = ()
-    at: Values = EMPTY
-    beyond: str = ""
-
-
-@frozen
 class MetricFacts(Record):
     """What a measured name means."""
 
@@ -103,6 +84,7 @@ class MetricFacts(Record):
     unit: str = ""
     doc: str = ""
     over: str = entry("model", sparse=True)
+    range: Range = entry(UNBOUNDED, sparse=True)
 
 
 @frozen

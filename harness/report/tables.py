@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from tabulate import tabulate
 
@@ -14,6 +14,7 @@ from harness.report.repetitions import kind_of_seeds
 from harness.report.results import MethodFacts, MetricFacts, Results
 from harness.report.spread import Statistics
 from harness.report.spreadsheet import csv_text
+from harness.report.verdict import Verdict
 
 FORMATS = {"github": "github", "latex": "latex_booktabs", "html": "html"}
 # What a plain LaTeX document cannot set.
@@ -170,18 +171,29 @@ def metrics_table(results: Results) -> Table:
 
 
 def claims_table(results: Results) -> Table:
-    """The paper's numbers beside ours."""
-    rows = []
-    for claim in results.verdicts:
-        where = [f"at {axis}={value}" for axis, value in claim.at.items()]
-        where += [f"over {', '.join(claim.averaged)}"] if claim.averaged else []
-        what = ", ".join([f"{claim.metric} of {claim.method}", *where])
-        paper = f"{claim.value:g} {claim.unit}".strip()
-        verdict = claim.verdict + (f": {claim.reason}" if claim.reason else "")
-        apart = NOTHING if claim.difference is None else f"{claim.difference:+.3f}"
-        allowed = f"{claim.tolerance:g}"
-        rows.append([what, claim.where, paper, number(claim.ours), apart, allowed, verdict])
-    return ["claim", "where", "paper", "ours", "difference", "tolerance", "verdict"], rows
+    """What the paper claims beside our numbers."""
+    return verdicts_table(results.verdicts)
+
+
+def verdicts_table(verdicts: Iterable[Verdict]) -> Table:
+    """Each claim in words, our numbers with their intervals, and what they say of it."""
+    rows = [
+        [
+            verdict.statement,
+            verdict.where,
+            with_interval(verdict.ours) if verdict.ours else _pairs(verdict),
+            verdict.said,
+            verdict.reason or NOTHING,
+        ]
+        for verdict in verdicts
+    ]
+    return ["claim", "where", "ours, with its 95 % interval", "verdict", "why"], rows
+
+
+def _pairs(verdict: Verdict) -> str:
+    """``ssd − retrain: 0.103 [0.051, 0.155]``, for each pair."""
+    said = (f"{p.method} − {p.against}: {with_interval(p.difference)}" for p in verdict.pairs)
+    return "; ".join(said) or NOTHING
 
 
 def candidates_table(results: Results, by_cell: bool = True) -> Table:
