@@ -65,7 +65,7 @@ def gather(
     ``origins`` are those of the spec's values; ``provenance`` gets its times here.
     """
     rows = tuple(_rows(plan, store, findings))
-    times, total = times_of(rows, store), computed(plan, store)
+    times, (total, edited) = times_of(rows, store), computed(plan, store)
     return assemble(
         Results(
             rows=rows,
@@ -74,7 +74,7 @@ def gather(
             profile=profile,
             metrics=metric_facts(plan),
             methods=method_facts(plan),
-            components=component_facts(plan),
+            components=component_facts(plan, edited),
             data=_data(plan, store),
             failed=tuple(_failures(plan, findings)),
             stages=Counter(stage.kind for stage in plan.stages.values()),

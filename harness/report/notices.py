@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import chain
 from typing import Any
 
 from harness.report.asked import paper_of
@@ -26,9 +25,14 @@ def protocol_of(spec: Mapping[str, Any]) -> str:
 def warnings(results: Results) -> list[str]:
     """Failures, gaps, and what was not run as the protocol says; empty when all is well."""
     stages = results.provenance.stages
-    apart = stages.apart if stages else ()
-    found = (_failures(results), _gaps(results), _not_finite(results), apart, _changes(results))
-    return [*chain.from_iterable(found)]
+    return [
+        *_failures(results),
+        *_gaps(results),
+        *_not_finite(results),
+        *(stages.apart if stages else ()),
+        *of_code(results),
+        *_changes(results),
+    ]
 
 
 def _failures(results: Results) -> Iterator[str]:
@@ -56,6 +60,23 @@ def _not_finite(results: Results) -> Iterator[str]:
     ]
     if lost:
         yield f"{len(lost)} values are not finite and left out of every mean: {_some(lost)}."
+
+
+def of_code(results: Results) -> Iterator[str]:
+    """Numbers that come from other code than what is installed, as far as that is known."""
+    for found in results.components:
+        word = found.kind.removesuffix("s")
+        if found.edited:
+            yield (
+                f"The code of the {word} {found.name} has changed since {found.edited} of its "
+                f"stages were computed, all under revision {found.revision}. Raise its revision "
+                f"if its numbers changed, or run with --recompute {word}={found.name}."
+            )
+        if found.unread:
+            yield (
+                f"The code of the {word} {found.name} cannot be read, so that an edit of it is "
+                f"not noticed: raise its revision, or run with --recompute {word}={found.name}."
+            )
 
 
 def _changes(results: Results) -> Iterator[str]:

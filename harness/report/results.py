@@ -118,12 +118,18 @@ class MethodFacts(Record):
 
 @frozen
 class ComponentFacts(Record):
-    """A component that the spec names, with the revision of its code."""
+    """A component that the spec names, with the revision of its code.
+
+    ``edited`` counts the stages that were computed by other code of the same revision; ``unread``:
+    its code is nowhere to be read, so that nobody knows.
+    """
 
     kind: str
     name: str
     revision: int
     source: str = ""
+    edited: int = entry(0, sparse=True)
+    unread: bool = entry(False, sparse=True)
 
 
 @frozen

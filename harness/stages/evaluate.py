@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any
 
-from harness.components import get
+from harness.components import get, remembered
 from harness.lazy import nn, torch
 from harness.metrics.evidence import Evidence
 from harness.plan.cost import sizes_of, split_size
@@ -26,7 +25,7 @@ from harness.store.records import NUMBER, every
 _SOURCES = {"unlearned": "unlearn", "original": "train", "reference": "unlearn"}
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def splits_read(uses: tuple[Use, ...]) -> frozenset[str] | None:
     """The splits that the metrics ``uses`` run models on; None when one does not say."""
     found: set[str] = set()

@@ -41,6 +41,7 @@ def wrong_with(kind: str, content: Any, own: Mapping[str, Schema]) -> str | None
     stage = block(
         kind={"const": kind}, uses=listed(TEXT), revisions=listed(COUNT), inputs=every(KEY)
     )
+    stage["properties"]["sources"] = every(TEXT)
     tensors = {"anyOf": [{"type": "null"}, block(sha256=KEY, bytes=COUNT)]}
     schema = block(record=block(stage=stage, **_COMMON, **own), tensors=tensors)
     error = next(iter(Draft7Validator(schema).iter_errors(content)), None)

@@ -13,6 +13,7 @@ from harness.execute.limits import memory_limit
 from harness.execute.run import Finished, RunOptions, run_plan
 from harness.report import write_report
 from harness.report.gather import Findings, gather
+from harness.report.notices import of_code
 from harness.report.record import from_plain
 from harness.report.results import Git, Machine, Provenance, Results, StageSources
 from harness.report.tables import as_text, claims_table
@@ -98,7 +99,7 @@ def _text(request: RunRequest, finished: Finished, results: Results) -> str:
         if results.verdicts:
             lines += [as_text(claims_table(results), "github"), ""]
         lines.append(f"report: {request.out / 'report.html'} and {request.out / 'report.md'}")
-    return "\n".join([*lines, *_failures(request, finished)])
+    return "\n".join([*lines, *of_code(results), *_failures(request, finished)])
 
 
 def _failures(request: RunRequest, finished: Finished) -> list[str]:
