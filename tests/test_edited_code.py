@@ -14,6 +14,7 @@ import pytest
 
 from conftest import TINY, Cli
 from harness.components import catalogue
+from harness.execute import run as execution
 from harness.execute.workers import here
 from harness.execute.workers.events import Stopped
 from harness.plan.plan import Plan
@@ -296,6 +297,7 @@ def test_the_hub_does_not_answer_for_what_is_to_be_computed_again(
         "harness.execute.reuse.fetch_needed",
         lambda p, s, entries, *_: asked.append({*entries}) or {},
     )
+    monkeypatch.setattr(execution, "_apart", lambda *_: ())
     (tmp_path / "registry").mkdir()
     done = cli("run", tiny, "--jobs", 1, "--out", "out", "--registry", "registry",
                "--recompute", "kind=train")  # fmt: skip

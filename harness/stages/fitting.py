@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
-from harness.components import get
+from harness.components import get, remembered
 from harness.components.contracts import Encoding
 from harness.lazy import nn, torch
 from harness.plan.cost import architecture, threads_of
@@ -42,7 +41,7 @@ def evaluation(cell: Cell, material: Material) -> Callable[[nn.Module], float] |
     return accuracy
 
 
-@lru_cache(maxsize=64)
+@remembered(64)
 def _expected(model: Use, encoding: Encoding, classes: int) -> Mapping[str, torch.Tensor]:
     """The tensors of a ``model`` of the right shape, without their numbers."""
     use = architecture(model)
