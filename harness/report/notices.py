@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.report.asked import paper_of
 from harness.report.coverage import gaps_in_words, in_words, points
-from harness.report.results import Results
+from harness.report.results import ResultRow, Results
 
 MOST = 5
 
@@ -29,6 +29,7 @@ def warnings(results: Results) -> list[str]:
         *_failures(results),
         *_gaps(results),
         *_not_finite(results),
+        *_diverged(results),
         *(stages.apart if stages else ()),
         *of_code(results),
         *_changes(results),
@@ -38,8 +39,9 @@ def warnings(results: Results) -> list[str]:
 def _failures(results: Results) -> Iterator[str]:
     for failure in results.failed:
         stopped = len(failure.stopped)
+        point = f" ({failure.point})" if failure.point else ""
         yield (
-            f"The stage {failure.stage} failed ({failure.error}); {stopped} "
+            f"The stage {failure.stage}{point} failed ({failure.error}); {stopped} "
             f"{'stage that needs it was' if stopped == 1 else 'stages that need it were'} not run."
         )
 
@@ -60,6 +62,22 @@ def _not_finite(results: Results) -> Iterator[str]:
     ]
     if lost:
         yield f"{len(lost)} values are not finite and left out of every mean: {_some(lost)}."
+
+
+def _diverged(results: Results) -> Iterator[str]:
+    lost = [row for row in results.rows if row.diverged]
+    if lost:
+        shown = [in_words(_tried(row), row.cell, [row.seed]) for row in lost]
+        chosen = sum(row.selected for row in lost)
+        yield (
+            f"{len(lost)} of {len(results.rows)} unlearnings diverged and have no numbers, "
+            f"{chosen or 'none'} of them chosen, for want of one that did not: {_some(shown)}."
+        )
+
+
+def _tried(row: ResultRow) -> str:
+    values = ", ".join(f"{name}={value}" for name, value in row.candidate.items())
+    return f"{row.method} with {values}" if values else row.method
 
 
 def of_code(results: Results) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.components import get, remembered
 from harness.components.contracts import Encoding
+from harness.errors import Diverged
 from harness.lazy import nn, torch
 from harness.plan.cost import architecture, threads_of
 from harness.plan.kinds import Tensors
@@ -67,6 +68,15 @@ def differing(expected: Tensors, found: Tensors) -> Iterator[str]:
         kinds = [f"{t.dtype} {list(t.shape)}" for t in (found[name], expected[name])]
         if kinds[0] != kinds[1]:
             yield f"{name!r} is {kinds[0]}; {kinds[1]} is needed".replace("torch.", "")
+
+
+def finite_weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The weights of ``model``. Raises Diverged where one of them is not finite."""
+    found = weights(model)
+    for name, value in found.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise Diverged(f"{name} is not finite; lower the learning rate")
+    return found
 
 
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -107,8 +107,9 @@ def _failures(request: RunRequest, finished: Finished) -> list[str]:
         return []
     many = f"{len(finished.failed)} stages failed, {len(finished.stopped)} were not run:"
     lines = ["", many]
+    points = request.plan.words(finished.failed)
     for key, reason in finished.failed.items():
-        lines.append(f"  {request.plan.stages[key].name}: {reason}")
+        lines.append(f"  {request.plan.stages[key].name} ({points[key]}): {reason}")
         if trace := finished.traces.get(key):
             lines += ["", trace]
     return lines
