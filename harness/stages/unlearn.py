@@ -9,10 +9,10 @@ from harness.components import get
 from harness.errors import Diverged, HarnessError
 from harness.lazy import nn, torch
 from harness.plan.cost import sizes_of
-from harness.plan.kinds import Kind, Samples
+from harness.plan.kinds import Kind, Samples, Tensors
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
-from harness.stages.fitting import finite_weights, weight_faults
+from harness.stages.fitting import differing, finite_weights, weight_faults
 from harness.stages.problem import ROLES, prepared_keys, task_of
 from harness.stages.schemas import METER
 from harness.stages.watch import StageWatch
@@ -45,26 +45,29 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     else:
         dataset = world.material(stage).dataset
         model = world.load_model(stage.cell, dataset, "train", stage.input("base"))
+    given = {k: torch.empty_like(v, device="meta") for k, v in model.state_dict().items()}
     found: dict[str, torch.Tensor] = {}
     left: dict[str, Any] = {"facts": {}, "series": {}}
     try:
-        found = finite_weights(_checked(stage, component.function(model, task, use.settings)))
+        found = finite_weights(
+            _checked(use.name, component.function(model, task, use.settings), given)
+        )
         left = {"facts": task.facts, "series": task.series}
     except Diverged as diverged:
         left["diverged"] = str(diverged)[:200]
     return {"meter": watch.meter.as_dict(), "prepared": prepared_keys(stage), **left}, found
 
 
-def _checked(stage: Stage, made: Any) -> nn.Module:
-    """What the method of ``stage`` returned. Raises HarnessError unless it is a model like the one
-    that it was given."""
-    method = f"the method {stage.uses[0].name!r} returned"
+def _checked(method: str, made: Any, given: Tensors) -> nn.Module:
+    """What ``method`` returned. Raises HarnessError unless it is a model with weights like those
+    that were ``given``."""
+    returned = f"the method {method!r} returned"
     if not isinstance(made, nn.Module):
         raise HarnessError(
-            f"{method} {type(made).__name__}; the unlearned model (an nn.Module) is needed"
+            f"{returned} {type(made).__name__}; the unlearned model (an nn.Module) is needed"
         )
-    for fault in weight_faults(stage, {}, made.state_dict()):
-        raise HarnessError(f"{method} another architecture than it was given: {fault}")
+    for fault in differing(given, made.state_dict()):
+        raise HarnessError(f"{returned} another architecture than it was given: {fault}")
     return made.eval()
 
 

@@ -26,6 +26,7 @@ from harness.commands.run.outcome import RunRequest, run_spec
 from harness.errors import IntegrityError, OverBudget, RemoteError, StageFailed
 from harness.plan.recompute import asked_again
 from harness.report.results import Results
+from harness.spec.fit import unlikely
 from harness.store.store import default_folder
 
 FAILURES = {kind.exit_code: kind for kind in (OverBudget, IntegrityError, RemoteError)}
@@ -92,6 +93,8 @@ def command(
         if recompute:
             click.echo(f"to be computed again: {len(asked_again(plan, recompute)):,} stages")
         return
+    for notice in unlikely(experiment.spec):
+        click.echo(f"notice: {notice}", err=True)
     text = command_text(sys.argv[1:])
     reuse = not no_reuse
     request = asked(
