@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from harness.errors import HarnessError, UsageError
+from harness.spec.fit import unlikely
 from harness.spec.load import is_claims_file, load_claims, load_spec
 
 
@@ -34,7 +35,8 @@ def validate(files: Sequence[Path], profile: str | None = None) -> Iterator[tupl
                 yield file, f"ok ({held.id}, {len(held.claims)} claims)", True
                 continue
             spec = load_spec(file, profile)
-            yield file, f"ok ({spec.id} {spec.version})", True
+            notices = "".join(f"\n  notice: {notice}" for notice in unlikely(spec))
+            yield file, f"ok ({spec.id} {spec.version}){notices}", True
         except HarnessError as error:
             yield file, str(error), False
 

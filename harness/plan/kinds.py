@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
+from harness.components import get
 from harness.errors import HarnessError
-from harness.plan.stage import Cell, Stage
+from harness.plan.stage import Cell, Stage, named_in
 from harness.spec.blocks import Use
 from harness.store import Store
 
@@ -108,6 +109,20 @@ def store_at(folder: Path) -> Store:
 def kind_of(stage: Stage) -> Kind:
     """The kind of ``stage``."""
     return kinds()[stage.kind]
+
+
+def components_of(stage: Stage) -> frozenset[tuple[str, str]]:
+    """Kind and name of every component that the key of ``stage`` hashes, beside its inputs."""
+    parts = kind_of(stage).hashes(stage.cell, stage.uses, stage.detail)
+    named = (named_in(tuple(part) if isinstance(part, list) else part) for part in parts)
+    return frozenset().union(*named)
+
+
+def sources_of(stage: Stage) -> dict[str, str]:
+    """``methods ssd`` to the digest of its source, of every built-in component that the key of
+    ``stage`` hashes by its revision alone."""
+    found = {f"{kind} {name}": get(kind, name) for kind, name in sorted(components_of(stage))}
+    return {name: c.digest[:12] for name, c in found.items() if c.built_in and c.digest}
 
 
 def source_kind(stage: Stage, role: str) -> str:

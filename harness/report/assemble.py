@@ -71,4 +71,5 @@ def _summary(rows: list[ResultRow], results: Results) -> Summary:
         method=rows[0].method,
         seeds=tuple(row.seed for row in rows),
         metrics={name: statistics(v, range_of(results, name)) for name, v in values.items()},
+        diverged=sum(bool(row.diverged) for row in rows),
     )

@@ -110,7 +110,8 @@ def _summary_table(
             "sees": _sees(results, summary.method),
         }
         row += [*(known[name] for name in extra), str(seeds)]
-        row += [_with_n(summary.metrics.get(metric), shown, seeds) for metric in metrics]
+        lost = "diverged" if summary.diverged == seeds else ""
+        row += [lost or _with_n(summary.metrics.get(metric), shown, seeds) for metric in metrics]
         rows.append(row)
     headers = [*axes, "method", *extra, "n"]
     return [*headers, *(_headed(results, metric) for metric in metrics)], rows
@@ -143,7 +144,8 @@ def scores_table(results: Results) -> Table:
             models = ", ".join(f"{count} {name}" for name, count in row.models.items())
             seeds = f"data {row.seeds['data']}, base model {row.seeds['model']}"
             cell = [str(row.cell.get(axis, NOTHING)) for axis in axes]
-            values = [plain_number(row.metrics.get(metric)) for metric in metrics]
+            lost = "diverged" if row.diverged else ""
+            values = [lost or plain_number(row.metrics.get(metric)) for metric in metrics]
             rows.append([*cell, row.method, seeds, models, *values])
     return [*axes, "method", "seeds", "models", *(_headed(results, m) for m in metrics)], rows
 
@@ -208,7 +210,8 @@ def candidates_table(results: Results, by_cell: bool = True) -> Table:
             *(str(tried.cell.get(axis, NOTHING)) for axis in axes),
             tried.method,
             ", ".join(f"{name}={value}" for name, value in tried.candidate.items()),
-            f"{tried.selected} of {tried.rows}",
+            f"{tried.selected} of {tried.rows}"
+            + (f", {tried.diverged} diverged" if tried.diverged else ""),
             *(
                 number(found) if by_cell else plain_number(found.mean)
                 for metric in metrics

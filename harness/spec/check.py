@@ -100,7 +100,12 @@ def _check_blocks(spec: Spec, document: Document) -> Iterator[Problem]:
         what = f"{spec.forget.name!r} needs a corruption; none is named"
         yield document.problem(("forget", "set"), what)
     triggered = corruption.trigger is not None
+    first: dict[str, int] = {}
     for i, use in enumerate(spec.metrics):
+        for name in measured([use]):
+            if (before := first.setdefault(name, i)) != i:
+                what = f"{name!r} is measured by metrics[{before}] already; name it once"
+                yield document.problem(("metrics", i), what)
         needs = needs_of(use)
         if "corruption" in needs and not triggered:
             what = f"{use.name!r} needs a corruption with a trigger; found {spec.corruption.name!r}"

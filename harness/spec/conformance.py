@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 from jsonschema import Draft7Validator
 
-from harness.components import load
+from harness.components import load, remembered
 from harness.errors import nearest
 from harness.spec.places import Document, Path, Problem
 from harness.spec.schema import claims_schema, required_settings, schema
@@ -36,7 +35,7 @@ _BOUNDS = {
 Error = Any
 
 
-@cache
+@remembered()
 def _validator(claims: bool) -> Draft7Validator:
     return Draft7Validator(claims_schema() if claims else schema())
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import attrs
 
-from harness.components import Component, load
+from harness.components import Component, load, remembered
 from harness.spec.blocks import ClaimsFile, Data, MethodUse, Select, Spec, Train
 from harness.spec.structure import name_key, spelled
 
@@ -52,7 +52,7 @@ _METHOD_FIELDS: Mapping[str, Schema] = {
 }
 
 
-@cache
+@remembered()
 def schema() -> Schema:
     """The whole schema, for all components that are installed."""
     definitions: dict[str, Schema] = {"Select": _block(Select)}

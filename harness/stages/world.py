@@ -74,6 +74,10 @@ class World:
         """Only the record of another stage. Raises DamagedInput as ``artifact`` does."""
         return self._checked(self.store.record, kind, key)
 
+    def lost(self, kind: str, key: str) -> str:
+        """How the candidate that an ``unlearn`` or ``outputs`` stage is of diverged, or nothing."""
+        return str(self.record(kind, key).get("diverged", ""))
+
     def _checked(self, read: Callable[[str, str], Any], kind: str, key: str) -> Any:
         with self._trusting(kind, key):
             return read(kind, key)

@@ -56,7 +56,10 @@ def wrong_with(content: Any, own: Mapping[str, Schema] | None) -> str | None:
     ``own`` has the schema of each fact that only records of this kind have; None when nothing is
     known of the kind.
     """
-    record = {"type": "object"} if own is None else block(**_COMMON, **own)
+    record: dict[str, Any] = {"type": "object"}
+    if own is not None:
+        record = block(**_COMMON, **own)
+        record["properties"] = {**record["properties"], "diverged": TEXT}
     tensors = {"anyOf": [{"type": "null"}, block(sha256=KEY, bytes=COUNT)]}
     error = next(iter(_checker()(block(record=record, tensors=tensors)).iter_errors(content)), None)
     if error is None:

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
 RECORD, TENSORS = "record.json", "tensors.safetensors"
 KIND = r"^[a-z]{1,40}$"  # what a kind means, only its stages know
-RESERVED = frozenset({"locks", "partial", "damaged", "temporary"})
+REPLACED = "replaced"  # while their successors are computed
+RESERVED = frozenset({"locks", "partial", "damaged", "temporary", REPLACED})
 _KEY = re.compile(r"[0-9a-f]{64}")
 _MARKER = "store.json"
 

@@ -14,6 +14,7 @@ from harness.execute.run import Finished, RunOptions, run_plan
 from harness.plan.kinds import store_at
 from harness.report import write_report
 from harness.report.gather import Findings, gather
+from harness.report.notices import of_code
 from harness.report.record import from_plain
 from harness.report.results import Git, Machine, Provenance, Results, StageSources
 from harness.report.tables import as_text, claims_table
@@ -98,7 +99,7 @@ def _text(request: RunRequest, finished: Finished, results: Results) -> str:
         if results.verdicts:
             lines += [as_text(claims_table(results), "github"), ""]
         lines.append(f"report: {request.out / 'report.html'} and {request.out / 'report.md'}")
-    return "\n".join([*lines, *_failures(request, finished)])
+    return "\n".join([*lines, *of_code(results), *_failures(request, finished)])
 
 
 def _failures(request: RunRequest, finished: Finished) -> list[str]:
@@ -106,8 +107,9 @@ def _failures(request: RunRequest, finished: Finished) -> list[str]:
         return []
     many = f"{len(finished.failed)} stages failed, {len(finished.stopped)} were not run:"
     lines = ["", many]
+    points = request.plan.words(finished.failed)
     for key, reason in finished.failed.items():
-        lines.append(f"  {request.plan.stages[key].name}: {reason}")
+        lines.append(f"  {request.plan.stages[key].name} ({points[key]}): {reason}")
         if trace := finished.traces.get(key):
             lines += ["", trace]
     return lines
