@@ -55,7 +55,7 @@ def fetch_needed(
                 note(f"{error}. Going on without {entry.repo}: what it has is computed")
                 break
             sources[stage.key] = f"{entry.repo}@{entry.commit}"
-            note(f"from the Hub: {stage.name} ({entry.repo}@{entry.commit[:12]})")
+            note(f"from the Hub: {plan.describe(stage.key)} ({entry.repo}@{entry.commit[:12]})")
     return sources
 
 
@@ -106,6 +106,6 @@ def pull(
             there += 1
             continue
         fetch(entry, hub, store, kinds()[entry.kind].record)
-        note(f"{stage.name} ({entry.repo}@{entry.commit[:12]})")
+        note(f"{plan.describe(stage.key)} ({entry.repo}@{entry.commit[:12]})")
         fetched += 1
     return fetched, there
