@@ -7,9 +7,9 @@ import re
 
 import pytest
 import yaml
-from conftest import TINY, Cli
 from rich.console import Console
 
+from conftest import TINY, Cli
 from harness.execute import pace as module
 from harness.execute.pace import Pace
 from harness.execute.progress import Live

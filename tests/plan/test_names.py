@@ -6,8 +6,8 @@ from typing import Any
 
 import attrs
 import yaml
-from conftest import TINY
 
+from conftest import TINY
 from harness.plan.plan import Choice, Plan
 from harness.plan.protocol import compile_plan
 from harness.spec.structure import structure
