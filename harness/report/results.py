@@ -275,8 +275,8 @@ class Results(Record):
     format: int = FORMAT
 
     def summary(self, width: int = WIDTH) -> str:
-        """A table for a terminal of ``width`` columns, with a row for each method and cell: the
-        mean of every metric, and its 95 % interval where there are several seeds."""
+        """A table for a terminal of ``width`` columns, with a row for each method: the mean of
+        every metric over cells and seeds, and its 95 % interval where there are several seeds."""
         from harness.report.tables import closing_table
 
         return closing_table(self, width)

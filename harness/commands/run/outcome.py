@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from harness.report import write_report
 from harness.report.gather import Findings, gather
 from harness.report.record import from_plain
 from harness.report.results import Git, Machine, Provenance, Results, StageSources
-from harness.report.tables import as_text, claims_table
 from harness.spec.origins import Row
 from harness.store import Store
 
@@ -96,7 +96,9 @@ def _text(request: RunRequest, finished: Finished, results: Results) -> str:
     if results.rows:
         lines = [results.summary(shutil.get_terminal_size((120, 24)).columns), ""]
         if results.verdicts:
-            lines += [as_text(claims_table(results), "github"), ""]
+            found = Counter(claim.verdict for claim in results.verdicts)
+            counts = ", ".join(f"{count} {verdict}" for verdict, count in found.items())
+            lines += [f"claims of the paper: {counts} (each with its reason in the report)", ""]
         lines.append(f"report: {request.out / 'report.html'} and {request.out / 'report.md'}")
     return "\n".join([*lines, *_failures(request, finished)])
 
