@@ -138,7 +138,6 @@ class DataFacts(Record):
     validation: int | None = None
     test: int | None = None
     lossy: bool = False
-    found_at: str | None = entry(None, key="origin")
 
     @property
     def splits(self) -> dict[str, int]:

@@ -24,6 +24,7 @@ from harness.commands.options import (
 from harness.commands.plan import plan_text
 from harness.commands.run.outcome import RunRequest, run_spec
 from harness.errors import IntegrityError, OverBudget, RemoteError, StageFailed
+from harness.execute.environment import place_in_checkout
 from harness.report.results import Results
 from harness.store.store import default_folder
 
@@ -79,9 +80,7 @@ def command(
     if dry_run:
         click.echo(plan_text(experiment.plan(only), how["store"], place))
         return
-    text = command_text(sys.argv[1:])
-    reuse = not no_reuse
-    request = asked(experiment, only=only, command=text, registry=place, reuse=reuse, **how)
+    request = asked(experiment, only=only, registry=place, reuse=not no_reuse, **how)
     outcome = run_spec(request)
     click.echo(outcome.text)
     if outcome.exit_code:
@@ -121,7 +120,6 @@ def run(
     request = asked(
         experiment,
         only=only,
-        command=f"harness.run({experiment.file.name!r})",
         store=Path(store or default_folder()),
         out=_path(out),
         device=device,
@@ -142,7 +140,7 @@ def run(
 
 
 def asked(
-    experiment: Experiment, *, only: Sequence[str], out: Path | None, command: str, **how: Any
+    experiment: Experiment, *, only: Sequence[str], out: Path | None, device: str, **how: Any
 ) -> RunRequest:
     """The request that the command line and Python share."""
     return RunRequest(
@@ -151,7 +149,8 @@ def asked(
         changes=experiment.changes,
         origins=experiment.origins,
         spec_file=experiment.file,
-        command=command,
+        command=command_text(experiment, only, device),
+        device=device,
         out=out or experiment.folder,
         **how,
     )
@@ -161,6 +160,14 @@ def _path(place: Path | str | None) -> Path | None:
     return None if place is None else Path(place)
 
 
-def command_text(arguments: list[str]) -> str:
-    """The command for the report, without where on this machine its files lie."""
-    return shlex.join(["harness", *(Path(a).name if os.path.isabs(a) else a for a in arguments)])
+def command_text(experiment: Experiment, only: Sequence[str], device: str) -> str:
+    """The command that computes the same on another machine, wherever its files lie there."""
+    profile = [] if experiment.profile is None else [experiment.profile.replace("+", ",")]
+    options = {
+        "--profile": profile,
+        "--set": experiment.changes,
+        "--only": only,
+        "--device": [] if device == "auto" else [device],
+    }
+    pairs = [part for name, values in options.items() for v in values for part in (name, v)]
+    return shlex.join(["harness", "run", place_in_checkout(experiment.file), *pairs])
