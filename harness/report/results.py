@@ -197,6 +197,16 @@ class Seconds(Record):
 
 
 @frozen
+class Resources(Record):
+    """What stages of one kind took at most: bytes of memory of their process and of the
+    accelerator; ``gpu_use`` is the mean share of the time in which that was busy."""
+
+    memory: int | None = None
+    gpu_memory: int | None = None
+    gpu_use: float | None = None
+
+
+@frozen
 class StageSources(Record):
     """How many stages the run computed, and which it fetched from where on the Hub, by key."""
 
@@ -209,7 +219,8 @@ class Provenance(Record):
     """When, where and with what a run was made; all else is the same in every run of a spec.
 
     ``times`` are those of one unlearning by method; ``computed`` that of all stages, whenever they
-    were computed. ``device`` is what older files have instead of the machine's devices.
+    were computed, and ``resources`` those by kind. ``device`` is what older files have instead of
+    the machine's devices.
     """
 
     started: str | None = None
@@ -227,6 +238,7 @@ class Provenance(Record):
     stages: StageSources | None = None
     times: Mapping[str, Seconds] = EMPTY
     computed: Seconds | None = None
+    resources: Mapping[str, Resources] = EMPTY
     device: str | None = entry(None, sparse=True)
 
 
