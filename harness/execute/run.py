@@ -95,7 +95,7 @@ def run_plan(run: RunOptions) -> Finished:
     store = store_at(run.store)
     options = _options(run)
     stop = _stop_flag()
-    shown = display(run.json_log)
+    shown = display(run.plan.describe, run.json_log)
     limits = time_limit(run.limit_hours, stop)
     again = replaced(run.plan, store, run.recompute)
     with _without_hub(run.offline), shown, _stopping(stop, shown), limits, again:

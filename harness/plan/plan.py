@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 from attrs import frozen
 
+from harness.plan.names import Names
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import MethodUse, Spec
 
@@ -52,7 +54,7 @@ class Choice:
         return (*dict.fromkeys(every), *self.scores)
 
 
-@frozen(eq=False)
+@frozen(eq=False, slots=False)
 class Plan:
     """Stages by key in an order in which inputs come first, and the choices that need them."""
 
@@ -70,22 +72,13 @@ class Plan:
         """How many rows the tables have before anything is merged."""
         return sum(len(group.candidates) for group in self.groups)
 
-    def words(self, keys: Iterable[str]) -> dict[str, str]:
-        """Which point of the tables each of the stages ``keys`` is for, or the first of several:
-        ``ssd with alpha=5 at discovered=0.5, seed 0``; without a method where any may share it."""
-        methods: dict[str, str] = {}
-        for group in self.groups:
-            for candidate in group.candidates:
-                values = ", ".join(f"{name}={value}" for name, value in candidate.values.items())
-                what = f"{group.method.label}{f' with {values}' if values else ''} at "
-                for key in (candidate.unlearn, candidate.evaluate):
-                    methods.setdefault(key, what)
-        found = {}
-        for key in keys:
-            cell = self.stages[key].cell
-            at = [f"{axis}={value}" for axis, value in cell.point.items()]
-            found[key] = methods.get(key, "") + ", ".join([*at, f"seed {cell.seed}"])
-        return found
+    @cached_property
+    def _names(self) -> Names:
+        return Names(self.stages, self.choices)
+
+    def describe(self, key: str) -> str:
+        """What people call a stage: kind, method, cell, seed and candidate."""
+        return self._names.of(key)
 
     def needed(self, keys: Iterable[str]) -> set[str]:
         """``keys``, and everything that they are computed from."""

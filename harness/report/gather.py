@@ -24,7 +24,7 @@ from harness.report.results import (
     ScoreRow,
     Trigger,
 )
-from harness.report.times import computed, times_of
+from harness.report.times import computed, resources, times_of
 from harness.spec.blocks import Use
 from harness.spec.origins import Row as ValueOrigin
 from harness.spec.origins import written
@@ -66,6 +66,9 @@ def gather(
     """
     rows = tuple(_rows(plan, store, findings))
     times, (total, edited) = times_of(rows, store), computed(plan, store)
+    provenance = attrs.evolve(
+        provenance, times=times, computed=total, resources=resources(plan, store)
+    )
     return assemble(
         Results(
             rows=rows,
@@ -78,7 +81,7 @@ def gather(
             data=_data(plan, store),
             failed=tuple(_failures(plan, findings)),
             stages=Counter(stage.kind for stage in plan.stages.values()),
-            provenance=attrs.evolve(provenance, times=times, computed=total),
+            provenance=provenance,
             changes=tuple(changes),
             origins=_texts(origins) if plan.spec.provenance else (),
             triggers=_triggers(plan, store),
@@ -193,8 +196,7 @@ def _title(use: Use) -> str:
 
 
 def _failures(plan: Plan, findings: Findings) -> Iterator[Failure]:
-    points = plan.words(findings.failed)
     for key, error in findings.failed.items():
         stopped = (k for k, reason in findings.stopped.items() if reason == key)
-        names = tuple(plan.stages[k].name for k in stopped)
-        yield Failure(plan.stages[key].name, error, names, key, points[key])
+        names = tuple(plan.describe(k) for k in stopped)
+        yield Failure(stage=plan.describe(key), error=error, stopped=names, key=key)

@@ -47,9 +47,8 @@ def warnings(results: Results) -> list[str]:
 def _failures(results: Results) -> Iterator[str]:
     for failure in results.failed:
         stopped = len(failure.stopped)
-        point = f" ({failure.point})" if failure.point else ""
         yield (
-            f"The stage {failure.stage}{point} failed ({failure.error}); {stopped} "
+            f"The stage {failure.stage} failed ({failure.error}); {stopped} "
             f"{'stage that needs it was' if stopped == 1 else 'stages that need it were'} not run."
         )
 

@@ -125,7 +125,6 @@ class DataFacts(Record):
     validation: int | None = None
     test: int | None = None
     lossy: bool = False
-    found_at: str | None = entry(None, key="origin")
 
     @property
     def splits(self) -> dict[str, int]:
@@ -136,13 +135,12 @@ class DataFacts(Record):
 
 @frozen
 class Failure(Record):
-    """A stage that raised, the point it is for, and the names of those not run for it."""
+    """A stage that raised, and the names of those that were not run for it."""
 
     stage: str
     error: str
     stopped: tuple[str, ...]
     key: str = ""
-    point: str = entry("", sparse=True)
 
 
 @frozen
@@ -186,6 +184,16 @@ class Seconds(Record):
 
 
 @frozen
+class Resources(Record):
+    """What stages of one kind took at most: bytes of memory of their process and of the
+    accelerator; ``gpu_use`` is the mean share of the time in which that was busy."""
+
+    memory: int | None = None
+    gpu_memory: int | None = None
+    gpu_use: float | None = None
+
+
+@frozen
 class StageSources(Record):
     """How many stages the run computed, which it fetched from where on the Hub, by key, and what
     was measured of reused models apart from what the registry says."""
@@ -200,7 +208,8 @@ class Provenance(Record):
     """When, where and with what a run was made; all else is the same in every run of a spec.
 
     ``times`` are those of one unlearning by method; ``computed`` that of all stages, whenever they
-    were computed. ``device`` is what older files have instead of the machine's devices.
+    were computed, and ``resources`` those by kind. ``device`` is what older files have instead of
+    the machine's devices.
     """
 
     started: str | None = None
@@ -218,6 +227,7 @@ class Provenance(Record):
     stages: StageSources | None = None
     times: Mapping[str, Seconds] = EMPTY
     computed: Seconds | None = None
+    resources: Mapping[str, Resources] = EMPTY
     device: str | None = entry(None, sparse=True)
 
 
@@ -265,8 +275,8 @@ class Results(Record):
     format: int = FORMAT
 
     def summary(self, width: int = WIDTH) -> str:
-        """A table for a terminal of ``width`` columns, with a row for each method and cell: the
-        mean of every metric, and its 95 % interval where there are several seeds."""
+        """A table for a terminal of ``width`` columns, with a row for each method: the mean of
+        every metric over cells and seeds, and its 95 % interval where there are several seeds."""
         from harness.report.tables import closing_table
 
         return closing_table(self, width)

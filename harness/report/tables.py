@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Iterable
 
 from tabulate import tabulate
 
 from harness.report.candidates import candidates
-from harness.report.chosen import any_chosen, choices
+from harness.report.chosen import any_chosen, choices, dagger, marked
 from harness.report.numbers import NOTHING, interval, number, plain_number, with_interval
+from harness.report.per_method import per_method
 from harness.report.repetitions import kind_of_seeds
 from harness.report.results import MethodFacts, MetricFacts, Results
 from harness.report.spread import Statistics
@@ -54,17 +56,40 @@ def caption(results: Results) -> str:
 
 
 def closing_table(results: Results, width: int) -> str:
-    """One row for each method and cell: the mean of every metric with its interval, of as many of
-    the first metrics as fit a terminal of ``width`` columns."""
-    headers, rows = _summary_table(results, with_interval, facts=False)
+    """One row a method: the mean of every metric over cells and seeds with its interval, of as many
+    of the first metrics as fit a terminal of ``width`` columns."""
+    headers, rows = method_table(results)
     metrics = len(results.order.metrics)
-    left_out, text = 0, ""
-    for left_out in range(max(metrics, 1)):
-        keep = len(headers) - left_out
+    shown, text = 0, ""
+    for shown in range(metrics, 0, -1):
+        keep = len(headers) - metrics + shown
         text = tabulate([row[:keep] for row in rows], headers=headers[:keep], disable_numparse=True)
         if len(text.split("\n", 1)[0]) <= width:
             break
-    return text + (f"\n\n{left_out} more metrics are in the report" if left_out else "")
+    more = f"{shown} of {metrics} metrics; the report has all of them, and every cell."
+    notes = [averaged(results), more, dagger(results)]
+    return "\n\n".join([text, "\n".join(textwrap.fill(note, width) for note in notes if note)])
+
+
+def method_table(results: Results) -> Table:
+    """One row a method: the mean of every metric over cells and seeds with its interval."""
+    means, every = per_method(results), len(results.order.cells)
+    headers = ["method", "n", *(_headed(results, name) for name in results.order.metrics)]
+    rows = []
+    for mean in means:
+        part = f" ({mean.cells} of {every} cells)" if mean.cells < every else ""
+        n = len(mean.seeds)
+        values = [_with_n(found, with_interval, n) for found in mean.metrics.values()]
+        rows.append([marked(results, mean.method) + part, str(n), *values])
+    return headers, rows
+
+
+def averaged(results: Results) -> str:
+    """What the means of a table with one row a method run over."""
+    cells, axes = len(results.order.cells), ", ".join(results.order.axes)
+    over = f"{cells} cells ({axes}), each with the same weight, and over " if cells > 1 else ""
+    kind = kind_of_seeds(results.spec)
+    return f"Mean over {over}n {kind}, with the 95 % interval where n is at least 2."
 
 
 def as_text(table: Table, form: str) -> str:

@@ -38,6 +38,9 @@ _COMMON = {
 }
 
 
+_NOT_IN_ALL = {"diverged": TEXT, "resources": every({"type": "number", "minimum": 0})}
+
+
 def _are_numbers(checker: Any, found: Any) -> bool:
     return isinstance(found, list) and {type(each) for each in found} <= {int, float}
 
@@ -59,7 +62,7 @@ def wrong_with(content: Any, own: Mapping[str, Schema] | None) -> str | None:
     record: dict[str, Any] = {"type": "object"}
     if own is not None:
         record = block(**_COMMON, **own)
-        record["properties"] = {**record["properties"], "diverged": TEXT}
+        record["properties"] = {**record["properties"], **_NOT_IN_ALL}
     tensors = {"anyOf": [{"type": "null"}, block(sha256=KEY, bytes=COUNT)]}
     error = next(iter(_checker()(block(record=record, tensors=tensors)).iter_errors(content)), None)
     if error is None:

@@ -24,6 +24,7 @@ from harness.commands.options import (
 from harness.commands.plan import plan_text
 from harness.commands.run.outcome import RunRequest, run_spec
 from harness.errors import IntegrityError, OverBudget, RemoteError, StageFailed
+from harness.execute.environment import place_in_checkout
 from harness.plan.recompute import asked_again
 from harness.report.results import Results
 from harness.spec.fit import unlikely
@@ -95,10 +96,8 @@ def command(
         return
     for notice in unlikely(experiment.spec):
         click.echo(f"notice: {notice}", err=True)
-    text = command_text(sys.argv[1:])
-    reuse = not no_reuse
     request = asked(
-        experiment, only=only, recompute=recompute, command=text, registry=place, reuse=reuse, **how
+        experiment, only=only, recompute=recompute, registry=place, reuse=not no_reuse, **how
     )
     outcome = run_spec(request)
     click.echo(outcome.text)
@@ -141,7 +140,6 @@ def run(
         experiment,
         only=only,
         recompute=recompute,
-        command=f"harness.run({experiment.file.name!r})",
         store=Path(store or default_folder()),
         out=_path(out),
         device=device,
@@ -167,7 +165,7 @@ def asked(
     only: Sequence[str],
     recompute: Sequence[str],
     out: Path | None,
-    command: str,
+    device: str,
     **how: Any,
 ) -> RunRequest:
     """The request that the command line and Python share."""
@@ -179,7 +177,8 @@ def asked(
         changes=experiment.changes,
         origins=experiment.origins,
         spec_file=experiment.file,
-        command=command,
+        command=command_text(experiment, only, device),
+        device=device,
         out=out or experiment.folder,
         **how,
     )
@@ -189,6 +188,14 @@ def _path(place: Path | str | None) -> Path | None:
     return None if place is None else Path(place)
 
 
-def command_text(arguments: list[str]) -> str:
-    """The command for the report, without where on this machine its files lie."""
-    return shlex.join(["harness", *(Path(a).name if os.path.isabs(a) else a for a in arguments)])
+def command_text(experiment: Experiment, only: Sequence[str], device: str) -> str:
+    """The command that computes the same on another machine, wherever its files lie there."""
+    profile = [] if experiment.profile is None else [experiment.profile.replace("+", ",")]
+    options = {
+        "--profile": profile,
+        "--set": experiment.changes,
+        "--only": only,
+        "--device": [] if device == "auto" else [device],
+    }
+    pairs = [part for name, values in options.items() for v in values for part in (name, v)]
+    return shlex.join(["harness", "run", place_in_checkout(experiment.file), *pairs])
