@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -102,11 +101,3 @@ def test_few_repetitions_have_a_notice(seeds: int, word: str) -> None:
     few = [row for row in rows() if row["seed"] < seeds]
     assert said(word, found=few, change=lambda spec: spec.update(seeds=list(range(seeds))))
     assert not said("repetition")
-
-
-def test_every_spec_of_the_repository_names_each_metric_once(cli: Cli) -> None:
-    from conftest import ROOT
-
-    done = cli("validate", ROOT / "specs")
-    assert done.returncode == 0, done.stderr
-    assert json.dumps(done.stdout).count("ok (") == 7
