@@ -138,7 +138,7 @@ def test_a_verdict_is_what_the_definition_says(
 def test_more_seeds_of_the_same_spread_never_widen_an_interval(
     mean: float, std: float, n: int, more: int
 ) -> None:
-    for bounds in ((None, None), (-1, 1), (0, None)):
+    for bounds in ((-math.inf, math.inf), (-1, 1), (0, math.inf)):
         few, many = with_n(mean, std, n, bounds), with_n(mean, std, n + more, bounds)
         assert few.low <= many.low <= mean <= many.high <= few.high
 
