@@ -93,8 +93,16 @@ def judge(claim: Claim, several: Sequence[Results], missing: Sequence[str] = ())
         unit=getattr(claim, "unit", ""),
         tolerance=getattr(claim, "tolerance", 0.0),
         ours=tests[0].found if number and tests and tests[0].found.n else None,
-        pairs=tuple(Pair(t.pair[0], t.pair[1], t.found) for t in tests if t.pair[1] is not None),
+        pairs=tuple(_paired(tests, verdict)) if not lacking else (),
     )
+
+
+def _paired(tests: Sequence[_Test], verdict: str) -> Iterator[Pair]:
+    for test in tests:
+        method, against = test.pair
+        if against is not None:
+            said = verdict if verdict == "no verdict" else test.verdict(test.found.n)
+            yield Pair(method, against, test.found, said)
 
 
 def _decided(tests: Sequence[_Test]) -> tuple[str, int | None, list[str]]:
