@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache, partial
 from pathlib import Path
 
 import click
@@ -58,17 +59,15 @@ def verdicts_of(file: Path, results: Path, folder: str) -> Iterator[Verdict]:
     Raises:
         SpecError, UsageError: the claims file or a results file is wrong.
     """
-    read: dict[str, Results | None] = {}
+    read = cache(partial(_read, results, folder))
     for claim in load_claims(file).claims:
-        for spec in claim.specs:
-            if spec not in read:
-                place = results / spec / folder
-                known = (place / "results.json").exists()
-                read[spec] = read_results(place) if known else None
-        several = [found for spec in claim.specs if (found := read[spec]) is not None]
-        missing = [
-            f"no results of {spec} at {results / spec / folder}"
-            for spec in claim.specs
-            if read[spec] is None
-        ]
-        yield judge(claim, several, missing)
+        found = {spec: read(spec) for spec in claim.specs}
+        places = (results / spec / folder for spec, known in found.items() if known is None)
+        missing = [f"no results of {place.parent.name} at {place}" for place in places]
+        yield judge(claim, [known for known in found.values() if known is not None], missing)
+
+
+def _read(results: Path, folder: str, spec: str) -> Results | None:
+    place = results / spec / folder
+    found = read_results(place) if (place / "results.json").exists() else None
+    return found if found is not None and found.spec["id"] == spec else None

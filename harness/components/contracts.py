@@ -7,6 +7,7 @@ when it is registered. Callables take the component's resolved settings first.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
@@ -200,6 +201,12 @@ class MethodTraits(Traits):
 
 Words = str | Mapping[str, str]
 Range = tuple[float | None, float | None]
+
+
+def ends(span: Range) -> tuple[float, float]:
+    """The two ends of a range, infinite where there is none."""
+    low, high = span
+    return -inf if low is None else low, inf if high is None else high
 
 
 def _needs(value: Any) -> Callable[[Any], frozenset[str]]:

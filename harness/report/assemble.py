@@ -10,7 +10,7 @@ from harness.report.asked import claims_of
 from harness.report.claims import judge
 from harness.report.coverage import gaps
 from harness.report.order import as_key, in_order, order_of
-from harness.report.pairs import range_of
+from harness.report.pairs import bounds_of
 from harness.report.record import from_plain, to_plain
 from harness.report.results import UNORDERED, ResultRow, Results, Summary
 from harness.report.spread import statistics
@@ -70,6 +70,6 @@ def _summary(rows: list[ResultRow], results: Results) -> Summary:
         cell=rows[0].cell,
         method=rows[0].method,
         seeds=tuple(row.seed for row in rows),
-        metrics={name: statistics(v, range_of(results, name)) for name, v in values.items()},
+        metrics={name: statistics(v, bounds_of(results, name)) for name, v in values.items()},
         diverged=sum(bool(row.diverged) for row in rows),
     )

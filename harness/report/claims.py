@@ -10,10 +10,10 @@ from math import inf
 from attrs import frozen
 
 from harness.report.coverage import in_words
-from harness.report.pairs import apart, chosen, differences, fits, joined, means, range_of, values
+from harness.report.pairs import apart, bounds_of, chosen, differences, fits, joined, means, values
 from harness.report.record import Seed
 from harness.report.results import MethodFacts, MetricFacts, Results
-from harness.report.spread import Range, Statistics, statistics, with_n
+from harness.report.spread import Bounds, Statistics, statistics, with_n
 from harness.report.verdict import VERDICTS, Pair, Verdict
 from harness.spec.claims import (
     EVERY,
@@ -27,17 +27,20 @@ from harness.spec.claims import (
 
 FEWEST = 3  # seeds of a verdict: with two, the interval is six times the difference between them
 MOST = 1000  # seeds that are thought of
+Pairs = list[tuple[str, str | None]]
 
 
 @frozen
 class _Test:
-    """An interval that a claim wants between ``low`` and ``high``."""
+    """An interval that a claim wants between ``low`` and ``high``: of a method, or of the method
+    minus another. ``left_out`` are the seeds that not all results have."""
 
+    pair: tuple[str, str | None]
     found: Statistics
-    bounds: Range
+    bounds: Bounds
     low: float
     high: float
-    pair: tuple[str, str] | None = None
+    left_out: Sequence[Seed]
 
     def verdict(self, n: int) -> str:
         """What the interval says, or would say with ``n`` seeds that spread in the same way."""
@@ -65,21 +68,16 @@ def judge(claim: Claim, several: Sequence[Results], missing: Sequence[str] = ())
     numbers another scale than the paper's, or other data. Orders and directions are judged there
     too, but ``scaled``: what holds at a small scale is no verdict on the paper.
     """
-    tests, left_out = ([], []) if missing else _tests(claim, several)
-    lacking = [*missing, *_of_each(several, lambda results: _lacking(claim, results))]
+    pairs = _pairs(claim, several[0]) if several else []
+    tests = [] if missing else [_test(claim, pair, several) for pair in pairs]
+    lacking = [*missing, *_of_each(several, lambda results: _lacking(claim, pairs, results))]
     other = list(_of_each(several, _other_protocol))
-    if isinstance(claim, NumberClaim):
+    if number := isinstance(claim, NumberClaim):
         lacking += other + ([f"the paper's number is {claim.beyond}"] if claim.beyond else [])
-    needed = None
-    if lacking:
-        verdict, reasons = "not comparable", lacking
-    else:
-        verdict, needed, reasons = _decided(tests)
-        reasons += [f"not all have the seeds {', '.join(map(str, left_out))}"] if left_out else []
+    verdict, needed, reasons = ("not comparable", None, lacking) if lacking else _decided(tests)
+    if not lacking:
         reasons += other
     averaged = tuple(dict.fromkeys(axis for r in several for axis in _averaged(claim, r)))
-    value: float | None = getattr(claim, "value", None)
-    ours = tests[0].found if value is not None and tests and tests[0].found.n else None
     return Verdict(
         claim=claim.claim,
         statement=statement(claim, averaged or claim.over),
@@ -91,28 +89,39 @@ def judge(claim: Claim, several: Sequence[Results], missing: Sequence[str] = ())
         scaled=bool(other) and verdict in VERDICTS[:3],
         seeds_needed=needed,
         method=getattr(claim, "method", ""),
-        value=value,
+        value=getattr(claim, "value", None),
         unit=getattr(claim, "unit", ""),
         tolerance=getattr(claim, "tolerance", 0.0),
-        ours=ours,
-        pairs=tuple(Pair(*test.pair, test.found) for test in tests if test.pair),
+        ours=tests[0].found if number and tests and tests[0].found.n else None,
+        pairs=tuple(_paired(tests, verdict)) if not lacking else (),
     )
+
+
+def _paired(tests: Sequence[_Test], verdict: str) -> Iterator[Pair]:
+    for test in tests:
+        method, against = test.pair
+        if against is not None:
+            said = verdict if verdict == "no verdict" else test.verdict(test.found.n)
+            yield Pair(method, against, test.found, said)
 
 
 def _decided(tests: Sequence[_Test]) -> tuple[str, int | None, list[str]]:
     """The verdict, the seeds that would settle it where it is open, and why."""
     n = min(test.found.n for test in tests)
+    out = ", ".join(map(str, tests[0].left_out))
+    noted = [f"not all have the seeds {out}"] if out else []
     if n < FEWEST:
-        return "no verdict", None, [f"{n} seed{'' if n == 1 else 's'}; {FEWEST} or more are needed"]
-    verdict = _of_all(tests, n)
-    if verdict != "open":
-        return verdict, None, []
+        few = f"{n} seed{'' if n == 1 else 's'}; {FEWEST} or more are needed"
+        return "no verdict", None, [few, *noted]
+    if (verdict := _of_all(tests, n)) != "open":
+        return verdict, None, noted
     # Intervals only become narrower with n, so that what is settled stays settled.
-    thought_of = range(n + 1, MOST + 1)
-    at = bisect_left(thought_of, True, key=lambda n: _of_all(tests, n) != "open")
-    needed = thought_of[at] if at < len(thought_of) else None
+    more = range(n + 1, MOST + 1)
+    at = bisect_left(more, True, key=lambda n: _of_all(tests, n) != "open")
+    needed = more[at] if at < len(more) else None
     words = f"more than {MOST:,}" if needed is None else str(needed)
-    return "open", needed, [f"{words} seeds would settle it if mean and spread stay as they are"]
+    settled = f"{words} seeds would settle it if mean and spread stay as they are"
+    return "open", needed, [settled, *noted]
 
 
 def _of_all(tests: Iterable[_Test], n: int) -> str:
@@ -120,42 +129,38 @@ def _of_all(tests: Iterable[_Test], n: int) -> str:
     return "deviates" if "deviates" in said else "open" if "open" in said else "reproduced"
 
 
-def _tests(claim: Claim, several: Sequence[Results]) -> tuple[list[_Test], list[Seed]]:
-    """The intervals that decide, and the seeds that not all results have."""
-    bounds = range_of(several[0], claim.metric)
+def _test(claim: Claim, pair: tuple[str, str | None], several: Sequence[Results]) -> _Test:
+    """The interval of a method, or of its differences from another."""
+    method, against = pair
+    metric, scale, bounds = claim.metric, 1.0, bounds_of(several[0], claim.metric)
     if isinstance(claim, NumberClaim):
         scale = SCALES[claim.unit]
-        found, left_out = joined(
-            means(values(r, claim.metric, claim.method, claim.at)) for r in several
-        )
-        span = (_times(scale, bounds[0]), _times(scale, bounds[1]))
-        ours = statistics([scale * value for value in found.values()], span)
+        bounds = bounds[0] * scale, bounds[1] * scale
         slack = claim.tolerance + 1e-9 * max(1.0, abs(claim.value))  # 93.3 - 93.2 is not quite 0.1
-        return [_Test(ours, span, claim.value - slack, claim.value + slack)], left_out
-    span, tests = apart(bounds), []
-    out: dict[Seed, None] = {}
-    for pair in _pairs(claim, several[0]):
-        parts = (
-            differences(*(values(r, claim.metric, m, claim.at) for m in pair)) for r in several
-        )
-        found, left_out = joined(parts)
-        out |= dict.fromkeys(left_out)
-        ours = statistics([*found.values()], span)
-        tests.append(_Test(ours, span, *_claimed(claim, several[0]), pair))
-    return tests, list(out)
+        wanted = claim.value - slack, claim.value + slack
+    else:
+        bounds, wanted = apart(bounds), _claimed(claim, several[0])
+    found, left_out = joined(
+        means(values(r, metric, method, claim.at))
+        if against is None
+        else differences(*(values(r, metric, label, claim.at) for label in (method, against)))
+        for r in several
+    )
+    ours = statistics([scale * value for value in found.values()], bounds)
+    return _Test(pair, ours, bounds, *wanted, left_out)
 
 
-def _times(scale: float, bound: float | None) -> float | None:
-    return None if bound is None else scale * bound
-
-
-def _pairs(claim: OrderClaim | DirectionClaim, results: Results) -> list[tuple[str, str]]:
-    """The methods whose differences decide, each with the one that it is compared with."""
-    if isinstance(claim, OrderClaim):
-        return list(pairwise(claim.methods))
-    every = [label for label in results.order.methods if _approximate(results, label)]
-    labels = every if claim.method == EVERY else [claim.method]
-    return [(label, claim.against) for label in labels if label != claim.against]
+def _pairs(claim: Claim, results: Results) -> Pairs:
+    """The methods that decide, each with the one that it is compared with."""
+    match claim:
+        case OrderClaim():
+            return list(pairwise(claim.methods))
+        case DirectionClaim(method=method) if method == EVERY:
+            every = (label for label in results.order.methods if _approximate(results, label))
+            return [(label, claim.against) for label in every if label != claim.against]
+        case DirectionClaim():
+            return [(claim.method, claim.against)]
+    return [(claim.method, None)]
 
 
 def _approximate(results: Results, label: str) -> bool:
@@ -197,31 +202,24 @@ def _other_protocol(results: Results) -> Iterator[str]:
         yield "the images are a lossy copy (JPEG)"
 
 
-def _lacking(claim: Claim, results: Results) -> Iterator[str]:
+def _lacking(claim: Claim, pairs: Pairs, results: Results) -> Iterator[str]:
     """Why the claim cannot be judged here at any scale."""
     axes = {*results.order.axes, "seed"}
     for axis in dict.fromkeys([*claim.over, *claim.at]):
         if axis not in axes:
             yield f"the axis {axis!r} is not swept here"
-    methods = _methods(claim, results)
-    for method in methods:
+    for method in dict.fromkeys(label for pair in pairs for label in pair if label is not None):
         if not values(results, claim.metric, method, claim.at):
             yield f"no row of ours measures {claim.metric} of {method}"
         elif lost := list(_lost(claim, method, results)):
             more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
             yield f"without a number: {' and '.join(lost[:3])}{more}"
-    if not methods:
+    if not pairs:
         yield "no method that unlearns runs here"
     if not isinstance(claim, NumberClaim) and _better(claim, results) == "none":
         yield f"nothing says which direction of {claim.metric} is better"
     if results.failed:
         yield "some stages failed, so cells may be missing"
-
-
-def _methods(claim: Claim, results: Results) -> list[str]:
-    if isinstance(claim, NumberClaim):
-        return [claim.method]
-    return list(dict.fromkeys(label for pair in _pairs(claim, results) for label in pair))
 
 
 def _lost(claim: Claim, method: str, results: Results) -> Iterator[str]:

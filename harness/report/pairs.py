@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 
+from harness.components.contracts import ends
 from harness.report.order import as_key
 from harness.report.record import Seed
 from harness.report.results import EMPTY, MetricFacts, ResultRow, Results, ScoreRow, Values
-from harness.report.spread import Range, Statistics, statistics
+from harness.report.spread import Bounds, Statistics, statistics
 
 Found = Mapping[Seed, Mapping[str, float]]  # by repetition and cell
 
@@ -23,7 +24,7 @@ def paired(
     out well, cancels. Metrics over a population are repeated over data and base model seeds.
     """
     mine, other = (values(results, metric, label, at) for label in (method, against))
-    return statistics([*differences(mine, other).values()], apart(range_of(results, metric)))
+    return statistics([*differences(mine, other).values()], apart(bounds_of(results, metric)))
 
 
 def values(
@@ -90,12 +91,11 @@ def joined(several: Iterable[Mapping[Seed, float]]) -> tuple[dict[Seed, float], 
     return {seed: fmean([part[seed] for part in parts]) for seed in shared}, left_out
 
 
-def range_of(results: Results, metric: str) -> Range:
+def bounds_of(results: Results, metric: str) -> Bounds:
     """The smallest and largest value of ``metric``, as far as it is known."""
-    return results.metrics.get(metric, MetricFacts()).range
+    return ends(results.metrics.get(metric, MetricFacts()).range)
 
 
-def apart(bounds: Range) -> Range:
-    """The range of differences of what has the range ``bounds``."""
-    low, high = bounds
-    return (None, None) if low is None or high is None else (low - high, high - low)
+def apart(bounds: Bounds) -> Bounds:
+    """The bounds of differences of what lies within ``bounds``."""
+    return bounds[0] - bounds[1], bounds[1] - bounds[0]

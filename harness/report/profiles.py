@@ -10,7 +10,7 @@ from typing import Any
 from harness.errors import UsageError
 from harness.report.numbers import plain_number, with_interval
 from harness.report.order import as_key, axis_paths
-from harness.report.pairs import Found, apart, differences, range_of, values
+from harness.report.pairs import Found, apart, bounds_of, differences, values
 from harness.report.read import read_results
 from harness.report.results import Results, Values
 from harness.report.section import Section
@@ -70,7 +70,7 @@ def _line(results: Results, metric: str, mine: Found, its: Found) -> Iterator[li
         whole = all({*shared} <= cells.keys() for f in (mine, its) for cells in f.values())
         if whole and mine.keys() == its.keys():
             paired = differences(mine, its).values()
-            shown = with_interval(statistics([*paired], apart(range_of(results, metric))))
+            shown = with_interval(statistics([*paired], apart(bounds_of(results, metric))))
         yield [str(len(shared)), *map(plain_number, means), shown]
 
 

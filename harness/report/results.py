@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from harness.components.contracts import Range
 from harness.report.record import Record, Seed, entry
-from harness.report.spread import UNBOUNDED, Range, Statistics
+from harness.report.spread import Statistics
 from harness.report.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class MetricFacts(Record):
     unit: str = ""
     doc: str = ""
     over: str = entry("model", sparse=True)
-    range: Range = entry(UNBOUNDED, sparse=True)
+    range: Range = entry((None, None), sparse=True)
 
 
 @frozen

@@ -9,8 +9,8 @@ from statistics import fmean, stdev
 
 from attrs import frozen
 
-Range = tuple[float | None, float | None]
-UNBOUNDED: Range = (None, None)
+UNBOUNDED = (-math.inf, math.inf)
+Bounds = tuple[float, float]
 
 
 @frozen
@@ -29,7 +29,7 @@ class Statistics:
     high: float | None
 
 
-def statistics(values: Sequence[float], bounds: Range = UNBOUNDED) -> Statistics:
+def statistics(values: Sequence[float], bounds: Bounds = UNBOUNDED) -> Statistics:
     """Those of ``values``, one for each seed, none of which can be outside ``bounds``."""
     n = len(values)
     mean = fmean(values) if n else None
@@ -38,14 +38,11 @@ def statistics(values: Sequence[float], bounds: Range = UNBOUNDED) -> Statistics
     return with_n(mean, stdev(values), n, bounds)
 
 
-def with_n(mean: float, std: float, n: int, bounds: Range = UNBOUNDED) -> Statistics:
+def with_n(mean: float, std: float, n: int, bounds: Bounds = UNBOUNDED) -> Statistics:
     """What ``n`` values with this mean and standard deviation say."""
     half = _student(n - 1) * std / math.sqrt(n)
-    low, high = mean - half, mean + half
-    if bounds[0] is not None:  # the mean itself stays inside, whatever a plug-in declares
-        low = max(low, min(bounds[0], mean))
-    if bounds[1] is not None:
-        high = min(high, max(bounds[1], mean))
+    # The mean itself stays inside, whatever a plug-in declares.
+    low, high = max(mean - half, min(bounds[0], mean)), min(mean + half, max(bounds[1], mean))
     return Statistics(mean, std, n, low, high)
 
 

@@ -21,6 +21,7 @@ from harness.report.verdict import Verdict
 FORMATS = {"github": "github", "latex": "latex_booktabs", "html": "html"}
 # What a plain LaTeX document cannot set.
 LATEX = {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "–": "--", "−": "$-$"}
+PAIRS = 4  # of a claim that a table shows
 Table = tuple[list[str], list[list[str]]]
 
 
@@ -218,9 +219,11 @@ def verdicts_table(verdicts: Iterable[Verdict]) -> Table:
 
 
 def _pairs(verdict: Verdict) -> str:
-    """``ssd − retrain: 0.103 [0.051, 0.155]``, for each pair."""
-    said = (f"{p.method} − {p.against}: {with_interval(p.difference)}" for p in verdict.pairs)
-    return "; ".join(said) or NOTHING
+    """``ssd − retrain: 0.103 [0.051, 0.155]``, for some of the pairs that make the verdict."""
+    deciding = [pair for pair in verdict.pairs if pair.verdict == verdict.verdict]
+    said = [f"{p.method} − {p.against}: {with_interval(p.difference)}" for p in deciding[:PAIRS]]
+    left_out = len(verdict.pairs) - len(said)
+    return "; ".join([*said, *([f"and {left_out} more"] if left_out else [])]) or NOTHING
 
 
 def candidates_table(results: Results, by_cell: bool = True) -> Table:

@@ -12,11 +12,12 @@ VERDICTS = ("reproduced", "deviates", "open", "no verdict", "not comparable")
 
 @frozen
 class Pair(Record):
-    """A method minus another, from the seeds that both have."""
+    """A method minus another, from the seeds that both have, and what that says of the claim."""
 
     method: str
     against: str
     difference: Statistics
+    verdict: str
 
 
 @frozen

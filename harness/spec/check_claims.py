@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.components import get
-from harness.components.contracts import MetricTraits
+from harness.components.contracts import MetricTraits, ends
 from harness.errors import nearest
 from harness.spec.blocks import Spec
 from harness.spec.check import measured
@@ -85,11 +85,8 @@ def _number(claim: NumberClaim, traits: MetricTraits) -> Wrong:
         what = f"found {claim.unit!r}; {claim.metric!r} is a share (units: {', '.join(SHARES)})"
         yield ("unit",), what
         return
-    low, high = (
-        None if b is None else b * SCALES[claim.unit] for b in traits.range_of(claim.metric)
-    )
-    if (low is not None and claim.value < low) or (high is not None and claim.value > high):
-        span = f"{'' if low is None else f'from {low:g} '}{'' if high is None else f'to {high:g}'}"
-        what = f"found {claim.value:g}; {claim.metric!r} goes {span.strip()}"
+    low, high = (end * SCALES[claim.unit] for end in ends(traits.range_of(claim.metric)))
+    if not low <= claim.value <= high:
+        what = f"found {claim.value:g}; {claim.metric!r} goes from {low:g} to {high:g}"
         percent = '; for percent, say unit: "%"' if claim.unit == "share" else ""
         yield ("value",), f"{what} in the unit {claim.unit!r}{percent}"

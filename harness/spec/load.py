@@ -23,7 +23,7 @@ from harness.spec.origins import (
 )
 from harness.spec.places import Document, Problem, SpecError
 from harness.spec.reader import read_file
-from harness.spec.structure import structure, structure_claims
+from harness.spec.structure import structure, structure_block
 
 LANGUAGE_VERSIONS = (1,)
 CLAIMS_FILE = "claims.yaml"  # how the name of a claims file ends
@@ -93,7 +93,7 @@ def load_claims(file: FilePath) -> ClaimsFile:
     if not isinstance(document.data, dict):
         raise SpecError([document.problem((), "a claims file is a mapping of keys")])
     _conform(document, claims=True)
-    found = structure_claims(document.data)
+    found: ClaimsFile = structure_block(ClaimsFile, document.data)
     _refuse(_wrong_in_file(found, document, _by_id(file.parent)))
     return found
 

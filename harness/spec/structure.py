@@ -12,7 +12,7 @@ from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, override
 
 from harness.components import get
-from harness.spec.blocks import ClaimsFile, MethodUse, Names, Select, Spec, Sweep, Use
+from harness.spec.blocks import MethodUse, Names, Select, Spec, Sweep, Use
 from harness.spec.claims import KINDS, Claim
 from harness.spec.seeds import SeedAxes, SeedChoice, SeedList, SeedRange
 
@@ -34,11 +34,6 @@ def spelled(field: attrs.Attribute[Any]) -> str:
 def structure(data: Mapping[str, Any]) -> Spec:
     """The typed spec of resolved, schema-checked data."""
     return _converter().structure(data, Spec)
-
-
-def structure_claims(data: Mapping[str, Any]) -> ClaimsFile:
-    """The typed claims file of schema-checked data."""
-    return _converter().structure(data, ClaimsFile)
 
 
 def structure_claim(data: Mapping[str, Any]) -> Claim:

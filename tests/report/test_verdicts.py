@@ -138,7 +138,7 @@ def test_a_verdict_is_what_the_definition_says(
 def test_more_seeds_of_the_same_spread_never_widen_an_interval(
     mean: float, std: float, n: int, more: int
 ) -> None:
-    for bounds in ((None, None), (-1, 1), (0, None)):
+    for bounds in ((-math.inf, math.inf), (-1, 1), (0, math.inf)):
         few, many = with_n(mean, std, n, bounds), with_n(mean, std, n + more, bounds)
         assert few.low <= many.low <= mean <= many.high <= few.high
 
@@ -220,8 +220,41 @@ def test_orders_and_directions(changes: dict, verdict: str) -> None:
     facts = {name: {"component": name, "sees": seen} for name, seen in sees.items()}
     found = valued(values, methods=facts)(**{"claim": "order", **changes})
     assert found.verdict == verdict
+    said = {pair.verdict for pair in found.pairs}
+    assert verdict in said and not ("deviates" in said and verdict != "deviates")
     if changes.get("method") == "*":  # neither doing nothing nor training again
         assert {pair.method for pair in found.pairs} == {"a", "b", "c"} - {changes["against"]}
+
+
+def test_no_difference_stands_beside_what_is_not_comparable() -> None:
+    failure = {"stage": "train", "key": "k", "error": "boom", "stopped": []}
+    judge = valued(PAIRED, failed=[failure])
+    order = judge(claim="order", methods=["c", "b"])
+    number = judge(method="c", value=50, unit="%", tolerance=1)
+    assert order.verdict == number.verdict == "not comparable"
+    assert (order.pairs, number.difference) == ((), None)
+
+
+def test_a_table_shows_the_methods_that_a_verdict_is_about() -> None:
+    claim = {"claim": "removes", "metric": "clean_accuracy", "method": "*", "against": "retrain",
+             "where": "T", "tolerance": 0.05}  # fmt: skip
+    labels = [f"m{i}" for i in range(7)]
+    values = {"retrain": 0.9} | dict.fromkeys(labels, 0.9) | {"m5": 0.2}
+    found = [
+        {"cell": {}, "seed": seed, "method": label, "candidate": {}, "selected": True,
+         "metrics": {"clean_accuracy": value}, "keys": {"unlearn": "u", "evaluate": "e"}}
+        for seed in (0, 1, 2) for label, value in values.items()
+    ]  # fmt: skip
+
+    def change(spec: dict[str, Any]) -> None:
+        spec["methods"] = ["retrain", *({"name": "finetune", "label": label} for label in labels)]
+        spec["corruption"]["count"], spec["forget"]["discovered"] = 100, 1.0
+
+    sees = {label: {"sees": ["retain", "original weights"]} for label in labels}
+    text = render(sample(found, [claim], change, methods=sees), "github")
+    assert "m5 − retrain: -0.700" in text
+    assert "m4 − retrain" not in text
+    assert "and 6 more" in text
 
 
 def test_two_seeds_give_no_verdict_on_an_order() -> None:
