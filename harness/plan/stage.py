@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+import attrs
 from attrs import frozen
 
 from harness.components import get
@@ -93,11 +94,19 @@ def identity(block: Any, revisions: bool = True) -> str:
     return canonical(_identified(block, revisions))
 
 
+def _silent(settings: Any) -> set[str]:
+    """The settings that were added later and have their default."""
+    fields = attrs.fields(type(settings))
+    later = (field for field in fields if field.metadata.get("later"))
+    return {field.name for field in later if getattr(settings, field.name) == field.default}
+
+
 def _identified(value: Any, revisions: bool) -> Any:
     if isinstance(value, Use):
         settings = {
             name: _identified(getattr(value.settings, name), revisions)
             for name in unstructure_settings(value.settings)
+            if name not in _silent(value.settings)
         }
         revision = [get(value.kind, value.name).revision] if revisions else []
         return [value.kind, value.name, *revision, settings]
