@@ -35,7 +35,9 @@ class AdaptiveSSD(Gradients):
 
 
 def _gradients(settings: AdaptiveSSD) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in ("gradient", "batch_size", "augment", "shuffle")}
+    return {
+        name: getattr(settings, name) for name in ("gradient", "batch_size", "augment", "shuffle")
+    }
 
 
 # A member of the family is its importance; dampening and threshold are the same.
@@ -131,8 +133,8 @@ class PTN(AdaptiveSSD):
     cap: int = setting(500, doc="largest number of steps", unit="steps", gt=0)
     compare: Literal["counts", "float32"] = setting(
         "counts",
-        doc="counts of right samples, exactly, or accuracies rounded to float32, as published code, "
-        "which misses some ties",
+        doc="numbers of right samples, exactly, or accuracies rounded to float32 as published "
+        "code, which goes on at some ties",
         later=True,
     )
 

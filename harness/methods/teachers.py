@@ -179,15 +179,15 @@ class ScrubGoel:
     temperature: float = setting(4.0, doc="of the softmax in the distillation loss", gt=0)
     evaluate_after: Literal["epoch", "pass"] = setting(
         "epoch",
-        doc="where the recipe keeps the best weights: they are evaluated after each number of steps "
-        "that a pass over the retain set has, or after each pass over either set, as published code",
+        doc="where the recipe keeps the best weights, they are evaluated whenever as many steps "
+        "were taken as the retain set has batches, or after each pass over either set, as "
+        "published code",
         later=True,
     )
 
 
 def pass_ends(forget: int, retain: int, ascent_steps: int, steps: int) -> frozenset[int]:
-    """The steps that end a pass, up to the first beyond ``steps``; the sets are counted in batches.
-    """
+    """The steps that end a pass, up to the first beyond ``steps``; sets are counted in batches."""
     ends, step = set(), 0
     while step < steps:
         for batches in (forget, retain) if step < ascent_steps else (retain,):
@@ -246,7 +246,7 @@ def scrub_goel(model: nn.Module, task: Task, settings: ScrubGoel) -> nn.Module:
     train = with_lr(task.recipe, settings.lr, steps=settings.steps, epochs=None)
     passes = None
     if settings.evaluate_after == "pass":
-        batches = (-(-len(part) // train.batch_size) for part in (task.forget, task.retain))
-        passes = pass_ends(*batches, settings.ascent_steps, settings.steps)
+        forget, retain = (-(-len(p) // train.batch_size) for p in (task.forget, task.retain))
+        passes = pass_ends(forget, retain, settings.ascent_steps, settings.steps)
     task.fit(model, pool, train, loss, resumable=False, passes=passes)
     return model
