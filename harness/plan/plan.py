@@ -70,6 +70,23 @@ class Plan:
         """How many rows the tables have before anything is merged."""
         return sum(len(group.candidates) for group in self.groups)
 
+    def words(self, keys: Iterable[str]) -> dict[str, str]:
+        """Which point of the tables each of the stages ``keys`` is for, or the first of several:
+        ``ssd with alpha=5 at discovered=0.5, seed 0``; without a method where any may share it."""
+        methods: dict[str, str] = {}
+        for group in self.groups:
+            for candidate in group.candidates:
+                values = ", ".join(f"{name}={value}" for name, value in candidate.values.items())
+                what = f"{group.method.label}{f' with {values}' if values else ''} at "
+                for key in (candidate.unlearn, candidate.evaluate):
+                    methods.setdefault(key, what)
+        found = {}
+        for key in keys:
+            cell = self.stages[key].cell
+            at = [f"{axis}={value}" for axis, value in cell.point.items()]
+            found[key] = methods.get(key, "") + ", ".join([*at, f"seed {cell.seed}"])
+        return found
+
     def needed(self, keys: Iterable[str]) -> set[str]:
         """``keys``, and everything that they are computed from."""
         todo, found = list(keys), set[str]()

@@ -65,7 +65,7 @@ def gather(
     ``origins`` are those of the spec's values; ``provenance`` gets its times here.
     """
     rows = tuple(_rows(plan, store, findings))
-    times, total = times_of(rows, store), computed(plan, store)
+    times, (total, edited) = times_of(rows, store), computed(plan, store)
     return assemble(
         Results(
             rows=rows,
@@ -74,7 +74,7 @@ def gather(
             profile=profile,
             metrics=metric_facts(plan),
             methods=method_facts(plan),
-            components=component_facts(plan),
+            components=component_facts(plan, edited),
             data=_data(plan, store),
             failed=tuple(_failures(plan, findings)),
             stages=Counter(stage.kind for stage in plan.stages.values()),
@@ -98,7 +98,8 @@ def _rows(plan: Plan, store: Store, findings: Findings) -> Iterator[ResultRow]:
             if record is not None:
                 selected = position == findings.chosen.get(i)
                 series = _series(candidate.unlearn, store) if selected else {}
-                yield _row(group, candidate, selected, record["metrics"], series)
+                row = _row(group, candidate, selected, record["metrics"], series)
+                yield attrs.evolve(row, diverged=record.get("diverged", ""))
 
 
 def _row(
@@ -135,11 +136,15 @@ def _scores(plan: Plan, findings: Findings) -> Iterator[ScoreRow]:
                     metrics=dict(record["metrics"]),
                     models=dict(record["models"]),
                     keys={"score": key},
+                    diverged=record.get("diverged", ""),
                 )
 
 
 def _series(key: str, store: Store) -> dict[str, tuple[float, ...]]:
-    """The lists that a method left, thinned to what a figure can show."""
+    """The lists that a method left, thinned to what a figure can show; none when its record was
+    lost and could not be computed again."""
+    if not store.has("unlearn", key):
+        return {}
     series: Mapping[str, list[float]] = store.record("unlearn", key)["series"]
     return {name: _thinned(values) for name, values in series.items()}
 
@@ -188,7 +193,8 @@ def _title(use: Use) -> str:
 
 
 def _failures(plan: Plan, findings: Findings) -> Iterator[Failure]:
+    points = plan.words(findings.failed)
     for key, error in findings.failed.items():
         stopped = (k for k, reason in findings.stopped.items() if reason == key)
         names = tuple(plan.stages[k].name for k in stopped)
-        yield Failure(stage=plan.stages[key].name, error=error, stopped=names, key=key)
+        yield Failure(plan.stages[key].name, error, names, key, points[key])

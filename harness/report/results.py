@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from harness.report.record import Record, Seed, entry
-from harness.report.spread import Statistics
+from harness.report.spread import UNBOUNDED, Range, Statistics
+from harness.report.verdict import Verdict
 
 if TYPE_CHECKING:
     import pandas
@@ -24,8 +25,8 @@ EMPTY: Mapping[str, Any] = {}
 class ResultRow(Record):
     """What was measured of one candidate in one cell, for one seed.
 
-    ``notes`` names the metrics that are None because they were not finite; ``series`` are the lists
-    that the method recorded.
+    ``notes`` names the metrics that are None because they were not finite, ``series`` are the
+    lists that the method recorded, ``diverged`` says why nothing is measured.
     """
 
     cell: Values
@@ -37,13 +38,13 @@ class ResultRow(Record):
     keys: Mapping[str, str]
     series: Mapping[str, tuple[Any, ...]] = entry(EMPTY, sparse=True)
     notes: Mapping[str, str] = entry(EMPTY, sparse=True)
+    diverged: str = entry("", sparse=True)
 
 
 @frozen
 class ScoreRow(Record):
     """What was measured of a population: models of one candidate that differ in their unlearning
-    seed. ``seeds`` are those that they share; ``models`` counts those of each population that was
-    looked at."""
+    seed. ``seeds`` are those that they share; ``models`` counts those of each population."""
 
     cell: Values
     seeds: Mapping[str, int]
@@ -53,16 +54,18 @@ class ScoreRow(Record):
     metrics: Mapping[str, float | None]
     models: Mapping[str, int]
     keys: Mapping[str, str]
+    diverged: str = entry("", sparse=True)
 
 
 @frozen
 class Summary(Record):
-    """The chosen candidates of a method in one cell, over seeds."""
+    """The chosen candidates of a method in one cell, over seeds, and how many of them diverged."""
 
     cell: Values
     method: str
     seeds: tuple[Seed, ...]
     metrics: Mapping[str, Statistics]
+    diverged: int = entry(0, sparse=True)
 
 
 @frozen
@@ -75,26 +78,6 @@ class Gap(Record):
 
 
 @frozen
-class Verdict(Record):
-    """A claim of the paper with our number in its unit, and what that says of it."""
-
-    metric: str
-    method: str
-    value: float
-    where: str
-    tolerance: float
-    ours: Statistics | None
-    difference: float | None
-    averaged: tuple[str, ...]
-    verdict: str
-    reason: str
-    unit: str = ""
-    over: tuple[str, ...] = ()
-    at: Values = EMPTY
-    beyond: str = ""
-
-
-@frozen
 class MetricFacts(Record):
     """What a measured name means."""
 
@@ -103,6 +86,7 @@ class MetricFacts(Record):
     unit: str = ""
     doc: str = ""
     over: str = entry("model", sparse=True)
+    range: Range = entry(UNBOUNDED, sparse=True)
 
 
 @frozen
@@ -118,12 +102,15 @@ class MethodFacts(Record):
 
 @frozen
 class ComponentFacts(Record):
-    """A component that the spec names, with the revision of its code."""
+    """A component that the spec names. ``edited`` counts its stages that were computed by other
+    code of the same revision; ``unread``: its code is nowhere to be read, so that nobody knows."""
 
     kind: str
     name: str
     revision: int
     source: str = ""
+    edited: int = entry(0, sparse=True)
+    unread: bool = entry(False, sparse=True)
 
 
 @frozen
@@ -149,12 +136,13 @@ class DataFacts(Record):
 
 @frozen
 class Failure(Record):
-    """A stage that raised, and the names of those that were not run for it."""
+    """A stage that raised, the point it is for, and the names of those not run for it."""
 
     stage: str
     error: str
     stopped: tuple[str, ...]
     key: str = ""
+    point: str = entry("", sparse=True)
 
 
 @frozen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from tabulate import tabulate
 
@@ -14,6 +14,7 @@ from harness.report.repetitions import kind_of_seeds
 from harness.report.results import MethodFacts, MetricFacts, Results
 from harness.report.spread import Statistics
 from harness.report.spreadsheet import csv_text
+from harness.report.verdict import Verdict
 
 FORMATS = {"github": "github", "latex": "latex_booktabs", "html": "html"}
 # What a plain LaTeX document cannot set.
@@ -109,7 +110,8 @@ def _summary_table(
             "sees": _sees(results, summary.method),
         }
         row += [*(known[name] for name in extra), str(seeds)]
-        row += [_with_n(summary.metrics.get(metric), shown, seeds) for metric in metrics]
+        lost = "diverged" if summary.diverged == seeds else ""
+        row += [lost or _with_n(summary.metrics.get(metric), shown, seeds) for metric in metrics]
         rows.append(row)
     headers = [*axes, "method", *extra, "n"]
     return [*headers, *(_headed(results, metric) for metric in metrics)], rows
@@ -142,7 +144,8 @@ def scores_table(results: Results) -> Table:
             models = ", ".join(f"{count} {name}" for name, count in row.models.items())
             seeds = f"data {row.seeds['data']}, base model {row.seeds['model']}"
             cell = [str(row.cell.get(axis, NOTHING)) for axis in axes]
-            values = [plain_number(row.metrics.get(metric)) for metric in metrics]
+            lost = "diverged" if row.diverged else ""
+            values = [lost or plain_number(row.metrics.get(metric)) for metric in metrics]
             rows.append([*cell, row.method, seeds, models, *values])
     return [*axes, "method", "seeds", "models", *(_headed(results, m) for m in metrics)], rows
 
@@ -170,18 +173,29 @@ def metrics_table(results: Results) -> Table:
 
 
 def claims_table(results: Results) -> Table:
-    """The paper's numbers beside ours."""
-    rows = []
-    for claim in results.verdicts:
-        where = [f"at {axis}={value}" for axis, value in claim.at.items()]
-        where += [f"over {', '.join(claim.averaged)}"] if claim.averaged else []
-        what = ", ".join([f"{claim.metric} of {claim.method}", *where])
-        paper = f"{claim.value:g} {claim.unit}".strip()
-        verdict = claim.verdict + (f": {claim.reason}" if claim.reason else "")
-        apart = NOTHING if claim.difference is None else f"{claim.difference:+.3f}"
-        allowed = f"{claim.tolerance:g}"
-        rows.append([what, claim.where, paper, number(claim.ours), apart, allowed, verdict])
-    return ["claim", "where", "paper", "ours", "difference", "tolerance", "verdict"], rows
+    """What the paper claims beside our numbers."""
+    return verdicts_table(results.verdicts)
+
+
+def verdicts_table(verdicts: Iterable[Verdict]) -> Table:
+    """Each claim in words, our numbers with their intervals, and what they say of it."""
+    rows = [
+        [
+            verdict.statement,
+            verdict.where,
+            with_interval(verdict.ours) if verdict.ours else _pairs(verdict),
+            verdict.said,
+            verdict.reason or NOTHING,
+        ]
+        for verdict in verdicts
+    ]
+    return ["claim", "where", "ours, with its 95 % interval", "verdict", "why"], rows
+
+
+def _pairs(verdict: Verdict) -> str:
+    """``ssd − retrain: 0.103 [0.051, 0.155]``, for each pair."""
+    said = (f"{p.method} − {p.against}: {with_interval(p.difference)}" for p in verdict.pairs)
+    return "; ".join(said) or NOTHING
 
 
 def candidates_table(results: Results, by_cell: bool = True) -> Table:
@@ -196,7 +210,8 @@ def candidates_table(results: Results, by_cell: bool = True) -> Table:
             *(str(tried.cell.get(axis, NOTHING)) for axis in axes),
             tried.method,
             ", ".join(f"{name}={value}" for name, value in tried.candidate.items()),
-            f"{tried.selected} of {tried.rows}",
+            f"{tried.selected} of {tried.rows}"
+            + (f", {tried.diverged} diverged" if tried.diverged else ""),
             *(
                 number(found) if by_cell else plain_number(found.mean)
                 for metric in metrics

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from harness.lazy import torch
-from harness.plan.kinds import kind_of
+from harness.plan.kinds import kind_of, sources_of
 from harness.plan.stage import Stage
 from harness.stages.clock import StageClock
 from harness.stages.foreign import about
@@ -37,7 +37,7 @@ def compute(
         clock = StageClock(world.device)
         set_determinism(world.options.deterministic)
         record, tensors = kind.run(stage, world, watch, slot)
-        record["stage"] = about(stage)
+        record["stage"] = {**about(stage), "sources": sources_of(stage)}
         record["seconds"] = clock.seconds()
         record["device"], record["threads"] = str(world.device), torch.get_num_threads()
         store.write(stage.kind, stage.key, record, tensors)

@@ -9,7 +9,7 @@ from attrs import define, frozen
 
 from harness.components import get
 from harness.data.pool import Batch, Pool
-from harness.errors import HarnessError, Interrupted
+from harness.errors import Diverged, HarnessError, Interrupted
 from harness.lazy import nn, torch
 from harness.spec.blocks import Train
 from harness.training.length import Length, length_of
@@ -69,8 +69,8 @@ def fit(
         passes: steps that end a pass over the pool, where passes differ in length.
 
     Raises:
-        HarnessError: the pool is empty, the loss is not finite, or ``checkpoint: best_...`` has
-            nothing to evaluate with.
+        HarnessError: the pool is empty, or ``checkpoint: best_...`` has nothing to evaluate with.
+        Diverged: the loss is not finite.
         Interrupted: from ``watch``, after the state was saved. OverBudget: from ``watch``.
     """
     if not len(pool):
@@ -196,7 +196,7 @@ class _Run:
             return None
         value = loss.item()
         if value != value or value in (float("inf"), float("-inf")):
-            raise HarnessError(f"the loss is {value} at step {self.step}; lower the learning rate")
+            raise Diverged(f"the loss is {value} at step {self.step}; lower the learning rate")
         self.losses.append(round(value, 6))
         return value
 

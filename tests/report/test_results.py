@@ -71,7 +71,10 @@ def test_a_whole_number_stays_one(tmp_path: Path) -> None:
         (lambda r: r.update(weather={}), "holds 'weather', which"),
         (lambda r: r["rows"][3].update(mood=1), "holds 'mood' at rows[3], which"),
         (lambda r: r["provenance"]["machine"].update(npu=1), "'npu' at provenance.machine, which"),
-        (lambda r: r["spec"]["claims"][0].update(mood=1), "'mood' at a claim of the spec, which"),
+        (
+            lambda r: r["spec"]["claims"][0].update(mood=1),
+            "'mood' at a number claim of the spec, which",
+        ),
         (lambda r: r["spec"]["paper"].update(mood=1), "'mood' at a paper of the spec, which"),
     ],
 )
