@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import attrs
 from attrs import frozen
 
 from harness.components import get, remembered
@@ -86,6 +87,13 @@ def identity(block: Any, revisions: bool = True) -> str:
     return canonical(_identified(block, revisions))
 
 
+def _silent(settings: Any) -> set[str]:
+    """The settings that were added later and have their default."""
+    fields = attrs.fields(type(settings))
+    later = (field for field in fields if field.metadata.get("later"))
+    return {field.name for field in later if getattr(settings, field.name) == field.default}
+
+
 def _revision(use: Use) -> list[int | str]:
     """The revision of a component. That of somebody else's is also what its source says, because
     nobody raises a revision while they try things out."""
@@ -99,6 +107,7 @@ def _identified(value: Any, revisions: bool) -> Any:
         settings = {
             name: _identified(getattr(value.settings, name), revisions)
             for name in unstructure_settings(value.settings)
+            if name not in _silent(value.settings)
         }
         revision = _revision(value) if revisions else []
         return [value.kind, value.name, *revision, settings]

@@ -168,7 +168,9 @@ class Train:
         "last", doc="which weights are kept: the last, or those of the best evaluation"
     )
     extra_step: bool = setting(
-        False, doc="one more step than the schedule counts, as Potion's published code takes"
+        False,
+        doc="one more step than the schedule counts, as Potion's published code takes where its "
+        "last one does not end a pass over the data",
     )
     evaluate_every: int | None = setting(
         None, doc="steps between evaluations; an epoch when left out", unit="steps", gt=0

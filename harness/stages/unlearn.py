@@ -18,7 +18,7 @@ from harness.stages.schemas import METER
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
 from harness.store.records import KEY, NUMBER, NUMBERS, every, listed
-from harness.training.loop import steps_of
+from harness.training.length import length_of
 
 
 def _hashes(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -77,7 +77,7 @@ def _limit(stage: Stage, world: World, watch: StageWatch) -> None:
     if share is None:
         return
     recipe, rows = stage.cell.train, len(world.material(stage).train_rows)
-    steps, _ = steps_of(recipe, rows)
+    steps = length_of(recipe, rows).total
     samples = steps * recipe.batch_size if recipe.steps is not None else rows * (recipe.epochs or 0)
     watch.limit = share * 3 * samples
     watch.limit_text = f"max_cost {share} of the base training"

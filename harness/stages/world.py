@@ -13,7 +13,7 @@ import attrs
 from harness.components import get
 from harness.data.subset import subset
 from harness.data.types import DataRoot, Dataset, Split, digest
-from harness.errors import IntegrityError
+from harness.errors import HarnessError, IntegrityError
 from harness.lazy import nn, torch
 from harness.plan.cost import architecture
 from harness.plan.kinds import store_at
@@ -99,11 +99,14 @@ class World:
 
     def dataset_of(self, stage: Stage) -> Dataset:
         """The data set that ``stage`` looks at: of features, where its cell has a backbone."""
-        backbone = stage.cell.data.features
-        if backbone is None:
-            return self.dataset(stage.cell.data)
-        key = stage.input("features")
-        return self.remember(("dataset", key), lambda: self._of_features(stage.cell.data, key))
+        data = stage.cell.data
+        if data.features is None:
+            found = self.dataset(data)
+        else:
+            key = stage.input("features")
+            found = self.remember(("dataset", key), lambda: self._of_features(data, key))
+        _check_order(stage.cell, found)
+        return found
 
     def _of_features(self, data: Data, key: str) -> Dataset:
         raw, vectors = self.dataset(data), self.tensors("features", key)
@@ -172,6 +175,28 @@ class World:
         with self._trusting(kind, key):
             load_weights(built, {k: v for k, v in tensors.items() if SNAPSHOT not in k})
         return built.eval()
+
+
+def _check_order(cell: Cell, dataset: Dataset) -> None:
+    """Refuse draws of published code that would give other samples than published.
+
+    A spec that takes part of the data cannot mean the published samples.
+    """
+    if not dataset.reordered or cell.data.train_samples is not None:
+        return
+    uses = {"corruption": cell.corruption, "forget": cell.forget}
+    seeded = [
+        f"{place}.numpy_seed"
+        for place, use in uses.items()
+        if getattr(use.settings, "numpy_seed", None) is not None
+    ]
+    if seeded:
+        raise HarnessError(
+            f"{' and '.join(seeded)}: published code draws samples by row number, but the rows of "
+            f"{dataset.name} in {dataset.source} are in another order than there. Put the original "
+            "files, as torchvision reads them, below --data-root without that copy, or draw other "
+            f"samples: {' '.join(f'--set {name}=null' for name in seeded)}"
+        )
 
 
 def _other_data(data: Data, dataset: Dataset, made: str) -> IntegrityError:
