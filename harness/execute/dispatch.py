@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from harness.errors import IntegrityError, Interrupted, OverBudget
+from harness.execute.pace import Pace
 from harness.execute.pending import Pending
 from harness.execute.progress import Display
 from harness.execute.records import Records, is_measurement, reported
@@ -23,6 +24,7 @@ from harness.execute.workers.events import (
     Stepped,
     Stopped,
 )
+from harness.plan.cost import flops_of
 from harness.plan.kinds import kind_of
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
@@ -67,7 +69,9 @@ class Dispatcher:
 
     def run(self, start_workers: Callable[[], Workers]) -> None:
         """Compute everything that is missing. Raises Interrupted or OverBudget at the end."""
-        self.display.planned(len(self.plan.stages), len(self.graph))
+        missing = (self.plan.stages[key] for key in self.graph.missing)
+        self.pace = Pace({stage.key: flops_of(stage) for stage in missing})
+        self.display.planned(len(self.plan.stages), len(self.graph), self.pace)
         if not self.graph:
             return
         workers = start_workers()
@@ -136,6 +140,7 @@ class Dispatcher:
             self.running.discard(event.key)
         match event:
             case Stepped(done=done, total=total, loss=loss):
+                self.pace.reached(event.key, done / max(total, 1))
                 self.display.stepped(stage, done, total, loss)
             case Imported(modules=modules):
                 self.imported |= modules
@@ -146,7 +151,8 @@ class Dispatcher:
                 self._finished(key)
             case Locked(key=key):
                 if not self.elsewhere:  # said once, not for each stage of the other run
-                    self.display.note(f"another run is computing {stage.name}; going on elsewhere")
+                    name = self.plan.describe(key)
+                    self.display.note(f"another run is computing {name}; going on elsewhere")
                 self.elsewhere.add(key)
             case InputDamaged(key=key, damaged=damaged, message=message):
                 self._redo(damaged, key, message)
@@ -159,6 +165,7 @@ class Dispatcher:
         """``damaged`` was set aside: compute it again before ``reader`` is, which may be itself."""
         known = damaged in self.graph.missing  # another reader has found it damaged, too
         self.redone[damaged] += not known
+        message = f"{self.plan.describe(damaged)}: {message}"
         if self.redone[damaged] > MOST_REDONE:
             often = f"{message}. It was computed {MOST_REDONE} times again: look at the disk"
             self._failed(Failed(reader, often, "", IntegrityError.__name__))
@@ -170,6 +177,7 @@ class Dispatcher:
     def _computed(self, key: str, seconds: float) -> None:
         self.worked += seconds
         self.computed += 1
+        self.pace.ended(key, computed=True)
         self.display.finished(self.plan.stages[key], seconds)
         self._finished(key)
         # The budget is checked after a stage, not in it: what was paid for is kept.
@@ -179,12 +187,14 @@ class Dispatcher:
     def _failed(self, event: Failed) -> None:
         self.errors[event.key], self.traces[event.key] = event.error, event.trace
         self.display.failed(self.plan.stages[event.key], event.message)
-        self.graph.fail(event.key, event.message)
+        for key in (event.key, *self.graph.fail(event.key, event.message)):
+            self.pace.ended(key, computed=False)
         if self.options.fail_fast:
             self.stop.set()
 
     def _finished(self, key: str) -> None:
         stage = self.plan.stages[key]
+        self.pace.ended(key, computed=False)  # unless it was computed, and has ended
         self.graph.finish(key)
         if not is_measurement(stage):
             self._drop_if_loose(key)

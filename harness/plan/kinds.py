@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
+from harness.components import get
 from harness.errors import HarnessError
-from harness.plan.stage import Cell, Stage
+from harness.plan.stage import Cell, Stage, named_in
 from harness.spec.blocks import Use
 from harness.store import Store
 
@@ -33,6 +34,8 @@ class Samples:
         return self.forward + 2 * self.backward
 
 
+Tensors = Mapping[str, Any]  # torch is not imported for their sake
+Faults = Callable[[Stage, Mapping[str, Any], Tensors], Iterable[str]]
 Hashes = Callable[[Cell, tuple[Use, ...], Mapping[str, Any]], tuple[Any, ...]]
 
 
@@ -47,7 +50,8 @@ class Kind:
     record, or ``numbers`` only, which makes it a target of a run. ``record`` is the JSON Schema of
     the record's own fields. ``samples(stage)`` estimates the cost. ``published``: whole, whole
     where it was chosen, its record only, or nothing. ``run`` computes it: (stage, world, watch,
-    slot) to record and tensors. ``weights``: its tensors are those of a model.
+    slot) to record and tensors. ``weights``: its tensors are those of a model. ``faults(stage,
+    record, tensors)`` says what tensors that were made elsewhere cannot be of that stage.
     """
 
     name: str
@@ -62,6 +66,7 @@ class Kind:
     run: Callable[[Stage, Any, Any, Any], tuple[dict[str, Any], Mapping[str, Any] | None]]
     draws: Hashes = field()
     weights: bool = False
+    faults: Faults = lambda stage, record, tensors: ()
 
     @draws.default
     def _same(self) -> Hashes:
@@ -104,6 +109,20 @@ def store_at(folder: Path) -> Store:
 def kind_of(stage: Stage) -> Kind:
     """The kind of ``stage``."""
     return kinds()[stage.kind]
+
+
+def components_of(stage: Stage) -> frozenset[tuple[str, str]]:
+    """Kind and name of every component that the key of ``stage`` hashes, beside its inputs."""
+    parts = kind_of(stage).hashes(stage.cell, stage.uses, stage.detail)
+    named = (named_in(tuple(part) if isinstance(part, list) else part) for part in parts)
+    return frozenset().union(*named)
+
+
+def sources_of(stage: Stage) -> dict[str, str]:
+    """``methods ssd`` to the digest of its source, of every built-in component that the key of
+    ``stage`` hashes by its revision alone."""
+    found = {f"{kind} {name}": get(kind, name) for kind, name in sorted(components_of(stage))}
+    return {name: c.digest[:12] for name, c in found.items() if c.built_in and c.digest}
 
 
 def source_kind(stage: Stage, role: str) -> str:

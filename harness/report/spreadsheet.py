@@ -36,7 +36,9 @@ def frame(results: Results) -> pandas.DataFrame:
 
 def _columns(results: Results) -> list[str]:
     swept = [f"candidate.{name}" for name in _swept(results)]
-    return [*results.order.axes, "seed", "method", *swept, "selected", *results.order.metrics]
+    lost = ["diverged"] if _any_diverged(results) else []
+    axes, metrics = results.order.axes, results.order.metrics
+    return [*axes, "seed", "method", *swept, "selected", *lost, *metrics]
 
 
 def _lines(results: Results, nothing: Any) -> list[list[Any]]:
@@ -48,10 +50,15 @@ def _lines(results: Results, nothing: Any) -> list[list[Any]]:
             row.method,
             *(row.candidate.get(name, nothing) for name in swept),
             row.selected,
+            *([row.diverged or nothing] if _any_diverged(results) else []),
             *(row.metrics.get(metric, nothing) for metric in metrics),
         ]
         for row in results.rows
     ]
+
+
+def _any_diverged(results: Results) -> bool:
+    return any(row.diverged for row in results.rows)
 
 
 def _swept(results: Results) -> list[str]:

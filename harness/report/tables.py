@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterable
 
 from tabulate import tabulate
 
 from harness.report.candidates import candidates
-from harness.report.chosen import any_chosen, choices
+from harness.report.chosen import any_chosen, choices, dagger, marked
 from harness.report.numbers import NOTHING, interval, number, plain_number, with_interval
+from harness.report.per_method import per_method
 from harness.report.repetitions import kind_of_seeds
 from harness.report.results import MethodFacts, MetricFacts, Results
 from harness.report.spread import Statistics
 from harness.report.spreadsheet import csv_text
+from harness.report.verdict import Verdict
 
 FORMATS = {"github": "github", "latex": "latex_booktabs", "html": "html"}
 # What a plain LaTeX document cannot set.
 LATEX = {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "–": "--", "−": "$-$"}
+PAIRS = 4  # of a claim that a table shows
 Table = tuple[list[str], list[list[str]]]
 
 
@@ -53,17 +57,40 @@ def caption(results: Results) -> str:
 
 
 def closing_table(results: Results, width: int) -> str:
-    """One row for each method and cell: the mean of every metric with its interval, of as many of
-    the first metrics as fit a terminal of ``width`` columns."""
-    headers, rows = _summary_table(results, with_interval, facts=False)
+    """One row a method: the mean of every metric over cells and seeds with its interval, of as many
+    of the first metrics as fit a terminal of ``width`` columns."""
+    headers, rows = method_table(results)
     metrics = len(results.order.metrics)
-    left_out, text = 0, ""
-    for left_out in range(max(metrics, 1)):
-        keep = len(headers) - left_out
+    shown, text = 0, ""
+    for shown in range(metrics, 0, -1):
+        keep = len(headers) - metrics + shown
         text = tabulate([row[:keep] for row in rows], headers=headers[:keep], disable_numparse=True)
         if len(text.split("\n", 1)[0]) <= width:
             break
-    return text + (f"\n\n{left_out} more metrics are in the report" if left_out else "")
+    more = f"{shown} of {metrics} metrics; the report has all of them, and every cell."
+    notes = [averaged(results), more, dagger(results)]
+    return "\n\n".join([text, "\n".join(textwrap.fill(note, width) for note in notes if note)])
+
+
+def method_table(results: Results) -> Table:
+    """One row a method: the mean of every metric over cells and seeds with its interval."""
+    means, every = per_method(results), len(results.order.cells)
+    headers = ["method", "n", *(_headed(results, name) for name in results.order.metrics)]
+    rows = []
+    for mean in means:
+        part = f" ({mean.cells} of {every} cells)" if mean.cells < every else ""
+        n = len(mean.seeds)
+        values = [_with_n(found, with_interval, n) for found in mean.metrics.values()]
+        rows.append([marked(results, mean.method) + part, str(n), *values])
+    return headers, rows
+
+
+def averaged(results: Results) -> str:
+    """What the means of a table with one row a method run over."""
+    cells, axes = len(results.order.cells), ", ".join(results.order.axes)
+    over = f"{cells} cells ({axes}), each with the same weight, and over " if cells > 1 else ""
+    kind = kind_of_seeds(results.spec)
+    return f"Mean over {over}n {kind}, with the 95 % interval where n is at least 2."
 
 
 def as_text(table: Table, form: str) -> str:
@@ -109,7 +136,8 @@ def _summary_table(
             "sees": _sees(results, summary.method),
         }
         row += [*(known[name] for name in extra), str(seeds)]
-        row += [_with_n(summary.metrics.get(metric), shown, seeds) for metric in metrics]
+        lost = "diverged" if summary.diverged == seeds else ""
+        row += [lost or _with_n(summary.metrics.get(metric), shown, seeds) for metric in metrics]
         rows.append(row)
     headers = [*axes, "method", *extra, "n"]
     return [*headers, *(_headed(results, metric) for metric in metrics)], rows
@@ -142,7 +170,8 @@ def scores_table(results: Results) -> Table:
             models = ", ".join(f"{count} {name}" for name, count in row.models.items())
             seeds = f"data {row.seeds['data']}, base model {row.seeds['model']}"
             cell = [str(row.cell.get(axis, NOTHING)) for axis in axes]
-            values = [plain_number(row.metrics.get(metric)) for metric in metrics]
+            lost = "diverged" if row.diverged else ""
+            values = [lost or plain_number(row.metrics.get(metric)) for metric in metrics]
             rows.append([*cell, row.method, seeds, models, *values])
     return [*axes, "method", "seeds", "models", *(_headed(results, m) for m in metrics)], rows
 
@@ -170,18 +199,31 @@ def metrics_table(results: Results) -> Table:
 
 
 def claims_table(results: Results) -> Table:
-    """The paper's numbers beside ours."""
-    rows = []
-    for claim in results.verdicts:
-        where = [f"at {axis}={value}" for axis, value in claim.at.items()]
-        where += [f"over {', '.join(claim.averaged)}"] if claim.averaged else []
-        what = ", ".join([f"{claim.metric} of {claim.method}", *where])
-        paper = f"{claim.value:g} {claim.unit}".strip()
-        verdict = claim.verdict + (f": {claim.reason}" if claim.reason else "")
-        apart = NOTHING if claim.difference is None else f"{claim.difference:+.3f}"
-        allowed = f"{claim.tolerance:g}"
-        rows.append([what, claim.where, paper, number(claim.ours), apart, allowed, verdict])
-    return ["claim", "where", "paper", "ours", "difference", "tolerance", "verdict"], rows
+    """What the paper claims beside our numbers."""
+    return verdicts_table(results.verdicts)
+
+
+def verdicts_table(verdicts: Iterable[Verdict]) -> Table:
+    """Each claim in words, our numbers with their intervals, and what they say of it."""
+    rows = [
+        [
+            verdict.statement,
+            verdict.where,
+            with_interval(verdict.ours) if verdict.ours else _pairs(verdict),
+            verdict.said,
+            verdict.reason or NOTHING,
+        ]
+        for verdict in verdicts
+    ]
+    return ["claim", "where", "ours, with its 95 % interval", "verdict", "why"], rows
+
+
+def _pairs(verdict: Verdict) -> str:
+    """``ssd − retrain: 0.103 [0.051, 0.155]``, for some of the pairs that make the verdict."""
+    deciding = [pair for pair in verdict.pairs if pair.verdict == verdict.verdict]
+    said = [f"{p.method} − {p.against}: {with_interval(p.difference)}" for p in deciding[:PAIRS]]
+    left_out = len(verdict.pairs) - len(said)
+    return "; ".join([*said, *([f"and {left_out} more"] if left_out else [])]) or NOTHING
 
 
 def candidates_table(results: Results, by_cell: bool = True) -> Table:
@@ -196,7 +238,8 @@ def candidates_table(results: Results, by_cell: bool = True) -> Table:
             *(str(tried.cell.get(axis, NOTHING)) for axis in axes),
             tried.method,
             ", ".join(f"{name}={value}" for name, value in tried.candidate.items()),
-            f"{tried.selected} of {tried.rows}",
+            f"{tried.selected} of {tried.rows}"
+            + (f", {tried.diverged} diverged" if tried.diverged else ""),
             *(
                 number(found) if by_cell else plain_number(found.mean)
                 for metric in metrics

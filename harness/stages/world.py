@@ -13,20 +13,20 @@ import attrs
 from harness.components import get
 from harness.data.subset import subset
 from harness.data.types import DataRoot, Dataset, Split, digest
-from harness.errors import IntegrityError
+from harness.errors import HarnessError, IntegrityError
 from harness.lazy import nn, torch
 from harness.plan.cost import architecture
 from harness.plan.kinds import store_at
 from harness.plan.stage import Cell, Stage, identity
 from harness.spec.blocks import Data, Use
 from harness.spec.fit import facts_of
+from harness.stages.fitting import SNAPSHOT, differing
 from harness.stages.material import Material, corrupted, material_of
 from harness.stages.options import Options
 from harness.store import Artifact
 from harness.training.seeding import seeded_build
 
 Computed = tuple[dict[str, Any], "Mapping[str, torch.Tensor] | None"]
-SNAPSHOT = "@"  # in the names of tensors that are not the last weights: ``layer.weight@100``
 MEMORY = 40  # artifacts that a process remembers
 
 
@@ -74,6 +74,10 @@ class World:
         """Only the record of another stage. Raises DamagedInput as ``artifact`` does."""
         return self._checked(self.store.record, kind, key)
 
+    def lost(self, kind: str, key: str) -> str:
+        """How the candidate that an ``unlearn`` or ``outputs`` stage is of diverged, or nothing."""
+        return str(self.record(kind, key).get("diverged", ""))
+
     def _checked(self, read: Callable[[str, str], Any], kind: str, key: str) -> Any:
         with self._trusting(kind, key):
             return read(kind, key)
@@ -95,11 +99,14 @@ class World:
 
     def dataset_of(self, stage: Stage) -> Dataset:
         """The data set that ``stage`` looks at: of features, where its cell has a backbone."""
-        backbone = stage.cell.data.features
-        if backbone is None:
-            return self.dataset(stage.cell.data)
-        key = stage.input("features")
-        return self.remember(("dataset", key), lambda: self._of_features(stage.cell.data, key))
+        data = stage.cell.data
+        if data.features is None:
+            found = self.dataset(data)
+        else:
+            key = stage.input("features")
+            found = self.remember(("dataset", key), lambda: self._of_features(data, key))
+        _check_order(stage.cell, found)
+        return found
 
     def _of_features(self, data: Data, key: str) -> Dataset:
         raw, vectors = self.dataset(data), self.tensors("features", key)
@@ -170,6 +177,28 @@ class World:
         return built.eval()
 
 
+def _check_order(cell: Cell, dataset: Dataset) -> None:
+    """Refuse draws of published code that would give other samples than published.
+
+    A spec that takes part of the data cannot mean the published samples.
+    """
+    if not dataset.reordered or cell.data.train_samples is not None:
+        return
+    uses = {"corruption": cell.corruption, "forget": cell.forget}
+    seeded = [
+        f"{place}.numpy_seed"
+        for place, use in uses.items()
+        if getattr(use.settings, "numpy_seed", None) is not None
+    ]
+    if seeded:
+        raise HarnessError(
+            f"{' and '.join(seeded)}: published code draws samples by row number, but the rows of "
+            f"{dataset.name} in {dataset.source} are in another order than there. Put the original "
+            "files, as torchvision reads them, below --data-root without that copy, or draw other "
+            f"samples: {' '.join(f'--set {name}=null' for name in seeded)}"
+        )
+
+
 def _other_data(data: Data, dataset: Dataset, made: str) -> IntegrityError:
     return IntegrityError(
         f"the store holds results for other data: {data.dataset.name!r} at {dataset.source} has "
@@ -199,9 +228,6 @@ class Lazily(Mapping[str, Any]):
 
 def load_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     """Copy ``tensors`` into ``model``. Raises IntegrityError unless names, shapes, types agree."""
-    expected = {n: (tuple(v.shape), str(v.dtype)) for n, v in model.state_dict().items()}
-    found = {n: (tuple(v.shape), str(v.dtype)) for n, v in tensors.items()}
-    if expected != found:
-        wrong = sorted(set(expected.items()) ^ set(found.items()))[0]
-        raise IntegrityError(f"the stored weights do not fit the model, first at {wrong}")
+    for fault in differing(model.state_dict(), tensors):
+        raise IntegrityError(f"the stored weights do not fit the model: {fault}")
     model.load_state_dict(dict(tensors))

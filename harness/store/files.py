@@ -103,7 +103,7 @@ def unseal(sealed: bytes, file: Path, kind: str, key: str) -> dict[str, Any]:
 
 
 def _refused(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not a finite number")
 
 
 def size_of(file: Path) -> int | None:

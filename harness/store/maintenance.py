@@ -12,7 +12,7 @@ from attrs import frozen
 
 from harness.errors import IntegrityError
 from harness.store.files import explained
-from harness.store.store import Store, is_address, is_part
+from harness.store.store import REPLACED, Store, is_address, is_part
 
 ABANDONED_SECONDS = 3600  # younger leftovers may belong to a run that is under way
 
@@ -77,7 +77,7 @@ def gc(store: Store, keep: Collection[tuple[str, str]], *, dry_run: bool = False
                 shutil.rmtree(store.path(artifact.kind, artifact.key))
         removed.append(artifact)
     if not dry_run:
-        for folder in ("temporary", "damaged", "partial"):
+        for folder in ("temporary", "damaged", "partial", REPLACED):
             for leftover in (store.folder / folder).glob("*"):
                 if time.time() - leftover.lstat().st_mtime > ABANDONED_SECONDS:
                     _remove(leftover)

@@ -31,11 +31,14 @@ def listed(items: Schema) -> dict[str, Any]:
 
 
 _COMMON = {
-    "stage": block(uses=listed(TEXT)),
+    "stage": block(uses=listed(TEXT), revisions=listed(COUNT), inputs=every(KEY)),
     "seconds": every({"type": "number", "minimum": 0}),
     "device": TEXT,
     "threads": COUNT,
 }
+
+
+_NOT_IN_ALL = {"diverged": TEXT, "resources": every({"type": "number", "minimum": 0})}
 
 
 def _are_numbers(checker: Any, found: Any) -> bool:
@@ -56,7 +59,10 @@ def wrong_with(content: Any, own: Mapping[str, Schema] | None) -> str | None:
     ``own`` has the schema of each fact that only records of this kind have; None when nothing is
     known of the kind.
     """
-    record = {"type": "object"} if own is None else block(**_COMMON, **own)
+    record: dict[str, Any] = {"type": "object"}
+    if own is not None:
+        record = block(**_COMMON, **own)
+        record["properties"] = {**record["properties"], **_NOT_IN_ALL}
     tensors = {"anyOf": [{"type": "null"}, block(sha256=KEY, bytes=COUNT)]}
     error = next(iter(_checker()(block(record=record, tensors=tensors)).iter_errors(content)), None)
     if error is None:

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
 RECORD, TENSORS = "record.json", "tensors.safetensors"
 KIND = r"^[a-z]{1,40}$"  # what a kind means, only its stages know
-RESERVED = frozenset({"locks", "partial", "damaged", "temporary"})
+REPLACED = "replaced"  # while their successors are computed
+RESERVED = frozenset({"locks", "partial", "damaged", "temporary", REPLACED})
 _KEY = re.compile(r"[0-9a-f]{64}")
 _MARKER = "store.json"
 
@@ -138,6 +139,15 @@ class Store:
         """
         content: dict[str, Any] = self._sealed(kind, key)["record"]
         return content
+
+    def digest(self, kind: str, key: str) -> str | None:
+        """SHA-256 of the tensors of an artifact, also once they were dropped; None: it has none.
+
+        Raises:
+            IntegrityError: its record is damaged.
+        """
+        tensors = self._sealed(kind, key)["tensors"]
+        return None if tensors is None else str(tensors["sha256"])
 
     def _sealed(self, kind: str, key: str) -> dict[str, Any]:
         file, tensors = (self.path(kind, key) / name for name in (RECORD, TENSORS))

@@ -155,6 +155,15 @@ def test_a_metric_looks_at_sixteen_models_of_one_method(cli: Cli, tmp_path: Path
         "train": {"steps": 6, "batch_size": 32},
         "methods": ["none", "retrain", {"name": "finetune", "steps": 3}],
         "metrics": ["clean_accuracy", "throwaway_crowd"],
+        "claims": [
+            {
+                "claim": "does_not_remove",
+                "metric": "crowd_gap",
+                "method": "*",
+                "against": "retrain",
+                "where": "T",
+            }
+        ],
     }
     file = written(tmp_path, **changes)
     plan = plan_of(file)
@@ -167,6 +176,10 @@ def test_a_metric_looks_at_sixteen_models_of_one_method(cli: Cli, tmp_path: Path
     assert counted["unlearn"] == 3 * 16 + 8
     assert counted["outputs"] == 3 * 16 + 8
     assert counted["score"] == 3
+    names = [plan.describe(key) for key in plan.stages]
+    assert len(set(names)) == len(names)
+    assert "outputs finetune (seed 0/0/15)" in names
+    assert "score finetune (data seed 0, model seed 0)" in names
     done = cli("run", file, "--out", "out", "--jobs", 1)
     assert done.returncode == 0, done.stderr
     results = read_results(tmp_path / "out")
@@ -175,6 +188,10 @@ def test_a_metric_looks_at_sixteen_models_of_one_method(cli: Cli, tmp_path: Path
     assert scores["retrain"].metrics["crowd_gap"] == 0  # the same models on both sides
     assert scores["retrain"].metrics["crowd_oracle_gap"] > 0
     assert scores["finetune"].models == {"retrained": 16, "retrained+1000000": 8, "unlearned": 16}
+    [verdict] = results.verdicts
+    [pair] = verdict.pairs  # one base model is one repetition of the population
+    assert (pair.method, pair.difference.n, verdict.verdict) == ("finetune", 1, "no verdict")
+    assert pair.difference.mean == scores["finetune"].metrics["crowd_gap"]
     shown = (tmp_path / "out" / "report.md").read_text()
     assert "over n ≤ 16 unlearning seeds" in shown
     assert "crowd_oracle_gap" in shown

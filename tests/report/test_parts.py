@@ -69,6 +69,17 @@ def test_the_mean_is_of_cells_not_of_rows() -> None:
     assert section.tables[0][1][1][0][2:] == ["4", "1.350", "1.400", "-0.050"]
 
 
+def test_a_difference_between_profiles_has_its_paired_interval() -> None:
+    """The seeds differ by 0.1 each, in both alike, and the profiles by 0.25 ± 0.01 · seed."""
+    more = valued()
+    for row in more:
+        row["metrics"]["clean_accuracy"] += 0.25 + row["seed"] / 100
+    section = profile_section(sample(valued()), sample(more, profile="other"))
+    half = 4.302653 * 0.01 / 3**0.5
+    shown = f"-0.260 [{-0.26 - half:.3f}, {-0.26 + half:.3f}]"
+    assert section.tables[0][1][1][0][5] == shown
+
+
 def test_profiles_without_a_common_cell_say_so() -> None:
     section = profile_section(
         sample([r for r in valued() if r["cell"]["discovered"] == 1.0]), small()
