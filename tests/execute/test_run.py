@@ -170,7 +170,7 @@ def test_other_data_under_the_same_name_are_not_mixed(cli: Cli, tiny: Path, tmp_
     write("two", 50)
     text = TINY.replace(
         "{dataset: digits, train_samples: 300, test_samples: 100, validation: 0.1}",
-        "{dataset: {name: image_folder, folder: mine, size: 8}}",
+        "{dataset: {name: image_folder, folder: mine, size: 8, classes: 2}}",
     )
     tiny.write_text(text)
     args = ("run", tiny, "--jobs", 1, "--only", "method=none")
