@@ -24,7 +24,7 @@ from harness.report.results import (
     ScoreRow,
     Trigger,
 )
-from harness.report.times import computed, times_of
+from harness.report.times import computed, resources, times_of
 from harness.spec.blocks import Use
 from harness.spec.origins import Row as ValueOrigin
 from harness.spec.origins import written
@@ -65,7 +65,12 @@ def gather(
     ``origins`` are those of the spec's values; ``provenance`` gets its times here.
     """
     rows = tuple(_rows(plan, store, findings))
-    times, total = times_of(rows, store), computed(plan, store)
+    provenance = attrs.evolve(
+        provenance,
+        times=times_of(rows, store),
+        computed=computed(plan, store),
+        resources=resources(plan, store),
+    )
     return assemble(
         Results(
             rows=rows,
@@ -78,7 +83,7 @@ def gather(
             data=_data(plan, store),
             failed=tuple(_failures(plan, findings)),
             stages=Counter(stage.kind for stage in plan.stages.values()),
-            provenance=attrs.evolve(provenance, times=times, computed=total),
+            provenance=provenance,
             changes=tuple(changes),
             origins=_texts(origins) if plan.spec.provenance else (),
             triggers=_triggers(plan, store),

@@ -209,7 +209,9 @@ class Provenance(Record):
     """When, where and with what a run was made; all else is the same in every run of a spec.
 
     ``times`` are those of one unlearning by method; ``computed`` that of all stages, whenever they
-    were computed. ``device`` is what older files have instead of the machine's devices.
+    were computed. ``resources`` has by kind of stage the peaks of ``memory`` and ``gpu_memory``, in
+    bytes, and the mean of ``gpu_use``. ``device`` is what older files have instead of the machine's
+    devices.
     """
 
     started: str | None = None
@@ -227,6 +229,7 @@ class Provenance(Record):
     stages: StageSources | None = None
     times: Mapping[str, Seconds] = EMPTY
     computed: Seconds | None = None
+    resources: Mapping[str, Mapping[str, float]] = EMPTY
     device: str | None = entry(None, sparse=True)
 
 

@@ -40,6 +40,20 @@ def computed(plan: Plan, store: Store) -> Seconds:
     return from_plain(Seconds, {name: round(value, 1) for name, value in total.items()})
 
 
+def resources(plan: Plan, store: Store) -> dict[str, dict[str, float]]:
+    """By kind: the peaks of memory of its stages, and how busy the accelerator was."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for stage in plan.stages.values():
+        if store.has(stage.kind, stage.key):
+            taken = store.record(stage.kind, stage.key).get("resources", {})
+            for name, value in taken.items():
+                found.setdefault(stage.kind, {}).setdefault(name, []).append(value)
+    return {
+        kind: {n: round(fmean(v), 3) if n == "gpu_use" else max(v) for n, v in several.items()}
+        for kind, several in found.items()
+    }
+
+
 def _total(several: Iterable[Mapping[str, float]]) -> dict[str, float]:
     total: dict[str, float] = {}
     for seconds in several:

@@ -40,7 +40,9 @@ def wrong_with(kind: str, content: Any, own: Mapping[str, Schema]) -> str | None
     """
     stage = block(kind={"const": kind}, uses=listed(TEXT))
     tensors = {"anyOf": [{"type": "null"}, block(sha256=KEY, bytes=COUNT)]}
-    schema = block(record=block(stage=stage, **_COMMON, **own), tensors=tensors)
+    record = block(stage=stage, **_COMMON, **own)
+    record["properties"]["resources"] = every({"type": "number", "minimum": 0})  # not in older ones
+    schema = block(record=record, tensors=tensors)
     error = next(iter(Draft7Validator(schema).iter_errors(content)), None)
     if error is None:
         return None
