@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from harness.errors import RemoteError
 from harness.execute.pending import Pending
@@ -63,19 +63,36 @@ def _wanted(plan: Plan, store: Store, offered: Callable[[Stage], bool]) -> Itera
     """The stages whose artifacts the Hub has, the store lacks, and a missing stage reads."""
 
     def has(stage: Stage) -> bool:
-        kind = kind_of(stage)
-        if store.has(stage.kind, stage.key, tensors=kind.tensors):
-            return True
-        return kind.published_whole and offered(stage)
+        return _spared(stage, store, offered)
 
-    targets = [key for key, stage in plan.stages.items() if not kind_of(stage).tensors]
-    missing = Pending(plan, targets, has).missing
+    missing = _missing(plan, has)
     read = {source for key in missing for _, source in plan.stages[key].inputs}
     for key, stage in plan.stages.items():
         if key in read and key not in missing and offered(stage):
             yield from (s for s in prepared_for(plan, stage) if not store.has(s.kind, s.key))
             if not store.has(stage.kind, key, tensors=True):
                 yield stage
+
+
+def _spared(stage: Stage, store: Store, offered: Callable[[Stage], bool]) -> bool:
+    """Whether the artifact of ``stage`` is there, or whole on the Hub."""
+    kind = kind_of(stage)
+    there = store.has(stage.kind, stage.key, tensors=kind.tensors)
+    return there or (kind.published_whole and offered(stage))
+
+
+def _missing(plan: Plan, has: Callable[[Stage], bool]) -> Collection[str]:
+    targets = [key for key, stage in plan.stages.items() if not kind_of(stage).tensors]
+    return Pending(plan, targets, has).missing
+
+
+def to_compute(plan: Plan, store: Store, entries: Mapping[str, Entry]) -> Collection[str]:
+    """The keys of what a run computes, once it has fetched what ``entries`` offer."""
+
+    def offered(stage: Stage) -> bool:
+        return stage.key in entries and entries[stage.key].kind == stage.kind
+
+    return _missing(plan, lambda stage: _spared(stage, store, offered))
 
 
 def prepared_for(plan: Plan, stage: Stage) -> Iterator[Stage]:

@@ -21,7 +21,7 @@ from harness.commands.options import (
     changed_spec,
     registry_of,
 )
-from harness.commands.plan import plan_text
+from harness.commands.plan import plan_text, summary
 from harness.commands.run.outcome import RunRequest, run_spec
 from harness.errors import IntegrityError, OverBudget, RemoteError, StageFailed
 from harness.execute.environment import place_in_checkout
@@ -78,7 +78,7 @@ def command(
     """
     place = registry_of(experiment.file, registry)
     if dry_run:
-        click.echo(plan_text(experiment.plan(only), how["store"], place))
+        click.echo(plan_text(summary(experiment.plan(only), how["store"], place)))
         return
     request = asked(experiment, only=only, registry=place, reuse=not no_reuse, **how)
     outcome = run_spec(request)
