@@ -187,7 +187,9 @@ def test_a_plan_in_print_tells_trainings_retrainings_preparations_and_searches(
     assert shown.returncode == 0, shown.stderr
     found = {
         what: int(stages)
-        for what, stages in re.findall(r"^\w+ +([a-z][a-z ]+?)  +(\d+) +0 ", shown.stdout, re.MULTILINE)
+        for what, stages in re.findall(
+            r"^\w+ +([a-z][a-z ]+?)  +(\d+) +0 ", shown.stdout, re.MULTILINE
+        )
     }
     assert found == {
         "trainings": 1,
