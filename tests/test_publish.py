@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -91,6 +92,8 @@ def test_the_plan_counts_what_is_published_and_asks_nobody(
     shown = other("plan", "tiny.yaml")
     assert "registry: 10 stages that are not cached lie on the Hub" in shown.stdout, shown.stderr
     assert len(hub.requests) == asked
+    done = re.findall(r"^(train|prepare|unlearn) .* (\d+) +(\d+)  ", shown.stdout, re.MULTILINE)
+    assert ("train", "1", "1") in done  # what the Hub has need not be computed
     assert other("pull", "tiny.yaml").returncode == 0
     assert "registry:" not in other("plan", "tiny.yaml").stdout
     assert json.loads(other("plan", "tiny.yaml", "--json").stdout)["fetchable"] == 0

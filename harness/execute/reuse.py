@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -69,10 +69,7 @@ def _wanted(plan: Plan, store: Store, offered: Callable[[Stage], bool]) -> Itera
     """The stages whose artifacts the Hub has, the store lacks, and a missing stage reads."""
 
     def has(stage: Stage, *, tensors: bool) -> bool:
-        kind = kind_of(stage)
-        if store.has(stage.kind, stage.key, tensors=tensors and kind.tensors):
-            return True
-        return offered(stage) and (kind.published_whole or not tensors)
+        return _spared(stage, store, offered, tensors=tensors)
 
     targets = reported(plan)
     missing = Pending(plan, targets, has).missing
@@ -84,6 +81,27 @@ def _wanted(plan: Plan, store: Store, offered: Callable[[Stage], bool]) -> Itera
             yield from (s for s in prepared_for(plan, stage) if not store.has(s.kind, s.key))
             if not store.has(stage.kind, key, tensors=True):
                 yield stage
+
+
+def _spared(stage: Stage, store: Store, offered: Callable[[Stage], bool], *, tensors: bool) -> bool:
+    """Whether the artifact of ``stage`` is there, with ``tensors`` where it has any and they are
+    asked for, or on the Hub."""
+    kind = kind_of(stage)
+    if store.has(stage.kind, stage.key, tensors=tensors and kind.tensors):
+        return True
+    return offered(stage) and (kind.published_whole or not tensors)
+
+
+def to_compute(plan: Plan, store: Store, entries: Mapping[str, Entry]) -> Collection[str]:
+    """The keys of what a run computes, once it has fetched what ``entries`` offer."""
+
+    def offered(stage: Stage) -> bool:
+        return stage.key in entries and entries[stage.key].kind == stage.kind
+
+    def has(stage: Stage, *, tensors: bool) -> bool:
+        return _spared(stage, store, offered, tensors=tensors)
+
+    return Pending(plan, reported(plan), has).missing
 
 
 def prepared_for(plan: Plan, stage: Stage) -> Iterator[Stage]:

@@ -238,11 +238,11 @@ def _stopping(stop: Any, shown: Display) -> Iterator[None]:
 
 
 def _workers(plan: Plan, dispatcher: Dispatcher, options: Options, stop: Any) -> Workers:
-    from harness.execute.budget import refuse_over
+    from harness.execute.budget import left_flops, refuse_over
 
     if plan.spec.budget.exaflop is not None:
         advice = "Use a smaller --profile, or raise budget.exaflop"
-        refuse_over(plan.spec.budget.exaflop, plan, dispatcher.store, advice)
+        refuse_over(plan.spec.budget.exaflop, left_flops(plan, dispatcher.store), advice)
     jobs = options.jobs or _fitting_jobs(plan, dispatcher, options)
     options = attrs.evolve(options, jobs=min(jobs, max(len(dispatcher.graph), 1)))
     if options.jobs == 1:

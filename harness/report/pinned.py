@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from harness.report.numbers import NOTHING
-from harness.report.results import Machine, Provenance, Resources, Results, Seconds
+from harness.report.results import Machine, Provenance, Results, Seconds
 from harness.report.tables import Table
 from harness.spec.blocks import Spec
 from harness.spec.origins import counts
@@ -96,19 +96,17 @@ def cost_table(results: Results) -> Table:
     kinds = [*(kind for kind in order if kind in plain), *(k for k in plain if k not in order)]
     rows = [[kind, *(str(plain[kind].get(column, "")) for column in columns)] for kind in kinds]
     known = results.provenance.resources
-    peaks = [_peaks(known.get(kind, Resources())) for kind in kinds]
+    peaks = [_peaks(known.get(kind, {})) for kind in kinds]
     for title in dict.fromkeys(title for found in peaks for title in found):
         columns.append(title)
         rows = [[*row, found.get(title, NOTHING)] for row, found in zip(rows, peaks, strict=True)]
     return ["stage", *columns], rows
 
 
-def _peaks(took: Resources) -> dict[str, str]:
-    memory = {"peak memory": took.memory, "peak GPU memory": took.gpu_memory}
-    shown = {
-        title: f"{count / 1e6:,.0f} MB" for title, count in memory.items() if count is not None
-    }
-    return shown if took.gpu_use is None else {**shown, "GPU busy": f"{took.gpu_use:.0%}"}
+def _peaks(took: Mapping[str, float]) -> dict[str, str]:
+    titles = {"memory": "peak memory", "gpu_memory": "peak GPU memory"}
+    shown = {titles[n]: f"{took[n] / 1e6:,.0f} MB" for n in titles if n in took}
+    return {**shown, **({"GPU busy": f"{took['gpu_use']:.0%}"} if "gpu_use" in took else {})}
 
 
 def time_table(results: Results) -> Table:

@@ -185,16 +185,6 @@ class Seconds(Record):
 
 
 @frozen
-class Resources(Record):
-    """What stages of one kind took at most: bytes of memory of their process and of the
-    accelerator; ``gpu_use`` is the mean share of the time in which that was busy."""
-
-    memory: int | None = None
-    gpu_memory: int | None = None
-    gpu_use: float | None = None
-
-
-@frozen
 class StageSources(Record):
     """How many stages the run computed, which it fetched from where on the Hub, by key, and what
     was measured of reused models apart from what the registry says."""
@@ -209,8 +199,9 @@ class Provenance(Record):
     """When, where and with what a run was made; all else is the same in every run of a spec.
 
     ``times`` are those of one unlearning by method; ``computed`` that of all stages, whenever they
-    were computed, and ``resources`` those by kind. ``device`` is what older files have instead of
-    the machine's devices.
+    were computed. ``resources`` has by kind of stage the peaks of ``memory`` and ``gpu_memory``, in
+    bytes, and the mean of ``gpu_use``. ``device`` is what older files have instead of the machine's
+    devices.
     """
 
     started: str | None = None
@@ -228,7 +219,7 @@ class Provenance(Record):
     stages: StageSources | None = None
     times: Mapping[str, Seconds] = EMPTY
     computed: Seconds | None = None
-    resources: Mapping[str, Resources] = EMPTY
+    resources: Mapping[str, Mapping[str, float]] = EMPTY
     device: str | None = entry(None, sparse=True)
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from statistics import fmean
-from typing import Any
 
 from harness.errors import IntegrityError
 from harness.plan.kinds import sources_of
 from harness.plan.plan import Plan
 from harness.report.record import from_plain
-from harness.report.results import Resources, ResultRow, Seconds
+from harness.report.results import ResultRow, Seconds
 from harness.stages.clock import preparations_of
 from harness.store import Store
 
@@ -58,24 +57,18 @@ def computed(plan: Plan, store: Store) -> tuple[Seconds, Counter[str]]:
     return from_plain(Seconds, total), edited
 
 
-def resources(plan: Plan, store: Store) -> dict[str, Resources]:
-    """By kind: the peaks of its stages, as far as their records have them."""
-    found: dict[str, list[Mapping[str, float]]] = {}
+def resources(plan: Plan, store: Store) -> dict[str, dict[str, float]]:
+    """By kind: the peaks of memory of its stages, and how busy the accelerator was."""
+    found: dict[str, dict[str, list[float]]] = {}
     for stage in plan.stages.values():
         if store.has(stage.kind, stage.key):
-            record = store.record(stage.kind, stage.key)
-            found.setdefault(stage.kind, []).append(record.get("resources", {}))
-    return {kind: Resources(**_peaks(several)) for kind, several in found.items() if any(several)}
-
-
-def _peaks(several: list[Mapping[str, float]]) -> dict[str, Any]:
-    peaks = {
-        name: max(values)
-        for name in ("memory", "gpu_memory")
-        if (values := [taken[name] for taken in several if name in taken])
+            taken = store.record(stage.kind, stage.key).get("resources", {})
+            for name, value in taken.items():
+                found.setdefault(stage.kind, {}).setdefault(name, []).append(value)
+    return {
+        kind: {n: round(fmean(v), 3) if n == "gpu_use" else max(v) for n, v in several.items()}
+        for kind, several in found.items()
     }
-    use = [taken["gpu_use"] for taken in several if "gpu_use" in taken]
-    return {**peaks, **({"gpu_use": round(fmean(use), 3)} if use else {})}
 
 
 def _total(several: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -21,7 +21,7 @@ from harness.commands.options import (
     changed_spec,
     registry_of,
 )
-from harness.commands.plan import plan_text
+from harness.commands.plan import plan_text, summary
 from harness.commands.run.outcome import RunRequest, run_spec
 from harness.errors import IntegrityError, OverBudget, RemoteError, StageFailed
 from harness.execute.environment import place_in_checkout
@@ -90,7 +90,7 @@ def command(
     place = registry_of(experiment.file, registry)
     if dry_run:
         plan = experiment.plan(only)
-        click.echo(plan_text(plan, how["store"], place))
+        click.echo(plan_text(summary(plan, how["store"], place)))
         if recompute:
             click.echo(f"to be computed again: {len(asked_again(plan, recompute)):,} stages")
         return
