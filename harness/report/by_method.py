@@ -48,18 +48,19 @@ def by_method(results: Results) -> list[OfMethod]:
 
 
 def method_table(results: Results, facts: bool = True) -> Table:
-    """Mean and interval of every metric, the best in bold; ``facts``: what a method was given."""
+    """Mean and interval of every metric, the best in bold; ``facts``: the number of seeds, and what
+    a method was given."""
     methods, metrics = by_method(results), results.order.metrics
     best = {name: _best(results, name, methods) for name in metrics}
     chosen = choices(results) if any_chosen(results) else {}
     extra = (["chosen by"] * bool(chosen) + ["sees"]) if facts else []
     rows = []
     for of in methods:
-        row = [marked(results, of.method), str(of.seeds)]
+        row = [marked(results, of.method), *[str(of.seeds)] * facts]
         row += [_cell(of.metrics[name], of.method in best[name]) for name in metrics]
         known = {"chosen by": chosen.get(of.method, ""), "sees": seen(results, of.method)}
         rows.append(row + [known[name] for name in extra])
-    return ["method", "n", *(headed(results, name) for name in metrics), *extra], rows
+    return ["method", *["n"] * facts, *(headed(results, name) for name in metrics), *extra], rows
 
 
 def _cell(found: Averaged, best: bool) -> str:

@@ -10,7 +10,7 @@ from harness.report.tables import Table
 
 # Width of a column of a two-column paper, and of letters in it at \footnotesize, in points.
 COLUMN = 234.0
-NARROW, WIDE, GAP = 2.4, 4.4, 6.0
+NARROW, WIDE, GAP = 2.4, 4.3, 6.0
 _LATEX = {
     "\\": r"\textbackslash{}",
     **{letter: f"\\{letter}" for letter in "{}$&#_%"},
