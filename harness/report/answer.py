@@ -37,7 +37,7 @@ def answer(results: Results) -> str:
 
 def box(results: Results) -> list[tuple[str, tuple[str, ...]]]:
     """What stands under that sentence: sentences by what they are about."""
-    lines = [("Asked", (_asked(results),))]
+    lines: list[tuple[str, tuple[str, ...]]] = [("Asked", (_asked(results),))]
     for verdict, label in JUDGED.items():
         lines.append((label, _some(map(_claim, _of(results, verdict)), "in the table of claims")))
     reasons = _reasons(results.verdicts)

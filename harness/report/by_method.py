@@ -15,8 +15,8 @@ from harness.report.results import MethodFacts, Results
 from harness.report.tables import Table, headed, seen
 
 BOLD = (
-    "Bold: the best mean among the methods that see no more than the row's, "
-    "with a number in every cell."
+    "Bold: no worse than any method that sees the same or less, "
+    "where both have a number in every cell."
 )
 
 

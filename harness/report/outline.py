@@ -96,11 +96,10 @@ def _claims(results: Results) -> Iterator[tuple[str, Table]]:
 
 
 def _candidates(results: Results) -> Section:
-    if too_many(results):
-        name, notes = "Every candidate over all cells", (f"{MEASURED} {CANDIDATES_FILE}",)
-    else:
-        name, notes = "Every candidate that was tried", ()
-    table = candidates_table(results, by_cell=not notes)
+    many = too_many(results)
+    notes = (f"{MEASURED} {CANDIDATES_FILE}",) if many else ()
+    name = "Every candidate over all cells" if many else "Every candidate that was tried"
+    table = candidates_table(results, by_cell=not many)
     return Section("Candidates", notes, tables=((name, table),) * bool(table[1]), folded=True)
 
 
