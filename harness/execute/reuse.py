@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Container, Iterator, Mapping
+from functools import partial
+from typing import Any
 
 from harness.errors import RemoteError
 from harness.execute.pending import Pending
-from harness.plan.kinds import kind_of, kinds
+from harness.execute.records import reported
+from harness.plan.kinds import kind_of
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
+from harness.stages.foreign import unlike
 from harness.store import Store
 from harness.store.fetch import fetch
 from harness.store.hub import Hub
 from harness.store.registry import Entry
 
 Note = Callable[[str], None]
+APART = 0.01  # of a share, or of a number above 1: more than another machine's rounding
 
 
 def fetch_needed(
@@ -31,7 +37,7 @@ def fetch_needed(
     A repository that cannot be reached is noted and left alone: its stages are computed.
 
     Raises:
-        IntegrityError: a file is not what the registry says.
+        IntegrityError: a file is not what the registry says, or not of the stage.
     """
     sources: dict[str, str] = {}
     lost: set[str] = set()
@@ -49,29 +55,31 @@ def fetch_needed(
                 return sources
             entry = entries[stage.key]
             try:
-                fetch(entry, hub, store, kinds()[entry.kind].record)
+                fetch(entry, hub, store, partial(unlike, stage))
             except RemoteError as error:
                 lost.add(entry.repo)
                 note(f"{error}. Going on without {entry.repo}: what it has is computed")
                 break
             sources[stage.key] = f"{entry.repo}@{entry.commit}"
-            note(f"from the Hub: {stage.name} ({entry.repo}@{entry.commit[:12]})")
+            note(f"from the Hub: {plan.describe(stage.key)} ({entry.repo}@{entry.commit[:12]})")
     return sources
 
 
 def _wanted(plan: Plan, store: Store, offered: Callable[[Stage], bool]) -> Iterator[Stage]:
     """The stages whose artifacts the Hub has, the store lacks, and a missing stage reads."""
 
-    def has(stage: Stage) -> bool:
+    def has(stage: Stage, *, tensors: bool) -> bool:
         kind = kind_of(stage)
-        if store.has(stage.kind, stage.key, tensors=kind.tensors):
+        if store.has(stage.kind, stage.key, tensors=tensors and kind.tensors):
             return True
-        return kind.published_whole and offered(stage)
+        return offered(stage) and (kind.published_whole or not tensors)
 
-    targets = [key for key, stage in plan.stages.items() if not kind_of(stage).tensors]
+    targets = reported(plan)
     missing = Pending(plan, targets, has).missing
     read = {source for key in missing for _, source in plan.stages[key].inputs}
     for key, stage in plan.stages.items():
+        if key in targets and key not in missing and not store.has(stage.kind, key):
+            yield stage
         if key in read and key not in missing and offered(stage):
             yield from (s for s in prepared_for(plan, stage) if not store.has(s.kind, s.key))
             if not store.has(stage.kind, key, tensors=True):
@@ -86,6 +94,54 @@ def prepared_for(plan: Plan, stage: Stage) -> Iterator[Stage]:
             if kind_of(source).published == "record":
                 yield from prepared_for(plan, source)
                 yield source
+
+
+def models_of(plan: Plan, store: Store, wanted: Container[str]) -> Iterator[tuple[str, str]]:
+    """The ``wanted`` models in ``store`` with the key of what is measured of each: the unlearned
+    ones, and the base models where a method left one as it is."""
+    for candidate in (c for group in plan.groups for c in group.candidates):
+        stage = plan.stages[candidate.unlearn]
+        if stage.key in wanted and store.has(stage.kind, stage.key):
+            yield stage.key, candidate.evaluate
+        base = dict(stage.inputs).get("base")
+        if base is not None and base in wanted and _same(store, stage, plan.stages[base]):
+            yield base, candidate.evaluate
+
+
+def _same(store: Store, *stages: Stage) -> bool:
+    """Whether ``store`` has all of them, with the same tensors."""
+    if not all(store.has(stage.kind, stage.key) for stage in stages):
+        return False
+    return len({store.digest(stage.kind, stage.key) for stage in stages}) == 1
+
+
+def measured_apart(
+    plan: Plan, store: Store, entries: Mapping[str, Entry], measured: Mapping[str, Any]
+) -> list[str]:
+    """A sentence for each reused model of which something else is measured than its entry says."""
+    told: dict[str, str] = {}
+    for key, evaluate in models_of(plan, store, entries):
+        entry, here = entries[key], measured.get(evaluate)
+        if here is None or key in told or not _is_of(entry, store):
+            continue
+        apart = [
+            f"{name} {here['metrics'][name]:.4g} instead of {value:.4g}"
+            for name, value in entry.metrics.items()
+            if value is not None and name in here["metrics"]
+            if not math.isclose(value, here["metrics"][name], rel_tol=APART, abs_tol=APART)
+        ]
+        if apart:
+            told[key] = (
+                f"{plan.describe(key)} from {entry.repo} is not what its registry entry "
+                f"{entry.file.name} says: measured here {', '.join(apart)}"
+            )
+    return list(told.values())
+
+
+def _is_of(entry: Entry, store: Store) -> bool:
+    """Whether the artifact in ``store`` is the published one, whenever it was fetched."""
+    published = entry.tensors and entry.tensors.sha256
+    return published is not None and store.digest(entry.kind, entry.key) == published
 
 
 def pull(
@@ -105,7 +161,7 @@ def pull(
         if store.has(stage.kind, stage.key, tensors=entry.tensors is not None):
             there += 1
             continue
-        fetch(entry, hub, store, kinds()[entry.kind].record)
-        note(f"{stage.name} ({entry.repo}@{entry.commit[:12]})")
+        fetch(entry, hub, store, partial(unlike, stage))
+        note(f"{plan.describe(stage.key)} ({entry.repo}@{entry.commit[:12]})")
         fetched += 1
     return fetched, there

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from attrs import field, frozen
 
+from harness.components import get
 from harness.errors import HarnessError
-from harness.plan.stage import Cell, Stage
+from harness.plan.stage import Cell, Stage, named_in
 from harness.spec.blocks import Use
+from harness.store import Store
 
 HOME = "harness.stages"
 
@@ -31,6 +34,8 @@ class Samples:
         return self.forward + 2 * self.backward
 
 
+Tensors = Mapping[str, Any]  # torch is not imported for their sake
+Faults = Callable[[Stage, Mapping[str, Any], Tensors], Iterable[str]]
 Hashes = Callable[[Cell, tuple[Use, ...], Mapping[str, Any]], tuple[Any, ...]]
 
 
@@ -45,7 +50,8 @@ class Kind:
     record, or ``numbers`` only, which makes it a target of a run. ``record`` is the JSON Schema of
     the record's own fields. ``samples(stage)`` estimates the cost. ``published``: whole, whole
     where it was chosen, its record only, or nothing. ``run`` computes it: (stage, world, watch,
-    slot) to record and tensors. ``weights``: its tensors are those of a model.
+    slot) to record and tensors. ``weights``: its tensors are those of a model. ``faults(stage,
+    record, tensors)`` says what tensors that were made elsewhere cannot be of that stage.
     """
 
     name: str
@@ -60,6 +66,7 @@ class Kind:
     run: Callable[[Stage, Any, Any, Any], tuple[dict[str, Any], Mapping[str, Any] | None]]
     draws: Hashes = field()
     weights: bool = False
+    faults: Faults = lambda stage, record, tensors: ()
 
     @draws.default
     def _same(self) -> Hashes:
@@ -94,9 +101,28 @@ def publishable() -> Mapping[str, Literal["whole", "record", "nothing"]]:
     }
 
 
+def store_at(folder: Path) -> Store:
+    """The store in ``folder``, whose records have to be what their kinds say."""
+    return Store(folder, {name: kind.record for name, kind in kinds().items()})
+
+
 def kind_of(stage: Stage) -> Kind:
     """The kind of ``stage``."""
     return kinds()[stage.kind]
+
+
+def components_of(stage: Stage) -> frozenset[tuple[str, str]]:
+    """Kind and name of every component that the key of ``stage`` hashes, beside its inputs."""
+    parts = kind_of(stage).hashes(stage.cell, stage.uses, stage.detail)
+    named = (named_in(tuple(part) if isinstance(part, list) else part) for part in parts)
+    return frozenset().union(*named)
+
+
+def sources_of(stage: Stage) -> dict[str, str]:
+    """``methods ssd`` to the digest of its source, of every built-in component that the key of
+    ``stage`` hashes by its revision alone."""
+    found = {f"{kind} {name}": get(kind, name) for kind, name in sorted(components_of(stage))}
+    return {name: c.digest[:12] for name, c in found.items() if c.built_in and c.digest}
 
 
 def source_kind(stage: Stage, role: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -11,19 +11,20 @@ from harness.components import get
 from harness.corruptions.checking import checked
 from harness.corruptions.pictures import pictures
 from harness.corruptions.task import CorruptionTask
-from harness.data.types import Dataset
+from harness.data.types import Dataset, Split
 from harness.lazy import torch
 from harness.plan.cost import sizes_of
-from harness.plan.kinds import Kind, Samples
+from harness.plan.kinds import Kind, Samples, Tensors
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
+from harness.spec.fit import facts_of
 from harness.stages.answers import StageAnswers
 from harness.stages.material import data_seed
 from harness.stages.schemas import DATA
-from harness.stages.stored_corruption import stored
+from harness.stages.stored_corruption import stored, stored_faults
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
-from harness.store.records import COUNT
+from harness.store.records import COUNT, every, listed
 from harness.training.seeding import generator
 
 PICTURES = 3  # of corrupted samples, for the report
@@ -69,8 +70,8 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     record: dict[str, Any] = {"data": {**facts, **shape}, "corrupted": len(corruption.rows)}
     if corruption.added is not None:
         record["added"] = len(corruption.added.targets)
-    if component.traits.trigger is not None:
-        record["pictures"] = _pictures(cell, dataset, corruption.rows[:PICTURES])
+    shown = corruption.rows[: PICTURES if component.traits.trigger is not None else 0]
+    record["pictures"] = _pictures(cell, dataset, shown) if len(shown) else []
     return record, tensors
 
 
@@ -89,6 +90,23 @@ def _pictures(cell: Cell, dataset: Dataset, rows: torch.Tensor) -> list[dict[str
     return pictures(clean, shown.round().clamp(0, 255).byte())
 
 
+def _faults(stage: Stage, record: Mapping[str, Any], found: Tensors) -> Iterator[str]:
+    """Against what the data set declares; where it declares no size, against the record's."""
+    facts, data = facts_of(stage.cell.data), record["data"]
+    sizes = {"train": facts.train, "test": facts.test}
+    counts = {"train": data["train"] + data["validation"], "test": data["test"]}
+    for name, size in sizes.items():
+        if size is not None and counts[name] != size:
+            yield f"they are of {counts[name]:,} {name} samples; there are {size:,}"
+    with torch.device("meta"):
+        train, test = (
+            Split(facts.encoding.stored(count), torch.empty(count)) for count in counts.values()
+        )
+    declared = Dataset("", train, test, ("",) * facts.classes, facts.encoding, "", data["digest"])
+    rule = get("corruptions", stage.uses[0].name).traits.rule is not None
+    yield from stored_faults(found, declared, rule=rule)
+
+
 KIND = Kind(
     name="corrupt",
     rank=2,
@@ -96,8 +114,9 @@ KIND = Kind(
     roles={"features": "features", "model": "train"},
     hashes=_hashes,
     leaves="tensors",
-    record={"corrupted": COUNT, "data": DATA},
+    record={"corrupted": COUNT, "data": DATA, "pictures": listed(every({"type": "string"}))},
     samples=_samples,
     published="whole",
     run=_run,
+    faults=_faults,
 )

@@ -10,11 +10,17 @@ from harness.plan.cost import trained_samples
 from harness.plan.kinds import Kind, Samples
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
-from harness.stages.fitting import evaluation, use_threads, weights
+from harness.stages.fitting import (
+    SNAPSHOT,
+    evaluation,
+    finite_weights,
+    use_threads,
+    weight_faults,
+)
 from harness.stages.schemas import METER
 from harness.stages.watch import StageWatch
-from harness.stages.world import SNAPSHOT, Computed, World
-from harness.store.records import COUNT, NUMBER, block, listed
+from harness.stages.world import Computed, World
+from harness.store.records import COUNT, NUMBERS, block
 from harness.training.loop import fit
 from harness.training.seeding import generator
 
@@ -52,7 +58,7 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     for step, values in fitted.snapshots.items():
         kept |= {f"{name}{SNAPSHOT}{step}": value for name, value in values.items()}
     record = {"meter": watch.meter.as_dict(), "fit": fitted.as_dict()}
-    return record, {**weights(model), **kept}
+    return record, {**finite_weights(model), **kept}
 
 
 KIND = Kind(
@@ -64,7 +70,8 @@ KIND = Kind(
     draws=_draws,
     leaves="tensors",
     weights=True,
-    record={"meter": METER, "fit": block(steps=COUNT, losses=listed(NUMBER))},
+    faults=weight_faults,
+    record={"meter": METER, "fit": block(steps=COUNT, losses=NUMBERS)},
     samples=_samples,
     published="whole",
     run=_run,

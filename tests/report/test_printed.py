@@ -15,9 +15,9 @@ from report.sample import Rows, rows, sample
 
 from conftest import Cli
 from harness.report import Results, render
-from harness.report.by_method import method_table
 from harness.report.numbers import Best
 from harness.report.read import to_json
+from harness.report.tables import method_table
 
 COLUMN = 241.0  # points: a column of the narrowest common two-column style
 
@@ -69,7 +69,7 @@ def sees(values: dict[str, float], lacking: str = "", **given: list[str]) -> Res
     every: Rows = [r for r in rows() if r["selected"]]
     for row in every:
         row["metrics"] = {"clean_accuracy": values[row["method"]]}
-    every = [r for r in every if (r["method"], r["seed"]) != (lacking, 2)]
+    every = [r for r in every if (r["method"], r["cell"]["count"]) != (lacking, 100)]
     described = {"source": "", "summary": "", "settings": {}}
     methods = {m: {"component": m, **described, "sees": given[m]} for m in values}
     facts = {"clean_accuracy": {"component": "x", "better": "higher"}}
@@ -93,7 +93,7 @@ def test_bold_is_the_best_of_those_that_were_given_no_more() -> None:
     assert bold(sees(values, **more)) == ["retrain", "ssd"]
     # with a number for part of the cells it is another mean
     assert bold(sees(values, lacking="retrain", **same)) == ["ssd"]
-    assert "(8 of 12)" in render(sees(values, lacking="retrain", **same), "github")
+    assert "retrain (2 of 4 cells)" in render(sees(values, lacking="retrain", **same), "github")
     assert bold(sees(dict.fromkeys(values, 0.5), **same)) == list(values)
 
 
