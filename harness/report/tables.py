@@ -76,7 +76,8 @@ def averaged(results: Results) -> str:
     cells, axes = len(results.order.cells), ", ".join(results.order.axes)
     over = f"{cells} cells ({axes}), each with the same weight, and over " if cells > 1 else ""
     kind = kind_of_seeds(results.spec)
-    return f"Mean over {over}n {kind}, with the 95 % interval where n is at least 2."
+    most = max((len(summary.seeds) for summary in results.summaries), default=0)
+    return f"Mean over {over}n ≤ {most} {kind}, with the 95 % interval where n is at least 2."
 
 
 def method_caption(results: Results) -> str:
