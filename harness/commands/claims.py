@@ -11,7 +11,8 @@ import click
 from harness.errors import HarnessError, UsageError
 from harness.report import Results, read_results
 from harness.report.claims import judge
-from harness.report.tables import FORMATS, as_text, verdicts_table
+from harness.report.printed import CLAIMS, FORMS, captioned
+from harness.report.tables import verdicts_table
 from harness.report.verdict import Verdict
 from harness.spec.load import CLAIMS_FILE, is_claims_file, load_claims, profile_names
 
@@ -23,7 +24,7 @@ from harness.spec.load import CLAIMS_FILE, is_claims_file, load_claims, profile_
 @click.option(
     "--format",
     "form",
-    type=click.Choice(list(FORMATS)),
+    type=click.Choice(FORMS),
     default="github",
     show_default=True,
     help="How the tables are printed.",
@@ -37,7 +38,7 @@ def command(path: Path, results: Path, profile: str | None, form: str) -> None:
     verdicts = []
     for file in _claims_files(path):
         found = list(verdicts_of(file, results, folder))
-        click.echo(as_text(verdicts_table(found), form))
+        click.echo(captioned(verdicts_table(found), CLAIMS, form))
         verdicts += found
     deviating = sum(verdict.verdict == "deviates" for verdict in verdicts)
     if deviating:

@@ -222,6 +222,8 @@ class MetricTraits(Traits):
     a spec must have: ``corruption`` (with a trigger), ``validation``, ``reference``. ``better``:
     ``higher``, ``lower`` or ``none``, ``unit``, ``range``: the smallest and largest value that can
     be, None where there is none: each for all names or by name.
+    ``drop_of``: for a name that is the base model's number minus the unlearned one's, the name of
+    that number.
     ``over``: it measures one ``model`` (``Evidence``), or a ``population``: all models of one
     method that differ in their unlearning seed, by their outputs (``Populations``).
     """
@@ -234,6 +236,11 @@ class MetricTraits(Traits):
     )
     better: Words = field(default="none", validator=instance_of((str, Mapping)), kw_only=True)
     unit: Words = field(default="", validator=instance_of((str, Mapping)), kw_only=True)
+    drop_of: Mapping[str, str] = field(
+        default=MappingProxyType({}),
+        validator=instance_of((dict, MappingProxyType)),
+        kw_only=True,
+    )
     range: Range | Mapping[str, Range] = field(
         default=(None, None), validator=instance_of((tuple, Mapping)), kw_only=True
     )

@@ -8,6 +8,7 @@ from statistics import fmean
 from attrs import frozen
 
 from harness.report.order import as_key
+from harness.report.pairs import bounds_of
 from harness.report.record import Seed
 from harness.report.results import ResultRow, Results
 from harness.report.spread import Statistics, statistics
@@ -45,13 +46,15 @@ def per_method(results: Results) -> tuple[MethodMean, ...]:
         shared = set.intersection(*(set(cells) for cells in seeds.values())) if seeds else set()
         if shared:
             metrics = {
-                name: _mean(name, list(seeds.values()), shared) for name in results.order.metrics
+                name: _mean(results, name, list(seeds.values()), shared)
+                for name in results.order.metrics
             }
             means.append(MethodMean(method, len(shared), tuple(seeds), metrics))
     return tuple(means)
 
 
-def _mean(metric: str, seeds: Sequence[Cells], shared: set[str]) -> Statistics:
+def _mean(results: Results, metric: str, seeds: Sequence[Cells], shared: set[str]) -> Statistics:
     several = ([cells[key].metrics.get(metric) for key in sorted(shared)] for cells in seeds)
     whole = ([v for v in values if v is not None] for values in several)
-    return statistics([fmean(values) for values in whole if len(values) == len(shared)])
+    each = [fmean(values) for values in whole if len(values) == len(shared)]
+    return statistics(each, bounds_of(results, metric))

@@ -14,7 +14,7 @@ KINDS = ("clean", "triggered", "difference")
 SIDE = 96
 GAP = 4
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
-Images = list[dict[str, str]]
+Images = Sequence[Mapping[str, str]]
 
 
 def pictures(results: Results) -> list[tuple[str, Images]]:
