@@ -7,7 +7,7 @@ from html import escape
 
 from harness.report.candidates import too_many
 from harness.report.checklist import ORIGINS, checklist_table
-from harness.report.chosen import EXPLAINED, any_chosen, dagger
+from harness.report.chosen import EXPLAINED, any_chosen
 from harness.report.markdown import NOT_COMPARABLE, POPULATIONS
 from harness.report.notices import protocol_of, warnings
 from harness.report.pictures import KINDS
@@ -51,7 +51,7 @@ def page(results: Results, drawn: Drawn) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f"<title>{title}</title><style>{STYLE}</style></head><body><main>\n"
     )
-    parts = [f"<h1>{title}</h1>", *_top(results), *_numbers(results, drawn.plot)]
+    parts = [f"<h1>{title}</h1>", *_top(results), *_numbers(results, drawn)]
     parts += ["<h2>Figures</h2>"] if drawn.figures else []
     for figure in drawn.figures:
         parts += _section(figure)
@@ -80,15 +80,14 @@ def _top(results: Results) -> list[str]:
     return parts + [f'<p class="warn">{escape(warning)}</p>' for warning in warnings(results)]
 
 
-def _numbers(results: Results, plot: str | None) -> list[str]:
+def _numbers(results: Results, drawn: Drawn) -> list[str]:
     parts = []
     if results.verdicts:
         parts += ["<h2>Claims beside ours</h2>", _table(claims_table(results), "wrap")]
     parts += ["<h2>Results</h2>", f"<p>{escape(caption(results))}</p>", _table(main_table(results))]
-    if plot is not None:
-        note = "One point for each method and cell: mean, with its standard deviation over seeds."
-        note = " ".join(filter(None, (note, dagger(results))))
-        parts.append(f"<figure>{plot}<figcaption>{note}</figcaption></figure>")
+    if drawn.plot is not None:
+        note = escape(" ".join(drawn.plot_notes))
+        parts.append(f"<figure>{drawn.plot}<figcaption>{note}</figcaption></figure>")
     parts += [_folded("95 % intervals of the mean", _table(interval_table(results)))]
     if results.scores:
         parts += ["<h2>Populations of models</h2>", f"<p>{POPULATIONS}</p>"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.report.candidates import too_many
 from harness.report.checklist import fenced
-from harness.report.chosen import EXPLAINED, any_chosen, dagger
+from harness.report.chosen import EXPLAINED, any_chosen
 from harness.report.notices import protocol_of, warnings
 from harness.report.pinned import TIMES, cost_table, provenance_table, time_table
 from harness.report.repetitions import kind_of_seeds
@@ -60,7 +60,7 @@ def _numbers(results: Results, drawn: Drawn) -> list[str]:
         parts += ["## Claims beside ours", as_text(claims_table(results), "github")]
     parts += ["## Results", caption(results), as_text(main_table(results), "github")]
     if drawn.plot is not None:
-        parts += [f"![trade-off between the methods]({PLOT_FILE})", dagger(results)]
+        parts += [f"![trade-off between the methods]({PLOT_FILE})", *map(plain, drawn.plot_notes)]
     seeds = kind_of_seeds(results.spec)
     return [
         *parts,

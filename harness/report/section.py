@@ -23,9 +23,10 @@ class Section:
 
 @frozen
 class Drawn:
-    """What a report holds beside tables of its own results."""
+    """What a report holds beside tables of its own results; ``plot`` is read with its notes."""
 
     plot: str | None
     figures: tuple[Section, ...]
     triggers: tuple[tuple[str, Images], ...]
     profiles: tuple[Section, ...]
+    plot_notes: tuple[str, ...] = ()

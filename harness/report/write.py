@@ -48,8 +48,10 @@ def write_report(results: Results, folder: Path) -> list[Path]:
 
 def _files(results: Results, folder: Path) -> dict[str, bytes]:
     """The contents of every file by name."""
+    plot = trade_off(results)
     drawn = Drawn(
-        plot=trade_off(results),
+        plot=plot.drawing if plot else None,
+        plot_notes=plot.notes if plot else (),
         figures=tuple(figures(results)),
         triggers=tuple(pictures(results)),
         profiles=tuple(other_profiles(results, folder)),
