@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from base64 import b64encode
 from html import escape
 
 from harness.report.candidates import too_many
@@ -10,7 +10,7 @@ from harness.report.checklist import ORIGINS, checklist_table
 from harness.report.chosen import EXPLAINED, any_chosen
 from harness.report.markdown import NOT_COMPARABLE, POPULATIONS
 from harness.report.notices import protocol_of, warnings
-from harness.report.pictures import KINDS
+from harness.report.pictures import Images, scale, strip
 from harness.report.pinned import (
     TIMES,
     cost_table,
@@ -57,7 +57,7 @@ def page(results: Results, drawn: Drawn) -> str:
         parts += _section(figure)
     parts += ["<h2>Triggers</h2>"] if drawn.triggers else []
     for name, images in drawn.triggers:
-        parts += [f"<h3>{escape(name)}</h3>", *map(_pictures, images)]
+        parts += [f"<h3>{escape(name)}</h3>", _pictures(images)]
     parts += ["<h2>Beside other profiles</h2>"] if drawn.profiles else []
     for other in drawn.profiles:
         parts += _section(other)
@@ -148,13 +148,13 @@ def _section(section: Section) -> list[str]:
     return parts
 
 
-def _pictures(image: Mapping[str, str]) -> str:
-    shown = (
-        f'<figure><img alt="{kind}" src="data:image/png;base64,{image[kind]}">'
-        f"<figcaption>{kind}</figcaption></figure>"
-        for kind in KINDS
+def _pictures(images: Images) -> str:
+    shown = b64encode(strip(images)).decode("ascii")
+    text = escape(scale(images))
+    return (
+        f'<figure class="pictures"><img alt="{text}" src="data:image/png;base64,{shown}">'
+        f"<figcaption>{text}</figcaption></figure>"
     )
-    return f'<div class="pictures">{"".join(shown)}</div>'
 
 
 def _table(table: Table, kind: str = "exact") -> str:

@@ -6,6 +6,7 @@ from harness.report.candidates import too_many
 from harness.report.checklist import fenced
 from harness.report.chosen import EXPLAINED, any_chosen
 from harness.report.notices import protocol_of, warnings
+from harness.report.pictures import scale
 from harness.report.pinned import TIMES, cost_table, provenance_table, time_table
 from harness.report.repetitions import kind_of_seeds
 from harness.report.results import Results
@@ -24,7 +25,6 @@ from harness.report.tables import (
 )
 
 PLOT_FILE = "trade_off.svg"
-COLUMNS = "From left to right: the clean sample, with the trigger, the difference."
 POPULATIONS = (
     "One number for many models of one method, which differ in their unlearning seed alone."
 )
@@ -91,9 +91,9 @@ def _drawings(drawn: Drawn) -> list[str]:
     parts = ["## Figures"] if drawn.figures else []
     for i, figure in enumerate(drawn.figures):
         parts += _section(figure, figure_file(i))
-    parts += ["## Triggers", COLUMNS] if drawn.triggers else []
-    for i, (title, _) in enumerate(drawn.triggers):
-        parts.append(f"![{plain(title)}]({trigger_file(i)})")
+    parts += ["## Triggers"] if drawn.triggers else []
+    for i, (title, images) in enumerate(drawn.triggers):
+        parts += [f"![{plain(title)}]({trigger_file(i)})", plain(scale(images))]
     parts += ["## Beside other profiles"] if drawn.profiles else []
     for other in drawn.profiles:
         parts += _section(other)

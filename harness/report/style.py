@@ -23,8 +23,7 @@ tbody tr:hover { background: var(--soft); }
 figure { margin: 1.2rem 0; background: #fff; color: #1c1c1c; padding: .5rem; border-radius: 4px; }
 figure svg { display: block; max-width: 100%; height: auto; }
 figcaption { font-size: 13px; padding: .2rem .5rem; }
-.pictures { display: flex; gap: .4rem; } .pictures figure { margin: .2rem 0; }
-.pictures img { width: 96px; display: block; image-rendering: pixelated; }
+.pictures img { max-width: 100%; height: auto; display: block; image-rendering: pixelated; }
 details { margin: 1rem 0; } summary { cursor: pointer; font-weight: 600; margin-bottom: .5rem; }
 pre { overflow-x: auto; background: var(--soft); padding: .8rem; font-size: 12.5px; }
 @media (max-width: 40rem) { main { margin: 1rem auto; padding: 0 .6rem; }
