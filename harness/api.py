@@ -18,7 +18,7 @@ from harness.errors import HarnessError, UsageError, nearest
 from harness.plan.only import restrict
 from harness.plan.plan import Plan
 from harness.plan.protocol import cells_of, compile_plan
-from harness.plan.stage import Cell, canonical
+from harness.plan.stage import Cell, Stage, canonical
 from harness.spec.blocks import Spec
 from harness.spec.fit import facts_of
 from harness.spec.load import load_with_origins, profile_names
@@ -129,6 +129,7 @@ def load_checkpoint(
         IntegrityError: a file is not what the registry says.
     """
     from harness.plan.kinds import kinds, publishable
+    from harness.stages.foreign import unlike
     from harness.store.fetch import fetch
     from harness.store.hub import Hub
     from harness.store.registry import read_entry
@@ -137,11 +138,11 @@ def load_checkpoint(
     if not kinds()[found.kind].weights:
         models = " and ".join(name for name, kind in kinds().items() if kind.weights)
         raise UsageError(f"{entry}: a {found.kind} artifact is no model; {models} are")
-    cell = _published_cell(found, Path(spec) if spec else _spec_beside(found))
+    stage = _published_stage(found, Path(spec) if spec else _spec_beside(found))
     folder = Store(Path(store or default_folder()))
     if not folder.has(found.kind, found.key, tensors=True):
-        fetch(found, Hub(offline=offline), folder, kinds()[found.kind].record)
-    return _model(cell, folder.read(found.kind, found.key).tensors)
+        fetch(found, Hub(offline=offline), folder, partial(unlike, stage))
+    return _model(stage.cell, folder.read(found.kind, found.key).tensors)
 
 
 def _chosen_row(
@@ -207,8 +208,8 @@ def _spec_beside(entry: Entry) -> Path:
     raise UsageError(f"{entry.file}: no spec {entry.spec['id']!r} below {specs}; name its file")
 
 
-def _published_cell(entry: Entry, spec: Path) -> Cell:
-    """The cell of the stage that ``entry`` is the artifact of."""
+def _published_stage(entry: Entry, spec: Path) -> Stage:
+    """The stage that ``entry`` is the artifact of."""
     profile = entry.spec.get("profile")
     stages = load(spec, profile.replace("+", ",") if profile else None).plan().stages
     if entry.key not in stages:
@@ -216,13 +217,14 @@ def _published_cell(entry: Entry, spec: Path) -> Cell:
             f"{entry.file}: no stage of {spec} has the key {entry.key[:12]}; the spec or a "
             "component of it has changed since this was published"
         )
-    return stages[entry.key].cell
+    return stages[entry.key]
 
 
 def _model(cell: Cell, weights: Mapping[str, Tensor] | None) -> nn.Module:
     """The architecture of ``cell`` with ``weights``, in eval mode."""
     from harness.plan.cost import architecture
-    from harness.stages.world import SNAPSHOT, load_weights
+    from harness.stages.fitting import SNAPSHOT
+    from harness.stages.world import load_weights
     from harness.training.seeding import seeded_build
 
     use, facts = architecture(cell.model), facts_of(cell.data)

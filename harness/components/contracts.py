@@ -20,7 +20,8 @@ class Encoding(Protocol):
     """What one sample of a data set is, and how samples reach a model; ``harness.data.encodings``.
 
     ``shape`` is that of one stored sample. ``batch`` turns stored samples [B, ...] into what a
-    model takes, on their device; ``example`` is such a batch of zeros on torch's default device.
+    model takes, on their device; ``example`` is such a batch of zeros on torch's default device,
+    and ``stored`` are zeros as splits hold them.
     """
 
     @property
@@ -28,6 +29,7 @@ class Encoding(Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...
     def batch(self, stored: Any) -> Any: ...
+    def stored(self, count: int) -> Any: ...
     def example(self, count: int = 1) -> Any: ...
 
 

@@ -32,6 +32,10 @@ class Images:
         scale, shift = _scale_and_shift(self.mean, self.std, stored.device)
         return stored.to(torch.float32, copy=True).mul_(scale).sub_(shift)
 
+    def stored(self, count: int) -> torch.Tensor:
+        """Zeros as they are stored."""
+        return torch.zeros(count, *self.shape, dtype=torch.uint8)
+
     def example(self, count: int = 1) -> torch.Tensor:
         """Zeros of the shape that models take."""
         return torch.zeros(count, *self.shape)
@@ -81,9 +85,13 @@ class Tokens:
         """Ids with 0 at padding, and the mask."""
         return TokenBatch(stored.clamp(min=0).to(torch.int64), stored >= 0)
 
+    def stored(self, count: int) -> torch.Tensor:
+        """Zeros as they are stored."""
+        return torch.zeros(count, self.length, dtype=torch.int32)
+
     def example(self, count: int = 1) -> TokenBatch:
         """A batch of full length."""
-        return self.batch(torch.zeros(count, self.length, dtype=torch.int32))
+        return self.batch(self.stored(count))
 
 
 @frozen
@@ -102,6 +110,10 @@ class Features:
         """The vectors themselves."""
         return stored.to(torch.float32)
 
+    def stored(self, count: int) -> torch.Tensor:
+        """Zeros as they are stored."""
+        return torch.zeros(count, self.size)
+
     def example(self, count: int = 1) -> torch.Tensor:
         """Zeros of the shape that models take."""
-        return torch.zeros(count, self.size)
+        return self.stored(count)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Container, Iterator, Mapping
+from functools import partial
+from typing import Any
 
 from harness.errors import RemoteError
 from harness.execute.pending import Pending
-from harness.plan.kinds import kind_of, kinds
+from harness.plan.kinds import kind_of
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
+from harness.stages.foreign import unlike
 from harness.store import Store
 from harness.store.fetch import fetch
+from harness.store.files import file_sha256
 from harness.store.hub import Hub
 from harness.store.registry import Entry
+from harness.store.store import RECORD
 
 Note = Callable[[str], None]
+APART = 0.01  # of a share, or of a number above 1: more than another machine's rounding
 
 
 def fetch_needed(
@@ -31,7 +38,7 @@ def fetch_needed(
     A repository that cannot be reached is noted and left alone: its stages are computed.
 
     Raises:
-        IntegrityError: a file is not what the registry says.
+        IntegrityError: a file is not what the registry says, or not of the stage.
     """
     sources: dict[str, str] = {}
     lost: set[str] = set()
@@ -49,7 +56,7 @@ def fetch_needed(
                 return sources
             entry = entries[stage.key]
             try:
-                fetch(entry, hub, store, kinds()[entry.kind].record)
+                fetch(entry, hub, store, partial(unlike, stage))
             except RemoteError as error:
                 lost.add(entry.repo)
                 note(f"{error}. Going on without {entry.repo}: what it has is computed")
@@ -88,6 +95,53 @@ def prepared_for(plan: Plan, stage: Stage) -> Iterator[Stage]:
                 yield source
 
 
+def models_of(plan: Plan, store: Store, wanted: Container[str]) -> Iterator[tuple[str, str]]:
+    """The ``wanted`` models in ``store`` with the key of what is measured of each: the unlearned
+    ones, and the base models where a method left one as it is."""
+    for candidate in (c for group in plan.groups for c in group.candidates):
+        stage = plan.stages[candidate.unlearn]
+        if stage.key in wanted and store.has(stage.kind, stage.key):
+            yield stage.key, candidate.evaluate
+        base = dict(stage.inputs).get("base")
+        if base is not None and base in wanted and _same(store, stage, plan.stages[base]):
+            yield base, candidate.evaluate
+
+
+def _same(store: Store, *stages: Stage) -> bool:
+    """Whether ``store`` has all of them, with the same tensors."""
+    if not all(store.has(stage.kind, stage.key) for stage in stages):
+        return False
+    return len({store.digest(stage.kind, stage.key) for stage in stages}) == 1
+
+
+def measured_apart(
+    plan: Plan, store: Store, entries: Mapping[str, Entry], measured: Mapping[str, Any]
+) -> list[str]:
+    """A sentence for each reused model of which something else is measured than its entry says."""
+    told: dict[str, str] = {}
+    for key, evaluate in models_of(plan, store, entries):
+        entry, here = entries[key], measured.get(evaluate)
+        if here is None or key in told or not _is_of(entry, store):
+            continue
+        apart = [
+            f"{name} {here['metrics'][name]:.4g} instead of {value:.4g}"
+            for name, value in entry.metrics.items()
+            if value is not None and name in here["metrics"]
+            if not math.isclose(value, here["metrics"][name], rel_tol=APART, abs_tol=APART)
+        ]
+        if apart:
+            told[key] = (
+                f"{plan.stages[key].name} from {entry.repo} is not what its registry entry "
+                f"{entry.file.name} says: measured here {', '.join(apart)}"
+            )
+    return list(told.values())
+
+
+def _is_of(entry: Entry, store: Store) -> bool:
+    """Whether the artifact in ``store`` is the published one, whenever it was fetched."""
+    return file_sha256(store.path(entry.kind, entry.key) / RECORD) == entry.record.sha256
+
+
 def pull(
     plan: Plan, store: Store, entries: Mapping[str, Entry], hub: Hub, note: Note
 ) -> tuple[int, int]:
@@ -105,7 +159,7 @@ def pull(
         if store.has(stage.kind, stage.key, tensors=entry.tensors is not None):
             there += 1
             continue
-        fetch(entry, hub, store, kinds()[entry.kind].record)
+        fetch(entry, hub, store, partial(unlike, stage))
         note(f"{stage.name} ({entry.repo}@{entry.commit[:12]})")
         fetched += 1
     return fetched, there

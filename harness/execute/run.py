@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from attrs import frozen
@@ -26,6 +26,9 @@ from harness.plan.plan import Plan
 from harness.spec.structure import unstructure
 from harness.stages.options import Options
 from harness.store import Store
+
+if TYPE_CHECKING:
+    from harness.store.registry import Entry
 
 OFFLINE = "HF_HUB_OFFLINE"
 
@@ -54,7 +57,8 @@ class Finished:
     ``measured`` are the records of what measures, by key; ``chosen`` the position of the chosen
     candidate by that of the choice; ``failed`` the errors by the key of the stage, ``errors`` and
     ``traces`` their classes and tracebacks; ``stopped`` says for each stage that was not run which
-    failure was the reason. ``fetched_from`` says by key where on the Hub a stage came from.
+    failure was the reason. ``fetched_from`` says by key where on the Hub a stage came from,
+    ``apart`` of which reused models something else was measured than the registry says.
     """
 
     measured: Mapping[str, Mapping[str, Any]]
@@ -65,6 +69,7 @@ class Finished:
     traces: Mapping[str, str]
     computed: int
     fetched_from: Mapping[str, str]
+    apart: tuple[str, ...]
     devices: tuple[str, ...]
     imported: frozenset[str]  # by other processes, the outermost names of modules
     started: datetime
@@ -90,9 +95,11 @@ def run_plan(run: RunOptions) -> Finished:
     shown = display(run.json_log)
     limits = time_limit(run.limit_hours, stop)
     with _without_hub(run.offline), shown, _stopping(stop, shown), limits:
-        fetched_from = _from_hub(run, store, shown, stop)
+        entries = _entries(run)
+        fetched_from = _from_hub(run, store, entries, shown, stop)
         dispatcher = Dispatcher(run.plan, store, options, shown, stop)
         dispatcher.run(lambda: _workers(run.plan, dispatcher, options, stop))
+        apart = _apart(run, store, entries, dispatcher.records, shown)
     return Finished(
         measured=dispatcher.records,
         chosen=dispatcher.retention.chosen,
@@ -102,6 +109,7 @@ def run_plan(run: RunOptions) -> Finished:
         traces=dispatcher.traces,
         computed=dispatcher.computed,
         fetched_from=fetched_from,
+        apart=tuple(apart),
         devices=options.devices,
         imported=frozenset(dispatcher.imported),
         started=started,
@@ -124,20 +132,45 @@ def _without_hub(asked: bool) -> Iterator[None]:
             os.environ[OFFLINE] = before
 
 
-def _from_hub(run: RunOptions, store: Store, shown: Display, stop: Any) -> dict[str, str]:
-    """Fetch what need not be computed. Returns where each stage came from."""
+def _entries(run: RunOptions) -> Mapping[str, Entry]:
+    """What the registry has for the plan."""
     if run.registry is None or not run.reuse:
         return {}
-    from harness.execute.reuse import fetch_needed
     from harness.store.registry import read_registry
 
     entries = read_registry(run.registry, publishable())
-    if entries.keys().isdisjoint(run.plan.stages):
+    return {key: entry for key, entry in entries.items() if key in run.plan.stages}
+
+
+def _from_hub(
+    run: RunOptions, store: Store, entries: Mapping[str, Entry], shown: Display, stop: Any
+) -> dict[str, str]:
+    """Fetch what need not be computed. Returns where each stage came from."""
+    if not entries:
         return {}
+    from harness.execute.reuse import fetch_needed
     from harness.store.hub import Hub
 
     hub = Hub(offline=run.offline)
     return fetch_needed(run.plan, store, entries, hub, shown.note, stop.is_set)
+
+
+def _apart(
+    run: RunOptions,
+    store: Store,
+    entries: Mapping[str, Entry],
+    measured: Mapping[str, Any],
+    shown: Display,
+) -> list[str]:
+    """Say of which reused models something else was measured than the registry says."""
+    if not entries:
+        return []
+    from harness.execute.reuse import measured_apart
+
+    found = measured_apart(run.plan, store, entries, measured)
+    for sentence in found:
+        shown.note(sentence)
+    return found
 
 
 def _options(run: RunOptions) -> Options:

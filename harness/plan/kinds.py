@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from types import MappingProxyType
@@ -31,6 +31,8 @@ class Samples:
         return self.forward + 2 * self.backward
 
 
+Tensors = Mapping[str, Any]  # torch is not imported for their sake
+Faults = Callable[[Stage, Mapping[str, Any], Tensors], Iterable[str]]
 Hashes = Callable[[Cell, tuple[Use, ...], Mapping[str, Any]], tuple[Any, ...]]
 
 
@@ -45,7 +47,8 @@ class Kind:
     record, or ``numbers`` only, which makes it a target of a run. ``record`` is the JSON Schema of
     the record's own fields. ``samples(stage)`` estimates the cost. ``published``: whole, whole
     where it was chosen, its record only, or nothing. ``run`` computes it: (stage, world, watch,
-    slot) to record and tensors. ``weights``: its tensors are those of a model.
+    slot) to record and tensors. ``weights``: its tensors are those of a model. ``faults(stage,
+    record, tensors)`` says what tensors that were made elsewhere cannot be of that stage.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Kind:
     run: Callable[[Stage, Any, Any, Any], tuple[dict[str, Any], Mapping[str, Any] | None]]
     draws: Hashes = field()
     weights: bool = False
+    faults: Faults = lambda stage, record, tensors: ()
 
     @draws.default
     def _same(self) -> Hashes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from harness.report.asked import paper_of
@@ -24,7 +25,10 @@ def protocol_of(spec: Mapping[str, Any]) -> str:
 
 def warnings(results: Results) -> list[str]:
     """Failures, gaps, and what was not run as the protocol says; empty when all is well."""
-    return [*_failures(results), *_gaps(results), *_not_finite(results), *_changes(results)]
+    stages = results.provenance.stages
+    apart = stages.apart if stages else ()
+    found = (_failures(results), _gaps(results), _not_finite(results), apart, _changes(results))
+    return [*chain.from_iterable(found)]
 
 
 def _failures(results: Results) -> Iterator[str]:

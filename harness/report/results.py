@@ -199,10 +199,12 @@ class Seconds(Record):
 
 @frozen
 class StageSources(Record):
-    """How many stages the run computed, and which it fetched from where on the Hub, by key."""
+    """How many stages the run computed, which it fetched from where on the Hub, by key, and what
+    was measured of reused models apart from what the registry says."""
 
     computed: int
     fetched_from: Mapping[str, str] = entry(key="hub")
+    apart: tuple[str, ...] = entry((), sparse=True)
 
 
 @frozen

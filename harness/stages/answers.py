@@ -9,7 +9,8 @@ from harness.errors import HarnessError, nearest
 from harness.lazy import nn, torch
 from harness.plan.stage import Stage
 from harness.spec.requests import Features, Prepare, Trained
-from harness.stages.world import SNAPSHOT, World
+from harness.stages.fitting import SNAPSHOT
+from harness.stages.world import World
 
 
 class StageAnswers:

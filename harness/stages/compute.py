@@ -8,6 +8,7 @@ from harness.lazy import torch
 from harness.plan.kinds import kind_of
 from harness.plan.stage import Stage
 from harness.stages.clock import StageClock
+from harness.stages.foreign import about
 from harness.stages.watch import Progress, StageWatch, StopFlag
 from harness.stages.world import World
 from harness.store import Store
@@ -36,7 +37,7 @@ def compute(
         clock = StageClock(world.device)
         set_determinism(world.options.deterministic)
         record, tensors = kind.run(stage, world, watch, slot)
-        record["stage"] = {"kind": stage.kind, "uses": [use.name for use in stage.uses]}
+        record["stage"] = about(stage)
         record["seconds"] = clock.seconds()
         record["device"], record["threads"] = str(world.device), torch.get_num_threads()
         store.write(stage.kind, stage.key, record, tensors)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -11,16 +11,17 @@ from harness.components import get
 from harness.corruptions.checking import checked
 from harness.corruptions.pictures import pictures
 from harness.corruptions.task import CorruptionTask
-from harness.data.types import Dataset
+from harness.data.types import Dataset, Split
 from harness.lazy import torch
 from harness.plan.cost import sizes_of
-from harness.plan.kinds import Kind, Samples
+from harness.plan.kinds import Kind, Samples, Tensors
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
+from harness.spec.fit import facts_of
 from harness.stages.answers import StageAnswers
 from harness.stages.material import data_seed
 from harness.stages.schemas import DATA
-from harness.stages.stored_corruption import stored
+from harness.stages.stored_corruption import stored, stored_faults
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
 from harness.store.records import COUNT
@@ -89,6 +90,23 @@ def _pictures(cell: Cell, dataset: Dataset, rows: torch.Tensor) -> list[dict[str
     return pictures(clean, shown.round().clamp(0, 255).byte())
 
 
+def _faults(stage: Stage, record: Mapping[str, Any], found: Tensors) -> Iterator[str]:
+    """Against what the data set declares; where it declares no size, against the record's."""
+    facts, data = facts_of(stage.cell.data), record["data"]
+    sizes = {"train": facts.train, "test": facts.test}
+    counts = {"train": data["train"] + data["validation"], "test": data["test"]}
+    for name, size in sizes.items():
+        if size is not None and counts[name] != size:
+            yield f"they are of {counts[name]:,} {name} samples; there are {size:,}"
+    with torch.device("meta"):
+        train, test = (
+            Split(facts.encoding.stored(count), torch.empty(count)) for count in counts.values()
+        )
+    declared = Dataset("", train, test, ("",) * facts.classes, facts.encoding, "", data["digest"])
+    rule = get("corruptions", stage.uses[0].name).traits.rule is not None
+    yield from stored_faults(found, declared, rule=rule)
+
+
 KIND = Kind(
     name="corrupt",
     rank=2,
@@ -100,4 +118,5 @@ KIND = Kind(
     samples=_samples,
     published="whole",
     run=_run,
+    faults=_faults,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -10,10 +10,11 @@ import attrs
 from harness.components import get
 from harness.data.pool import Pool
 from harness.lazy import nn, torch
-from harness.plan.kinds import Kind, Samples
+from harness.plan.kinds import Kind, Samples, Tensors
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
 from harness.spec.fit import facts_of
+from harness.stages.fitting import differing
 from harness.stages.schemas import METER
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
@@ -61,6 +62,17 @@ def _vectors(model: nn.Module, pool: Pool, watch: StageWatch, total: int) -> tor
     return torch.cat(found)
 
 
+def _faults(stage: Stage, record: Mapping[str, Any], found: Tensors) -> Iterator[str]:
+    facts = facts_of(stage.cell.data)
+    with torch.device("meta"):
+        sizes = {"train": facts.train, "test": facts.test}
+        expected = {
+            name: facts.encoding.stored(len(found.get(name, ())) if size is None else size)
+            for name, size in sizes.items()
+        }
+    yield from differing(expected, found)
+
+
 KIND = Kind(
     name="features",
     rank=1,
@@ -72,4 +84,5 @@ KIND = Kind(
     samples=_samples,
     published="whole",
     run=_run,
+    faults=_faults,
 )

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
 
+from harness.components import get
+from harness.components.contracts import Encoding
 from harness.lazy import nn, torch
-from harness.plan.cost import threads_of
-from harness.plan.stage import Cell
+from harness.plan.cost import architecture, threads_of
+from harness.plan.kinds import Tensors
+from harness.plan.stage import Cell, Stage
+from harness.spec.blocks import Use
+from harness.spec.fit import facts_of
 from harness.stages.material import Material
+
+SNAPSHOT = "@"  # in the names of tensors that are not the last weights: ``layer.weight@100``
 
 
 def use_threads(cell: Cell) -> None:
@@ -31,6 +40,34 @@ def evaluation(cell: Cell, material: Material) -> Callable[[nn.Module], float] |
         return int(torch.stack(right).sum()) / len(pool)
 
     return accuracy
+
+
+@lru_cache(maxsize=64)
+def _expected(model: Use, encoding: Encoding, classes: int) -> Mapping[str, torch.Tensor]:
+    """The tensors of a ``model`` of the right shape, without their numbers."""
+    use = architecture(model)
+    with torch.device("meta"):
+        built = get("models", use.name).function(use.settings, encoding, classes)
+    return dict(built.state_dict())
+
+
+def weight_faults(stage: Stage, record: Mapping[str, Any], found: Tensors) -> Iterator[str]:
+    """Why ``found`` are not the weights of a model of ``stage``, with the snapshots it keeps."""
+    facts = facts_of(stage.cell.data)
+    last = _expected(stage.cell.model, facts.encoding, facts.classes)
+    kept = stage.detail.get("snapshots", ())
+    expected = {f"{name}{SNAPSHOT}{step}": value for step in kept for name, value in last.items()}
+    yield from differing({**last, **expected}, found)
+
+
+def differing(expected: Tensors, found: Tensors) -> Iterator[str]:
+    """What is missing in ``found``, too much, or of another shape or type than ``expected``."""
+    yield from (f"{name!r} is missing" for name in expected if name not in found)
+    yield from (f"nothing is known of {name!r}" for name in found if name not in expected)
+    for name in (name for name in expected if name in found):
+        kinds = [f"{t.dtype} {list(t.shape)}" for t in (found[name], expected[name])]
+        if kinds[0] != kinds[1]:
+            yield f"{name!r} is {kinds[0]}; {kinds[1]} is needed".replace("torch.", "")
 
 
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:

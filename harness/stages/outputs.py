@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.errors import HarnessError
 from harness.lazy import torch
 from harness.plan.cost import sizes_of, split_size
-from harness.plan.kinds import Kind, Samples, source_kind
+from harness.plan.kinds import Kind, Samples, Tensors, source_kind
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
-from harness.stages.fitting import use_threads
+from harness.spec.fit import facts_of
+from harness.stages.fitting import differing, use_threads
 from harness.stages.schemas import METER
 from harness.stages.splits import splits_of
 from harness.stages.watch import StageWatch
@@ -50,6 +51,13 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     return {"meter": watch.meter.as_dict()}, found
 
 
+def _faults(stage: Stage, record: Mapping[str, Any], found: Tensors) -> Iterator[str]:
+    classes = facts_of(stage.cell.data).classes
+    splits = stage.detail["splits"]
+    expected = {name: torch.empty(len(found.get(name, ())), classes) for name in splits}
+    yield from differing(expected, found)
+
+
 KIND = Kind(
     name="outputs",
     rank=6,
@@ -66,4 +74,5 @@ KIND = Kind(
     samples=_samples,
     published="whole",
     run=_run,
+    faults=_faults,
 )

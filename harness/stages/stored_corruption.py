@@ -53,11 +53,14 @@ def check_corruption(tensors: Mapping[str, torch.Tensor], dataset: Dataset, *, r
 
     ``rule`` says whether the corruption's component can make inputs on the fly.
     """
-    for fault in _faults(tensors, dataset, rule=rule):
+    for fault in stored_faults(tensors, dataset, rule=rule):
         raise IntegrityError(f"the stored corruption does not fit the data: {fault}")
 
 
-def _faults(tensors: Mapping[str, torch.Tensor], dataset: Dataset, *, rule: bool) -> Iterator[str]:
+def stored_faults(
+    tensors: Mapping[str, torch.Tensor], dataset: Dataset, *, rule: bool
+) -> Iterator[str]:
+    """Why the tensors are not a corruption of ``dataset``, of which only the shape matters."""
     for name in tensors:
         if name not in (*_SPLITS, *_PARTS) and not name.startswith(OWN):
             yield f"nothing is known of {name!r}"

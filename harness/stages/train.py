@@ -10,10 +10,10 @@ from harness.plan.cost import trained_samples
 from harness.plan.kinds import Kind, Samples
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
-from harness.stages.fitting import evaluation, use_threads, weights
+from harness.stages.fitting import SNAPSHOT, evaluation, use_threads, weight_faults, weights
 from harness.stages.schemas import METER
 from harness.stages.watch import StageWatch
-from harness.stages.world import SNAPSHOT, Computed, World
+from harness.stages.world import Computed, World
 from harness.store.records import COUNT, NUMBER, block, listed
 from harness.training.loop import fit
 from harness.training.seeding import generator
@@ -64,6 +64,7 @@ KIND = Kind(
     draws=_draws,
     leaves="tensors",
     weights=True,
+    faults=weight_faults,
     record={"meter": METER, "fit": block(steps=COUNT, losses=listed(NUMBER))},
     samples=_samples,
     published="whole",

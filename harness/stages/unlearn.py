@@ -12,7 +12,7 @@ from harness.plan.cost import sizes_of
 from harness.plan.kinds import Kind, Samples
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
-from harness.stages.fitting import weights
+from harness.stages.fitting import weight_faults, weights
 from harness.stages.problem import ROLES, prepared_keys, task_of
 from harness.stages.schemas import METER
 from harness.stages.watch import StageWatch
@@ -74,6 +74,7 @@ KIND = Kind(
     hashes=_hashes,
     leaves="tensors",
     weights=True,
+    faults=weight_faults,
     record={
         "meter": METER,
         "prepared": listed(KEY),

@@ -18,13 +18,13 @@ from harness.plan.cost import architecture
 from harness.plan.stage import Cell, Stage, identity
 from harness.spec.blocks import Data, Use
 from harness.spec.fit import facts_of
+from harness.stages.fitting import SNAPSHOT, differing
 from harness.stages.material import Material, corrupted, material_of
 from harness.stages.options import Options
 from harness.store import Artifact, Store
 from harness.training.seeding import seeded_build
 
 Computed = tuple[dict[str, Any], "Mapping[str, torch.Tensor] | None"]
-SNAPSHOT = "@"  # in the names of tensors that are not the last weights: ``layer.weight@100``
 MEMORY = 40  # artifacts that a process remembers
 
 
@@ -188,9 +188,6 @@ class Lazily(Mapping[str, Any]):
 
 def load_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     """Copy ``tensors`` into ``model``. Raises IntegrityError unless names, shapes, types agree."""
-    expected = {n: (tuple(v.shape), str(v.dtype)) for n, v in model.state_dict().items()}
-    found = {n: (tuple(v.shape), str(v.dtype)) for n, v in tensors.items()}
-    if expected != found:
-        wrong = sorted(set(expected.items()) ^ set(found.items()))[0]
-        raise IntegrityError(f"the stored weights do not fit the model, first at {wrong}")
+    for fault in differing(model.state_dict(), tensors):
+        raise IntegrityError(f"the stored weights do not fit the model: {fault}")
     model.load_state_dict(dict(tensors))

@@ -4,33 +4,41 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import IntegrityError
 from harness.store.calls import TooLarge
 from harness.store.files import explained, file_sha256, unseal
 from harness.store.hub import Hub
-from harness.store.records import wrong_with
 from harness.store.registry import Entry, Pinned
 from harness.store.store import Store
+
+if TYPE_CHECKING:
+    import torch
 
 _AROUND = "--no-reuse goes on without the Hub"
 
 
-def fetch(entry: Entry, hub: Hub, store: Store, own: Mapping[str, Any]) -> None:
-    """Put the artifact of ``entry`` into ``store``; ``own`` are the schemas of its kind's record.
+# What tells the unsealed record and the tensors of an artifact from what they should be, or None.
+Check = Callable[[Any, "Mapping[str, torch.Tensor] | None"], str | None]
+
+
+def fetch(entry: Entry, hub: Hub, store: Store, check: Check) -> None:
+    """Put the artifact of ``entry`` into ``store`` once ``check`` finds nothing wrong with it.
 
     Raises:
         RemoteError: the Hub cannot be reached or refuses; the store is as it was.
-        IntegrityError: a file is not what the registry says; it is kept aside.
+        IntegrityError: a file is not what the registry says, which is kept aside, or not of an
+            artifact of that stage; the store is as it was.
     """
     record = _checked(entry, entry.record, hub, store)
     tensors = _checked(entry, entry.tensors, hub, store) if entry.tensors else None
-    if wrong := _wrong(entry, record, tensors, own):
+    if wrong := _wrong(entry, record, tensors, check):
         raise IntegrityError(
-            f"what the registry entry {entry.file} points at is no artifact: {wrong}. {_AROUND}"
+            f"what the registry entry {entry.file} points at is not the artifact of {entry.kind} "
+            f"{entry.key[:12]}: {wrong}. {_AROUND}"
         )
     store.adopt(entry.kind, entry.key, record.read_bytes(), tensors)
 
@@ -56,19 +64,18 @@ def _checked(entry: Entry, pinned: Pinned, hub: Hub, store: Store) -> Path:
     )
 
 
-def _wrong(entry: Entry, record: Path, tensors: Path | None, own: Mapping[str, Any]) -> str | None:
-    """Why files with the right hashes are no artifact all the same, or None."""
-    from safetensors import SafetensorError, safe_open
+def _wrong(entry: Entry, record: Path, tensors: Path | None, check: Check) -> str | None:
+    """Why files with the right hashes are not the artifact all the same, or None."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
 
     try:
         sealed = unseal(record.read_bytes(), record)
-        if wrong := wrong_with(entry.kind, sealed, own):
-            return f"its record: {wrong}"
+        found = None if tensors is None else load_file(tensors)
+        if wrong := check(sealed, found):
+            return wrong
         if entry.tensors and (sealed["tensors"] or {}).get("sha256") != entry.tensors.sha256:
             return "its record and its tensors are not of one artifact"
-        if tensors is not None:
-            with safe_open(tensors, "pt"):
-                pass
     except (ValueError, RecursionError, IntegrityError) as problem:
         return f"its record: {problem}"
     except SafetensorError as problem:

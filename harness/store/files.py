@@ -76,8 +76,15 @@ def unseal(sealed: bytes, file: Path) -> dict[str, Any]:
     whole = whole and sealed[len(prefix) + 64 : start] == middle
     if not whole or sha256(content).encode() != expected:
         raise damaged(file, expected.decode("ascii", "replace"), sha256(content))
-    record: dict[str, Any] = json.loads(content)
+    try:
+        record: dict[str, Any] = json.loads(content, parse_constant=_refuse)
+    except ValueError as problem:
+        raise IntegrityError(f"{file} has the right hash and is no record: {problem}") from None
     return record
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a finite number")
 
 
 def damaged(file: Path, expected: str, found: str) -> IntegrityError:

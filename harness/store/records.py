@@ -38,7 +38,9 @@ def wrong_with(kind: str, content: Any, own: Mapping[str, Schema]) -> str | None
 
     ``own`` has the schema of each fact that only records of this kind have.
     """
-    stage = block(kind={"const": kind}, uses=listed(TEXT))
+    stage = block(
+        kind={"const": kind}, uses=listed(TEXT), revisions=listed(COUNT), inputs=every(KEY)
+    )
     tensors = {"anyOf": [{"type": "null"}, block(sha256=KEY, bytes=COUNT)]}
     schema = block(record=block(stage=stage, **_COMMON, **own), tensors=tensors)
     error = next(iter(Draft7Validator(schema).iter_errors(content)), None)

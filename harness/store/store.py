@@ -109,6 +109,15 @@ class Store:
         content: dict[str, Any] = self._sealed(kind, key)["record"]
         return content
 
+    def digest(self, kind: str, key: str) -> str | None:
+        """SHA-256 of the tensors of an artifact, also once they were dropped; None: it has none.
+
+        Raises:
+            IntegrityError: its record is damaged.
+        """
+        tensors = self._sealed(kind, key)["tensors"]
+        return None if tensors is None else str(tensors["sha256"])
+
     def _sealed(self, kind: str, key: str) -> dict[str, Any]:
         file = self.path(kind, key) / RECORD
         try:

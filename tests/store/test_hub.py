@@ -29,6 +29,7 @@ from harness.store import fetch as fetching
 from harness.store.calls import ATTEMPTS, Conflict
 from harness.store.files import StoreError, seal
 from harness.store.hub import Hub
+from harness.store.records import wrong_with
 from harness.store.registry import (
     Entry,
     Pinned,
@@ -69,11 +70,16 @@ def hub(server: HubServer, tmp_path: Path) -> Hub:
 
 def fetch(entry: Entry, hub: Hub, store: Store) -> None:
     """As the commands do, who know what a record of each kind holds."""
-    fetching.fetch(entry, hub, store, kinds()[entry.kind].record)
+
+    def check(content: Any, tensors: Any) -> str | None:
+        wrong = wrong_with(entry.kind, content, kinds()[entry.kind].record)
+        return wrong and f"its record: {wrong}"
+
+    fetching.fetch(entry, hub, store, check)
 
 
 RECORD = {
-    "stage": {"kind": "train", "uses": ["small_cnn"]},
+    "stage": {"kind": "train", "uses": ["small_cnn"], "revisions": [1], "inputs": {}},
     "seconds": {"wall": 0.5, "cpu": 0.5},
     "device": "cpu",
     "threads": 1,

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from attrs import frozen
 
+from harness.components import get
 from harness.execute.retention import choose
-from harness.execute.reuse import prepared_for
+from harness.execute.reuse import models_of, prepared_for
 from harness.plan.kinds import kind_of
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
@@ -50,6 +51,7 @@ def offers_of(request: PublishRequest, store: Store, provenance: str) -> Iterato
     plan = request.plan
     cells = _cells(plan)
     chosen = _chosen(plan, store)
+    of_base = _of_base(plan, store)
     before = {key: list(prepared_for(plan, plan.stages[key])) for key in chosen}
     # Without the records of what was prepared for a checkpoint, its cost is not known.
     whole = {k for k, found in before.items() if all(store.has(s.kind, s.key) for s in found)}
@@ -61,7 +63,8 @@ def offers_of(request: PublishRequest, store: Store, provenance: str) -> Iterato
         if wanted and store.has(stage.kind, key, tensors=with_tensors):
             store.read(stage.kind, key)  # hashes it
             name = _name(stage, cells[key])
-            yield _offer(request, store, stage, name, chosen.get(key, {}), provenance)
+            metrics = chosen.get(key) or of_base.get(key, {})
+            yield _offer(request, store, stage, name, metrics, provenance)
 
 
 def _chosen(plan: Plan, store: Store) -> dict[str, Mapping[str, float]]:
@@ -75,6 +78,26 @@ def _chosen(plan: Plan, store: Store) -> dict[str, Mapping[str, float]]:
             for group in choice.groups:
                 candidate = group.candidates[position]
                 found[candidate.unlearn] = metrics[candidate.evaluate]
+    return found
+
+
+def _of_base(plan: Plan, store: Store) -> dict[str, Mapping[str, float]]:
+    """What was measured of base models that some method left as they are, as far as it is the same
+    whatever is to be forgotten."""
+    of_all = {
+        name
+        for use in plan.spec.metrics
+        for traits in [get("metrics", use.name).traits]
+        if traits.reads and {"retain", "forget"}.isdisjoint(traits.reads(use.settings))
+        for name in traits.outputs(use.settings)
+    }
+    bases = {key for key, stage in plan.stages.items() if kind_of(stage).published == "whole"}
+    found: dict[str, Mapping[str, float]] = {}
+    for key, evaluate in models_of(plan, store, bases):
+        stage = plan.stages[evaluate]
+        if key not in found and store.has(stage.kind, stage.key):
+            measured = store.record(stage.kind, stage.key)["metrics"]
+            found[key] = {name: value for name, value in measured.items() if name in of_all}
     return found
 
 

@@ -87,7 +87,7 @@ def _provenance(request: RunRequest, finished: Finished) -> Provenance:
         git=None if git is None else Git(**git),
         constraints=environment.constraints_digest(home),
         deterministic=request.plan.spec.deterministic,
-        stages=StageSources(finished.computed, finished.fetched_from),
+        stages=StageSources(finished.computed, finished.fetched_from, finished.apart),
     )
 
 
