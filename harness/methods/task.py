@@ -56,6 +56,7 @@ class Task:
         self.answers = answers
         self.facts: dict[str, float] = {}
         self.series: dict[str, list[float]] = {}
+        self.fitted: list[Fitted] = []
 
     def _may_see(self, what: str) -> None:
         if what not in self.sees:
@@ -127,7 +128,7 @@ class Task:
         """
         self._fits += 1
         slot = self._slot if self._fits == 1 and resumable else None
-        return fit(
+        fitted = fit(
             model,
             pool,
             train,
@@ -137,3 +138,5 @@ class Task:
             watch=self.watch,
             slot=slot,
         )
+        self.fitted.append(fitted)
+        return fitted

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.report.chosen import dagger, marked
-from harness.report.few import few
+from harness.report.figures.few import few
 from harness.report.figures.parts import averaged, spread_note
 from harness.report.results import Results
 from harness.report.section import Section
@@ -32,8 +32,7 @@ def trade_off(results: Results) -> Section | None:
             points[label] = place
     if not points:
         return None
-    means = {label: {name: at[0] for name, at in place.items()} for label, place in points.items()}
-    methods, rule = few(results, means)
+    methods, rule = few(results, points, names)
     title = f"{names[1]} against {names[0]} of each method"
     notes = (spread_note(results, results.order.axes), rule, dagger(results))
     drawing = _draw(results, {label: points[label] for label in methods}, title)

@@ -7,6 +7,7 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.report.checklist import checklist
 from harness.report.figures import figures
+from harness.report.figures.learning import learning_curves
 from harness.report.html import page
 from harness.report.markdown import PLOT_FILE, figure_file, markdown, trigger_file
 from harness.report.pictures import pictures, strip
@@ -52,7 +53,7 @@ def _files(results: Results, folder: Path) -> dict[str, bytes]:
     drawn = Drawn(
         plot=plot.drawing if plot else None,
         plot_notes=plot.notes if plot else (),
-        figures=tuple(figures(results)),
+        figures=(*figures(results), *learning_curves(results)),
         triggers=tuple(pictures(results)),
         profiles=tuple(other_profiles(results, folder)),
     )

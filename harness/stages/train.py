@@ -11,10 +11,9 @@ from harness.plan.kinds import Kind, Samples
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
 from harness.stages.fitting import SNAPSHOT, evaluation, use_threads, weight_faults, weights
-from harness.stages.schemas import METER
+from harness.stages.schemas import FIT, METER
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
-from harness.store.records import COUNT, NUMBER, block, listed
 from harness.training.loop import fit
 from harness.training.seeding import generator
 
@@ -65,7 +64,7 @@ KIND = Kind(
     leaves="tensors",
     weights=True,
     faults=weight_faults,
-    record={"meter": METER, "fit": block(steps=COUNT, losses=listed(NUMBER))},
+    record={"meter": METER, "fit": FIT},
     samples=_samples,
     published="whole",
     run=_run,

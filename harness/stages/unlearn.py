@@ -14,10 +14,10 @@ from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
 from harness.stages.fitting import weight_faults, weights
 from harness.stages.problem import ROLES, prepared_keys, task_of
-from harness.stages.schemas import METER
+from harness.stages.schemas import FIT, METER
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
-from harness.store.records import KEY, NUMBER, every, listed
+from harness.store.records import KEY, NUMBER, every, listed, optional
 from harness.training.loop import steps_of
 
 
@@ -50,7 +50,8 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     for name, value in found.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise HarnessError(f"{use.name} diverged: {name} is not finite; lower its lr")
-    record = {"meter": watch.meter.as_dict(), "prepared": prepared_keys(stage)}
+    record: dict[str, Any] = {"meter": watch.meter.as_dict(), "prepared": prepared_keys(stage)}
+    record["fits"] = [fitted.as_dict() for fitted in task.fitted]
     return {**record, "facts": task.facts, "series": task.series}, found
 
 
@@ -80,6 +81,7 @@ KIND = Kind(
         "prepared": listed(KEY),
         "series": every(listed(NUMBER)),
         "facts": every(NUMBER),
+        "fits": optional(listed(FIT)),
     },
     samples=_samples,
     published="chosen",

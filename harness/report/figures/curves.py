@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from attrs import frozen
 
 from harness.report.chosen import dagger, marked
-from harness.report.few import few
+from harness.report.figures.few import few
 from harness.report.figures.parts import (
     Averaged,
     Axis,
@@ -99,11 +99,7 @@ def curves(results: Results, figure: Figure) -> Section:
     methods = [label for label in results.order.methods if label in present]
     cells = Counter((panels.of(cell), x.of(cell)) for cell in results.order.cells)
     names = names_of(figure)
-    rows = {m: [r for key, of in groups.items() if key[0] == m for r in of] for m in methods}
-    means = {
-        m: {name: averaged(rows[m], name, 0).over_seeds.mean for name in names} for m in methods
-    }
-    found = _Curves(results, x, panels, methods, *few(results, means), groups, cells)
+    found = _Curves(results, x, panels, methods, *few(results, methods, names), groups, cells)
     drawn = {metric: found.drawn(metric) for metric in names}
     return section(results, figure, drawn, found.notes(figure.panels), map(found.table, names))
 

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable
 
-from harness.report.results import MethodFacts, Results
+from harness.report.figures.parts import averaged
+from harness.report.results import MethodFacts, MetricFacts, Results
 
 MOST_METHODS = 8
 
 
-def few(results: Results, means: Mapping[str, Mapping[str, float | None]]) -> tuple[list[str], str]:
-    """The methods to draw, in the order of the spec, and the rule where some are left out.
+def few(results: Results, labels: Collection[str], metrics: Iterable[str]) -> tuple[list[str], str]:
+    """Those of ``labels`` to draw, in the order of the spec, and the rule where some are left out.
 
-    ``means`` are those of each method by metric. References come first: methods that see the
-    original weights alone (they do nothing) or not at all (they start from scratch). Then those
-    that claims name, and those of the best mean rank over the metrics that have a direction.
+    References come first: methods that see the original weights alone (they do nothing) or not at
+    all (they start from scratch). Then those that claims name, and those of the best mean rank over
+    those of ``metrics`` that have a better direction.
     """
-    methods = [label for label in results.order.methods if label in means]
+    methods = [label for label in results.order.methods if label in labels]
+    if len(methods) <= MOST_METHODS:
+        return methods, ""
     ranked = [
         (name, -1 if facts.better == "higher" else 1)
-        for name, facts in results.metrics.items()
-        if facts.better != "none" and any(name in found for found in means.values())
+        for name in metrics
+        if (facts := results.metrics.get(name, MetricFacts())).better != "none"
     ]
+    means = {
+        label: {name: averaged(rows, name, 0).over_seeds.mean for name, _ in ranked}
+        for label in methods
+        for rows in [[row for row in results.rows if row.selected and row.method == label]]
+    }
     claimed = {claim.get("method") for claim in results.spec["claims"]}
 
     def place(label: str) -> tuple[bool, bool, int]:
@@ -30,7 +38,7 @@ def few(results: Results, means: Mapping[str, Mapping[str, float | None]]) -> tu
             other
             for name, sign in ranked
             for other in means.values()
-            if _signed(other.get(name), sign) < _signed(means[label].get(name), sign)
+            if _signed(other[name], sign) < _signed(means[label][name], sign)
         )
         return not _is_reference(results, label), label not in claimed, sum(1 for _ in ahead)
 
@@ -43,7 +51,7 @@ def few(results: Results, means: Mapping[str, Mapping[str, float | None]]) -> tu
         f"scratch), then those that claims name, then {best}; not drawn: "
         f"{', '.join(label for label in methods if label not in kept)}."
     )
-    return kept, rule if len(kept) < len(methods) else ""
+    return kept, rule
 
 
 def _signed(value: float | None, sign: int) -> float:
