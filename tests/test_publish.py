@@ -73,7 +73,7 @@ def test_an_empty_store_needs_no_training_and_ends_with_the_same_results(
     assert results(tmp_path / "results/tiny/default") == results(
         published[0] / "results/tiny/default"
     )
-    assert "from the Hub: train small_cnn" in done.stderr
+    assert "from the Hub: train (seed 0)" in done.stderr
     events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     computed = {e["kind"] for e in events if e["event"] == "finished"}
     assert computed == {"prepare", "unlearn", "evaluate"}  # of the candidate nobody chose
@@ -138,7 +138,7 @@ def test_a_hub_that_dies_in_the_middle_is_replaced_by_computing(
     done = other("run", "tiny.yaml", "--jobs", 1)
     assert done.returncode == 0, done.stderr
     assert "Going on without lab/tiny" in done.stderr
-    assert "from the Hub: train small_cnn" in done.stderr
+    assert "from the Hub: train (seed 0)" in done.stderr
     assert results(tmp_path / "results/tiny/default") == results(
         published[0] / "results/tiny/default"
     )
@@ -149,8 +149,8 @@ def test_a_spec_that_shares_the_base_model_reuses_it(other: Run, tmp_path: Path)
     (tmp_path / "mine.yaml").write_text(mine)
     done = other("run", "mine.yaml", "--jobs", 1, "--only", "method=finetune")
     assert done.returncode == 0, done.stderr
-    assert "from the Hub: train small_cnn" in done.stderr
-    assert "] train small_cnn" not in done.stderr
+    assert "from the Hub: train (seed 0)" in done.stderr
+    assert "] train (seed 0)" not in done.stderr
 
 
 def test_pull_fetches_everything_once_and_then_the_network_is_not_needed(
@@ -285,7 +285,7 @@ def test_verify_computes_again_and_compares(author: tuple[Run, HubServer], tmp_p
     store.write("train", key, forged.record, changed)
     done = run("verify", "tiny.yaml", "--recompute", 4)
     assert done.returncode == 1
-    assert "train small_cnn" in done.stderr
+    assert "train (seed 0)" in done.stderr
     file = next((tmp_path / "store/corrupt").rglob("*.safetensors"))
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     done = run("verify", "tiny.yaml")

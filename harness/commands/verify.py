@@ -117,9 +117,9 @@ def recompute(
     differing = []
     for stage in chosen:
         wrong = _again(plan, stage, store, options)
-        note(f"{stage.name}: {wrong or 'the same bytes'}")
+        note(f"{plan.describe(stage.key)}: {wrong or 'the same bytes'}")
         if wrong:
-            differing.append(f"{stage.name}: {wrong}")
+            differing.append(f"{plan.describe(stage.key)}: {wrong}")
     if differing:
         advice = ""
         if plan.spec.deterministic != "bitwise":

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.errors import IntegrityError, Interrupted, OverBudget
+from harness.execute.pace import Pace
 from harness.execute.pending import Pending
 from harness.execute.progress import Display
 from harness.execute.retention import Retention
@@ -22,6 +23,7 @@ from harness.execute.workers.events import (
     Stepped,
     Stopped,
 )
+from harness.plan.cost import flops_of
 from harness.plan.kinds import kind_of
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
@@ -66,14 +68,17 @@ class Dispatcher:
             self.records[key] = self.store.record(kind, key)
         except IntegrityError as error:
             self.store.set_aside(kind, key)
-            self.display.note(f"{error}; it is set aside and computed again")
+            name = self.plan.describe(key)
+            self.display.note(f"{name}: {error}; it is set aside and computed again")
 
     def _has(self, stage: Stage) -> bool:
         return self.store.has(stage.kind, stage.key, tensors=kind_of(stage).tensors)
 
     def run(self, start_workers: Callable[[], Workers]) -> None:
         """Compute everything that is missing. Raises Interrupted or OverBudget at the end."""
-        self.display.planned(len(self.plan.stages), len(self.graph))
+        missing = (self.plan.stages[key] for key in self.graph.missing)
+        self.pace = Pace({stage.key: flops_of(stage) for stage in missing})
+        self.display.planned(len(self.plan.stages), len(self.graph), self.pace)
         if not self.graph:
             return
         workers = start_workers()
@@ -142,6 +147,7 @@ class Dispatcher:
             self.running.discard(event.key)
         match event:
             case Stepped(done=done, total=total, loss=loss):
+                self.pace.reached(event.key, done / max(total, 1))
                 self.display.stepped(stage, done, total, loss)
             case Imported(modules=modules):
                 self.imported |= modules
@@ -152,10 +158,12 @@ class Dispatcher:
                 self._finished(key)
             case Locked(key=key):
                 if not self.elsewhere:  # said once, not for each stage of the other run
-                    self.display.note(f"another run is computing {stage.name}; going on elsewhere")
+                    name = self.plan.describe(key)
+                    self.display.note(f"another run is computing {name}; going on elsewhere")
                 self.elsewhere.add(key)
             case InputDamaged(key=key, damaged=damaged, message=message):
-                self.display.note(f"{message}; it is set aside and computed again")
+                name = self.plan.describe(damaged)
+                self.display.note(f"{name}: {message}; it is set aside and computed again")
                 self.graph.redo(damaged, key)
             case Stopped(key=key):
                 self.graph.put_back(key)
@@ -165,6 +173,7 @@ class Dispatcher:
     def _computed(self, key: str, seconds: float) -> None:
         self.worked += seconds
         self.computed += 1
+        self.pace.ended(key, computed=True)
         self.display.finished(self.plan.stages[key], seconds)
         self._finished(key)
         # The budget is checked after a stage, not in it: what was paid for is kept.
@@ -174,12 +183,14 @@ class Dispatcher:
     def _failed(self, event: Failed) -> None:
         self.errors[event.key], self.traces[event.key] = event.error, event.trace
         self.display.failed(self.plan.stages[event.key], event.message)
-        self.graph.fail(event.key, event.message)
+        for key in (event.key, *self.graph.fail(event.key, event.message)):
+            self.pace.ended(key, computed=False)
         if self.options.fail_fast:
             self.stop.set()
 
     def _finished(self, key: str) -> None:
         stage = self.plan.stages[key]
+        self.pace.ended(key, computed=False)  # unless it was computed, and has ended
         self.graph.finish(key)
         if kind_of(stage).tensors:
             self._drop_if_loose(key)

@@ -62,7 +62,7 @@ def fetch_needed(
                 note(f"{error}. Going on without {entry.repo}: what it has is computed")
                 break
             sources[stage.key] = f"{entry.repo}@{entry.commit}"
-            note(f"from the Hub: {stage.name} ({entry.repo}@{entry.commit[:12]})")
+            note(f"from the Hub: {plan.describe(stage.key)} ({entry.repo}@{entry.commit[:12]})")
     return sources
 
 
@@ -131,7 +131,7 @@ def measured_apart(
         ]
         if apart:
             told[key] = (
-                f"{plan.stages[key].name} from {entry.repo} is not what its registry entry "
+                f"{plan.describe(key)} from {entry.repo} is not what its registry entry "
                 f"{entry.file.name} says: measured here {', '.join(apart)}"
             )
     return list(told.values())
@@ -160,6 +160,6 @@ def pull(
             there += 1
             continue
         fetch(entry, hub, store, partial(unlike, stage))
-        note(f"{stage.name} ({entry.repo}@{entry.commit[:12]})")
+        note(f"{plan.describe(stage.key)} ({entry.repo}@{entry.commit[:12]})")
         fetched += 1
     return fetched, there

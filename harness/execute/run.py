@@ -92,7 +92,7 @@ def run_plan(run: RunOptions) -> Finished:
     store = Store(run.store)
     options = _options(run)
     stop = _stop_flag()
-    shown = display(run.json_log)
+    shown = display(run.plan.describe, run.json_log)
     limits = time_limit(run.limit_hours, stop)
     with _without_hub(run.offline), shown, _stopping(stop, shown), limits:
         entries = _entries(run)

@@ -51,12 +51,6 @@ class Stage:
     cell: Cell
     detail: Mapping[str, Any]
 
-    @property
-    def name(self) -> str:
-        """What progress and errors call the stage."""
-        what = ", ".join(use.name for use in self.uses) if len(self.uses) == 1 else ""
-        return f"{self.kind} {what}".strip() + f" [{self.key[:8]}]"
-
     def input(self, role: str) -> str:
         """The key of the input in ``role``."""
         return dict(self.inputs)[role]

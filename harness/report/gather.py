@@ -202,5 +202,5 @@ def _title(use: Use) -> str:
 def _failures(plan: Plan, findings: Findings) -> Iterator[Failure]:
     for key, error in findings.failed.items():
         stopped = (k for k, reason in findings.stopped.items() if reason == key)
-        names = tuple(plan.stages[k].name for k in stopped)
-        yield Failure(stage=plan.stages[key].name, error=error, stopped=names, key=key)
+        names = tuple(plan.describe(k) for k in stopped)
+        yield Failure(stage=plan.describe(key), error=error, stopped=names, key=key)

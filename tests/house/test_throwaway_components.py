@@ -161,6 +161,10 @@ def test_a_metric_looks_at_sixteen_models_of_one_method(cli: Cli, tmp_path: Path
     assert counted["unlearn"] == 3 * 16 + 8
     assert counted["outputs"] == 3 * 16 + 8
     assert counted["score"] == 3
+    names = [plan.describe(key) for key in plan.stages]
+    assert len(set(names)) == len(names)
+    assert "outputs finetune (seed 0/0/15)" in names
+    assert "score finetune (data seed 0, model seed 0)" in names
     done = cli("run", file, "--out", "out", "--jobs", 1)
     assert done.returncode == 0, done.stderr
     results = read_results(tmp_path / "out")

@@ -107,7 +107,7 @@ def _failures(request: RunRequest, finished: Finished) -> list[str]:
     many = f"{len(finished.failed)} stages failed, {len(finished.stopped)} were not run:"
     lines = ["", many]
     for key, reason in finished.failed.items():
-        lines.append(f"  {request.plan.stages[key].name}: {reason}")
+        lines.append(f"  {request.plan.describe(key)}: {reason}")
         if trace := finished.traces.get(key):
             lines += ["", trace]
     return lines
