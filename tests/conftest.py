@@ -13,6 +13,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
+from browser import Browser, chromium
 from commandline import ROOT, environment, in_a_process, in_this_process
 
 __all__ = ["ROOT", "TINY", "Cli", "environment"]
@@ -94,3 +95,12 @@ def process(tmp_path: Path) -> Cli:
     For signals, several jobs, limits, other packages, and what Python does when it starts.
     """
     return partial(in_a_process, tmp_path)
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Browser:
+    """Headless Chromium; where there is none, the test is skipped."""
+    program = chromium()
+    if program is None:
+        pytest.skip("needs Chromium: apt install chromium")
+    return Browser(program, tmp_path)

@@ -213,6 +213,8 @@ class MetricTraits(Traits):
     ``reads(settings)``: the splits that models are run on; None when it may be any. ``needs``: what
     a spec must have: ``corruption`` (with a trigger), ``validation``, ``reference``. ``better``:
     ``higher``, ``lower`` or ``none``, ``unit``: for all names or by name.
+    ``drop_of``: for a name that is the base model's number minus the unlearned one's, the name of
+    that number.
     ``over``: it measures one ``model`` (``Evidence``), or a ``population``: all models of one
     method that differ in their unlearning seed, by their outputs (``Populations``).
     """
@@ -225,6 +227,9 @@ class MetricTraits(Traits):
     )
     better: Words = field(default="none", validator=instance_of((str, Mapping)), kw_only=True)
     unit: Words = field(default="", validator=instance_of((str, Mapping)), kw_only=True)
+    drop_of: Mapping[str, str] = field(
+        default=MappingProxyType({}), validator=instance_of(Mapping), kw_only=True
+    )
     over: Literal["model", "population"] = field(
         default="model", validator=in_(("model", "population")), kw_only=True
     )

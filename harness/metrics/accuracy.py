@@ -54,6 +54,10 @@ def _drop_name(settings: Drop) -> str:
     },
     needs=lambda s: frozenset({"validation"} if s.split == "validation" else ()),
     reads=lambda s: (s.split,),
+    drop_of={
+        "accuracy_drop": "clean_accuracy",
+        "validation_accuracy_drop": "validation_accuracy",
+    },
     better="lower",
     unit="share",
 )

@@ -109,6 +109,11 @@ def attack_success_rate(evidence: Evidence, settings: Backdoor) -> dict[str, flo
         "unlearned_gain",
         "Attack success of the base model minus that of the unlearned one, on {samples}.",
     ),
+    drop_of={
+        f"{split}unlearned_gain{samples}": f"{split}attack_success_rate{samples}"
+        for split in ("", "validation_")
+        for samples in ("", "_all")
+    },
     needs=needs,
     reads=reads,
     better="higher",

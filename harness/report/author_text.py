@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from harness.report.author_checklists import AUTHORS, Item, items
 from harness.report.checklist import checklist
+from harness.report.latex import latex_plain
 from harness.report.results import Results
-from harness.report.tables import LATEX, plain
+from harness.report.tables import plain
 
 TITLES = {
     "variables": "Reproducibility variables",
@@ -22,24 +21,6 @@ FILLED = (
 # The commands of the NeurIPS style, for documents without it.
 COMMANDS = r"""\providecommand{\answerYes}[1][]{[Yes] #1}
 \providecommand{\answerTODO}[1][]{[TODO] #1}"""
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    **{letter: f"\\{letter}" for letter in "{}$&#_%"},
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "[": "{[}",
-    "]": "{]}",
-    '"': r"{\char34}",
-    "\0": "{}",
-    "`": r"\textasciigrave{}",
-    "†": r"\dag{}",
-    "“": "``",
-    "”": "''",
-    **LATEX,
-}
 
 
 def author_checklist(kind: str, form: str, results: Results) -> str:
@@ -77,10 +58,3 @@ def _latex_item(kind: str, item: Item) -> str:
     if item.proof:
         lines.append(rf"\item[] {latex_plain(item.proof)}")
     return "".join(f"  {line}\n" for line in lines)
-
-
-def latex_plain(text: str) -> str:
-    """``text`` on one line, set by LaTeX as it is."""
-    one_line = " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", text).split())
-    apart = re.sub(r"-(?=-)", "-\0", one_line)  # --profile keeps both of its hyphens
-    return "".join(_LATEX.get(letter, letter) for letter in apart)

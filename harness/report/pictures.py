@@ -16,7 +16,7 @@ SIDE = 96  # of a tile without its outline, at most
 GAP = 6
 OUTLINE, FRAME = "#777777", "#D55E00"
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
-Images = list[dict[str, str]]
+Images = Sequence[Mapping[str, str]]
 
 
 def pictures(results: Results) -> list[tuple[str, Images]]:

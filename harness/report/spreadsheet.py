@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
+from harness.report.by_method import by_method
 from harness.report.results import Results
 
 if TYPE_CHECKING:
@@ -15,9 +17,37 @@ if TYPE_CHECKING:
 
 def csv_text(results: Results) -> str:
     """One line for each cell, seed, method and candidate, chosen or not. Nothing is rounded."""
+    return _csv([_columns(results), *_lines(results, "")])
+
+
+def grouped_csv(results: Results, by: str) -> str:
+    """One line for each metric of a method, or ``by`` cell of a method in a cell: mean, spread and
+    interval over seeds. Nothing is rounded."""
+    if by == "cell":
+        axes = results.order.axes
+        groups = [
+            ([*(s.cell.get(axis, "") for axis in axes), s.method], s.metrics)
+            for s in results.summaries
+        ]
+    else:
+        axes = ()
+        groups = [
+            ([of.method], {name: found.over_seeds for name, found in of.metrics.items()})
+            for of in by_method(results)
+        ]
+    columns = ["mean", "std", "low", "high", "n"]
+    lines = [
+        [*names, metric, *(getattr(metrics[metric], column) for column in columns)]
+        for names, metrics in groups
+        for metric in results.order.metrics
+        if metric in metrics and metrics[metric].n
+    ]
+    return _csv([[*axes, "method", "metric", *columns], *lines])
+
+
+def _csv(lines: Iterable[Sequence[Any]]) -> str:
     stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerows([_columns(results), *_lines(results, "")])
+    csv.writer(stream, lineterminator="\n").writerows(lines)
     return stream.getvalue().rstrip("\n")
 
 

@@ -9,36 +9,14 @@ from tabulate import tabulate
 
 from harness.report.candidates import candidates
 from harness.report.chosen import any_chosen, choices
-from harness.report.numbers import NOTHING, interval, number, plain_number, with_interval
+from harness.report.html_table import html_table
+from harness.report.numbers import NOTHING, Best, number, plain_number, with_interval
 from harness.report.repetitions import kind_of_seeds
 from harness.report.results import MethodFacts, MetricFacts, Results
 from harness.report.spread import Statistics
-from harness.report.spreadsheet import csv_text
 
-FORMATS = {"github": "github", "latex": "latex_booktabs", "html": "html"}
-# What a plain LaTeX document cannot set.
-LATEX = {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "–": "--", "−": "$-$"}
+MOST_NUMBERS = 2000
 Table = tuple[list[str], list[list[str]]]
-
-
-def render(results: Results, form: str) -> str:
-    """The tables of ``results`` as ``github``, ``latex``, ``html`` or ``csv``.
-
-    ``csv`` is every row as measured, chosen or not; the others are the means over seeds, and the
-    claims beside ours where there are any.
-    """
-    if form == "csv":
-        return csv_text(results)
-    parts = [_captioned(as_text(main_table(results), form), caption(results), form)]
-    if results.verdicts:
-        parts.append(as_text(claims_table(results), form))
-    return "\n\n".join(parts)
-
-
-def _captioned(table: str, text: str, form: str) -> str:
-    if form == "html":
-        return table.replace("<table>", f"<table>\n<caption>{text}</caption>", 1)
-    return f"% {text}\n{table}" if form == "latex" else f"{text}\n\n{table}"
 
 
 def caption(results: Results) -> str:
@@ -67,14 +45,17 @@ def closing_table(results: Results, width: int) -> str:
 
 
 def as_text(table: Table, form: str) -> str:
-    """One table; what would be markup in ``form`` is escaped."""
+    """One table as ``github`` or ``html``; what would be markup there is escaped."""
     headers, rows = table
-    if form == "github":
-        headers, rows = list(map(plain, headers)), [list(map(plain, row)) for row in rows]
-    text = str(tabulate(rows, headers=headers, tablefmt=FORMATS[form], disable_numparse=True))
-    if form == "latex":
-        text = "".join(LATEX.get(letter, letter) for letter in text)
-    return text
+    if form == "html":
+        return html_table(headers, rows)
+    lines = [list(map(_marked, row)) for row in rows]
+    titles = list(map(plain, headers))
+    return str(tabulate(lines, headers=titles, tablefmt="github", disable_numparse=True))
+
+
+def _marked(cell: str) -> str:
+    return f"**{plain(cell)}**" if isinstance(cell, Best) else plain(cell)
 
 
 def plain(text: str) -> str:
@@ -84,18 +65,28 @@ def plain(text: str) -> str:
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", escaped)
 
 
-def main_table(results: Results) -> Table:
-    """One row for each method and cell: mean and standard deviation of every metric."""
-    return _summary_table(results, number)
+def main_table(results: Results, facts: bool = True) -> Table:
+    """One row for each method and cell: mean and standard deviation of every metric; ``facts``:
+    what a method sees, and what chose its candidate."""
+    return _summary_table(results, number, facts)
 
 
-def interval_table(results: Results) -> Table:
-    """One row for each method and cell: the 95 % interval of the mean of every metric."""
-    return _summary_table(results, interval, facts=False)
+def cells_table(results: Results) -> Table:
+    """The same with 95 % intervals, or with means alone where there are too many numbers."""
+    return _summary_table(results, _mean if many_cells(results) else with_interval, facts=False)
+
+
+def many_cells(results: Results) -> bool:
+    """Whether methods, cells and metrics make so many numbers that a report shows means alone."""
+    return len(results.summaries) * len(results.order.metrics) > MOST_NUMBERS
+
+
+def _mean(found: Statistics | None) -> str:
+    return plain_number(None if found is None else found.mean)
 
 
 def _summary_table(
-    results: Results, shown: Callable[[Statistics | None], str], facts: bool = True
+    results: Results, shown: Callable[[Statistics | None], str], facts: bool
 ) -> Table:
     axes, metrics = results.order.axes, results.order.metrics
     chosen = choices(results)
@@ -106,20 +97,22 @@ def _summary_table(
         row = [*(str(summary.cell.get(axis, NOTHING)) for axis in axes), summary.method]
         known = {
             "chosen by": chosen.get(summary.method, NOTHING),
-            "sees": _sees(results, summary.method),
+            "sees": seen(results, summary.method),
         }
         row += [*(known[name] for name in extra), str(seeds)]
         row += [_with_n(summary.metrics.get(metric), shown, seeds) for metric in metrics]
         rows.append(row)
     headers = [*axes, "method", *extra, "n"]
-    return [*headers, *(_headed(results, metric) for metric in metrics)], rows
+    return [*headers, *(headed(results, metric) for metric in metrics)], rows
 
 
-def _sees(results: Results, label: str) -> str:
+def seen(results: Results, label: str) -> str:
+    """What a method may see, in words."""
     return ", ".join(results.methods.get(label, MethodFacts()).sees) or NOTHING
 
 
-def _headed(results: Results, metric: str) -> str:
+def headed(results: Results, metric: str) -> str:
+    """The name of a metric with an arrow to what is better."""
     better = results.metrics.get(metric, MetricFacts()).better
     return metric + {"higher": " ↑", "lower": " ↓"}.get(better, "")
 
@@ -144,7 +137,7 @@ def scores_table(results: Results) -> Table:
             cell = [str(row.cell.get(axis, NOTHING)) for axis in axes]
             values = [plain_number(row.metrics.get(metric)) for metric in metrics]
             rows.append([*cell, row.method, seeds, models, *values])
-    return [*axes, "method", "seeds", "models", *(_headed(results, m) for m in metrics)], rows
+    return [*axes, "method", "seeds", "models", *(headed(results, m) for m in metrics)], rows
 
 
 def methods_table(results: Results) -> Table:
@@ -154,7 +147,7 @@ def methods_table(results: Results) -> Table:
     for label in results.order.methods:
         facts = results.methods.get(label, MethodFacts())
         by = [chosen.get(label, NOTHING)] if chosen is not None else []
-        sees = _sees(results, label)
+        sees = seen(results, label)
         rows.append([label, facts.component, *by, sees, facts.summary, facts.source])
     by = ["chosen by"] if chosen is not None else []
     return ["method", "component", *by, "sees", "what it does", "source"], rows
@@ -178,7 +171,8 @@ def claims_table(results: Results) -> Table:
         what = ", ".join([f"{claim.metric} of {claim.method}", *where])
         paper = f"{claim.value:g} {claim.unit}".strip()
         verdict = claim.verdict + (f": {claim.reason}" if claim.reason else "")
-        apart = NOTHING if claim.difference is None else f"{claim.difference:+.3f}"
+        nothing = claim.difference is None or claim.verdict == "not comparable"
+        apart = NOTHING if nothing else f"{claim.difference:+.3f}"
         allowed = f"{claim.tolerance:g}"
         rows.append([what, claim.where, paper, number(claim.ours), apart, allowed, verdict])
     return ["claim", "where", "paper", "ours", "difference", "tolerance", "verdict"], rows
@@ -206,4 +200,4 @@ def candidates_table(results: Results, by_cell: bool = True) -> Table:
         for tried in candidates(results, by_cell)
     ]
     headers = [*axes, "method", "candidate", "chosen"]
-    return [*headers, *(_headed(results, metric) for metric in metrics)], rows
+    return [*headers, *(headed(results, metric) for metric in metrics)], rows
