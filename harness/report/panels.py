@@ -101,6 +101,7 @@ def _scale_x(axes: Any, names: list[Any], numeric: bool) -> None:
     """A logarithmic axis for numbers that span decades; names side by side, tilted when long."""
     if numeric and _spans_decades(names):
         axes.set_xscale("log")
+        axes.minorticks_off()
     elif not numeric:
         texts = [literal(str(name)) for name in names]
         tilt = {"rotation": 30, "ha": "right"} if max(map(len, texts)) > 6 else {}
