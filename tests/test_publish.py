@@ -144,6 +144,22 @@ def test_a_hub_that_dies_in_the_middle_is_replaced_by_computing(
     )
 
 
+def test_what_only_the_report_reads_is_fetched_when_it_is_lost_or_damaged(
+    published: tuple[Path, HubServer], other: Run, tmp_path: Path
+) -> None:
+    store = shutil.copytree(published[0] / "store", tmp_path / "store")
+    shutil.rmtree(store / "corrupt")
+    sorted((store / "prepare").rglob("record.json"))[0].write_text("{}")
+    done = other("run", "tiny.yaml", "--jobs", 1)
+    assert done.returncode == 0, done.stderr
+    assert "from the Hub: corrupt badnet" in done.stderr
+    assert "from the Hub: prepare" in done.stderr
+    assert "19 cached, 0 to compute" in done.stderr
+    folders = (tmp_path, published[0])
+    mine, theirs = (results(folder / "results/tiny/default") for folder in folders)
+    assert mine == theirs
+
+
 def test_a_spec_that_shares_the_base_model_reuses_it(other: Run, tmp_path: Path) -> None:
     mine = TINY.replace("id: tiny", "id: mine").replace("- retrain", "- {name: finetune, steps: 5}")
     (tmp_path / "mine.yaml").write_text(mine)

@@ -18,6 +18,7 @@ from harness.plan.cost import flops_of, samples_of
 from harness.plan.kinds import kinds as kinds_of_stages
 from harness.plan.kinds import publishable
 from harness.plan.plan import Plan
+from harness.spec.fit import unlikely
 from harness.store import Store
 from harness.store.registry import read_registry
 
@@ -118,7 +119,7 @@ def plan_text(plan: Plan, store_folder: Path, registry: Path | None) -> str:
     text = f"{facts['spec']} {facts['version']}: {points}\n\n{table}\n\n{_budget(facts)}"
     if facts["fetchable"]:
         text += f"\nregistry: {facts['fetchable']:,} stages that are not cached lie on the Hub"
-    return text
+    return "\n".join([text, *(f"notice: {notice}" for notice in unlikely(plan.spec))])
 
 
 def _budget(facts: Mapping[str, Any]) -> str:

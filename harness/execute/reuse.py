@@ -9,16 +9,15 @@ from typing import Any
 
 from harness.errors import RemoteError
 from harness.execute.pending import Pending
+from harness.execute.records import reported
 from harness.plan.kinds import kind_of
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
 from harness.stages.foreign import unlike
 from harness.store import Store
 from harness.store.fetch import fetch
-from harness.store.files import file_sha256
 from harness.store.hub import Hub
 from harness.store.registry import Entry
-from harness.store.store import RECORD
 
 Note = Callable[[str], None]
 APART = 0.01  # of a share, or of a number above 1: more than another machine's rounding
@@ -69,16 +68,18 @@ def fetch_needed(
 def _wanted(plan: Plan, store: Store, offered: Callable[[Stage], bool]) -> Iterator[Stage]:
     """The stages whose artifacts the Hub has, the store lacks, and a missing stage reads."""
 
-    def has(stage: Stage) -> bool:
+    def has(stage: Stage, *, tensors: bool) -> bool:
         kind = kind_of(stage)
-        if store.has(stage.kind, stage.key, tensors=kind.tensors):
+        if store.has(stage.kind, stage.key, tensors=tensors and kind.tensors):
             return True
-        return kind.published_whole and offered(stage)
+        return offered(stage) and (kind.published_whole or not tensors)
 
-    targets = [key for key, stage in plan.stages.items() if not kind_of(stage).tensors]
+    targets = reported(plan)
     missing = Pending(plan, targets, has).missing
     read = {source for key in missing for _, source in plan.stages[key].inputs}
     for key, stage in plan.stages.items():
+        if key in targets and key not in missing and not store.has(stage.kind, key):
+            yield stage
         if key in read and key not in missing and offered(stage):
             yield from (s for s in prepared_for(plan, stage) if not store.has(s.kind, s.key))
             if not store.has(stage.kind, key, tensors=True):
@@ -139,7 +140,8 @@ def measured_apart(
 
 def _is_of(entry: Entry, store: Store) -> bool:
     """Whether the artifact in ``store`` is the published one, whenever it was fetched."""
-    return file_sha256(store.path(entry.kind, entry.key) / RECORD) == entry.record.sha256
+    published = entry.tensors and entry.tensors.sha256
+    return published is not None and store.digest(entry.kind, entry.key) == published
 
 
 def pull(

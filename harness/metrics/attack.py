@@ -93,6 +93,7 @@ def success(evidence: Evidence, settings: Backdoor, which: Which = "unlearned") 
     reads=reads,
     better="lower",
     unit="share",
+    range=(0, 1),
 )
 def attack_success_rate(evidence: Evidence, settings: Backdoor) -> dict[str, float]:
     """Share of triggered test samples of other classes that are taken for the target class."""
@@ -118,6 +119,7 @@ def attack_success_rate(evidence: Evidence, settings: Backdoor) -> dict[str, flo
     reads=reads,
     better="higher",
     unit="share",
+    range=(-1, 1),
 )
 def unlearned_gain(evidence: Evidence, settings: Backdoor) -> dict[str, float]:
     """Attack success on the base model minus that on the unlearned model."""
@@ -136,6 +138,7 @@ def unlearned_gain(evidence: Evidence, settings: Backdoor) -> dict[str, float]:
     reads=reads,
     better="higher",
     unit="share",
+    range=(0, 1),
 )
 def healed(evidence: Evidence, settings: Backdoor) -> dict[str, float]:
     """Share of triggered test samples of other classes that are classified rightly."""
@@ -155,6 +158,7 @@ def healed(evidence: Evidence, settings: Backdoor) -> dict[str, float]:
     reads=reads,
     better="higher",
     unit="share",
+    range=(0, 1),
 )
 def unlearned(evidence: Evidence, settings: Backdoor) -> dict[str, float]:
     """Share of triggered samples of other classes that are not taken for the target class."""

@@ -45,6 +45,7 @@ def signals(logits: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tens
     reads=lambda s: ("forget", "test"),
     better={f"mia_{signal}": "none" for signal in SIGNALS},  # best is what retraining has
     unit="share",
+    range=(0, 1),
 )
 def membership_inference(evidence: Evidence, settings: MembershipInference) -> dict[str, float]:
     """Accuracy of telling forget samples from test samples, 0.5 being chance.

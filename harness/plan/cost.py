@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from attrs import frozen
 
-from harness.components import get
+from harness.components import get, remembered
 from harness.components.contracts import Encoding
 from harness.lazy import torch
 from harness.plan.kinds import Samples, kind_of
@@ -22,7 +20,7 @@ def architecture(model: Use) -> Use:
     return Use(model.kind, model.name, same)
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def flops_per_sample(model: Use, encoding: Encoding, classes: int) -> int:
     """Floating-point operations of one forward pass of one sample, multiply and add apart."""
     from torch.utils.flop_counter import FlopCounterMode

@@ -9,9 +9,10 @@ from harness.report.asked import paper_of
 from harness.report.base import base_text
 from harness.report.coverage import points
 from harness.report.notices import MOST, protocol_of, warnings
-from harness.report.numbers import number
 from harness.report.repetitions import seeds_text
-from harness.report.results import Results, Verdict
+from harness.report.results import Results
+from harness.report.tables import evidence
+from harness.report.verdict import Verdict
 
 # What is said of each verdict beside the counts of the first sentence.
 JUDGED = {"reproduced": "Held", "deviates": "Deviates", "open": "Open", "no verdict": "No verdict"}
@@ -25,10 +26,11 @@ def answer(results: Results) -> str:
         every = sum(1 for _ in points(results))
         there = every - sum(len(gap.seeds) for gap in results.gaps)
         return f"No claim of a paper is tested here; {there} of {every} results are there."
-    found = Counter(claim.verdict for claim in claims)
+    found = Counter(claim.said for claim in claims)
     testable = len(claims) - found[UNTESTED]
     if testable:
-        told = ", ".join(f"{found[verdict]} {verdict}" for verdict in JUDGED)
+        said = dict.fromkeys([*JUDGED, *(verdict for verdict in found if verdict != UNTESTED)])
+        told = ", ".join(f"{found[verdict]} {verdict}" for verdict in said)
     else:
         reasons = _reasons(claims)
         told = reasons[0][0] if len(reasons) == 1 else "for the reasons below"
@@ -37,7 +39,7 @@ def answer(results: Results) -> str:
 
 def box(results: Results) -> list[tuple[str, tuple[str, ...]]]:
     """What stands under that sentence: sentences by what they are about."""
-    lines = [("Asked", (_asked(results),))]
+    lines: list[tuple[str, tuple[str, ...]]] = [("Asked", (_asked(results),))]
     for verdict, label in JUDGED.items():
         lines.append((label, _some(map(_claim, _of(results, verdict)), "in the table of claims")))
     reasons = _reasons(results.verdicts)
@@ -82,12 +84,9 @@ def _of(results: Results, verdict: str) -> Iterator[Verdict]:
 
 
 def _claim(claim: Verdict) -> str:
-    paper = f"{claim.value:g} {claim.unit}".strip()
     why = f"; {claim.reason}" if claim.reason else ""
-    return (
-        f"{claim.metric} of {claim.method} ({claim.where}): paper {paper}, "
-        f"ours {number(claim.ours)}{why}."
-    )
+    scale = " (at this scale)" if claim.scaled else ""
+    return f"{claim.statement} ({claim.where}): ours {evidence(claim)}{scale}{why}."
 
 
 def _reasons(claims: Iterable[Verdict]) -> list[tuple[str, int]]:

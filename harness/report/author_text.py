@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from harness.report.author_checklists import AUTHORS, Item, items
-from harness.report.checklist import checklist
+from harness.report.checklist import checklist, command_section
 from harness.report.latex import latex_plain
+from harness.report.proof import WHERE
 from harness.report.results import Results
 from harness.report.tables import plain
 
@@ -34,10 +35,11 @@ def _markdown(kind: str, results: Results) -> str:
     spec = results.spec
     parts = [f"# {TITLES[kind]}: {spec['id']} {spec['version']}", FILLED]
     for number, item in enumerate(items(kind, results), 1):
-        answer = "Yes" if item.proved else AUTHORS.upper()
+        note = f" ({item.note})" if item.note else ""
+        answer = f"Yes{note}" if item.proved else AUTHORS.upper()
         lines = [f"## {number}. {item.title}", item.asks, f"**Answer: {answer}**"]
         parts += [*lines, *([plain(item.proof).replace("$", r"\$")] if item.proof else [])]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *command_section(results)]) + "\n"
 
 
 def _latex(kind: str, results: Results) -> str:
@@ -46,14 +48,24 @@ def _latex(kind: str, results: Results) -> str:
     shown = "".join(_latex_item(kind, item) for item in items(kind, results))
     return (
         f"{COMMANDS}\n\\section*{{{title}}}\n{latex_plain(FILLED)}\n"
-        f"\\begin{{enumerate}}\n{shown}\\end{{enumerate}}\n"
+        f"\\begin{{enumerate}}\n{shown}\\end{{enumerate}}\n{_latex_command(results)}"
     )
+
+
+def _latex_command(results: Results) -> str:
+    """The command in letters that can be copied: its quotes and hyphens stay what they are."""
+    text = results.provenance.command
+    if not text:
+        return ""
+    typed = latex_plain(text).replace("'", r"\textquotesingle{}")
+    return f"The command. {latex_plain(WHERE)}\n\n\\noindent\\texttt{{{typed}}}\n"
 
 
 def _latex_item(kind: str, item: Item) -> str:
     lines = [rf"\item \textbf{{{latex_plain(item.title)}}}", rf"\item[] {latex_plain(item.asks)}"]
     if kind != "variables":
-        answer = r"\answerYes{}" if item.proved else rf"\answerTODO{{}} {AUTHORS}"
+        note = f" {latex_plain(f'({item.note})')}" if item.note else ""
+        answer = rf"\answerYes{{}}{note}" if item.proved else rf"\answerTODO{{}} {AUTHORS}"
         lines.append(rf"\item[] Answer: {answer}")
     if item.proof:
         lines.append(rf"\item[] {latex_plain(item.proof)}")

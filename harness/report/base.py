@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from attrs import evolve
+from statistics import fmean
 
 from harness.components import get
 from harness.errors import HarnessError
-from harness.report.figures.parts import averaged
 from harness.report.numbers import with_interval
 from harness.report.order import as_key
+from harness.report.pairs import range_of
+from harness.report.record import Seed
 from harness.report.results import Results
+from harness.report.spread import statistics
 
 
 def drops(results: Results) -> dict[str, str]:
@@ -30,15 +32,14 @@ def base_text(results: Results) -> str:
     """The base model's numbers, mean over cells and seeds; empty where no drop is measured."""
     known, unknown = {}, []
     for drop, of in drops(results).items():
-        first = {
-            (as_key(row.cell), row.seed): evolve(
-                row, metrics={of: row.metrics[of] + row.metrics[drop]}
-            )
-            for row in reversed(results.rows)
-            if row.selected and None not in (row.metrics.get(of), row.metrics.get(drop))
-        }
+        first: dict[Seed, dict[str, float]] = {}
+        for row in results.rows:
+            here, lost = row.metrics.get(of), row.metrics.get(drop)
+            if row.selected and here is not None and lost is not None:
+                first.setdefault(row.seed, {}).setdefault(as_key(row.cell), here + lost)
         if first:
-            known[of] = f"{of} {with_interval(averaged(first.values(), of, 0).over_seeds)}"
+            each = [fmean(cells.values()) for cells in first.values()]
+            known[of] = f"{of} {with_interval(statistics(each, range_of(results, of)))}"
         else:
             unknown.append(of)
     missing = f"; not among the metrics: {', '.join(unknown)}" if unknown else ""

@@ -102,7 +102,7 @@ def _drawing(section: Section) -> str:
     """The drawing itself, or the file that holds it when it is large."""
     if section.drawing is None or len(section.drawing) < LARGE:
         return section.drawing or ""
-    shown = f'<img loading="lazy" src="{section.file}" alt="{escape(section.title)}">'
+    shown = f'<img src="{section.file}" alt="{escape(section.title)}">'
     return f'<a href="{section.file}">{shown}</a>'
 
 

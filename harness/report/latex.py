@@ -9,8 +9,8 @@ from harness.report.numbers import Best
 from harness.report.tables import Table
 
 # Width of a column of a two-column paper, and of letters in it at \footnotesize, in points.
-COLUMN = 234.0
-NARROW, WIDE, GAP = 2.4, 4.4, 6.0
+COLUMN = 238.0
+NARROW, WIDE, GAP = 2.3, 4.2, 6.0
 _LATEX = {
     "\\": r"\textbackslash{}",
     **{letter: f"\\{letter}" for letter in "{}$&#_%"},

@@ -13,15 +13,16 @@ from attrs import frozen
 
 from harness.errors import UsageError
 from harness.report.base import base_text
-from harness.report.by_method import BOLD, by_method, method_table
+from harness.report.best import BOLD
 from harness.report.chosen import DAGGER, MARK, marked
 from harness.report.html import document, scrolled
 from harness.report.notices import warnings
 from harness.report.numbers import NOTHING
+from harness.report.per_method import per_method
 from harness.report.read import read_results
 from harness.report.repetitions import labels
 from harness.report.results import MethodFacts, Results
-from harness.report.tables import Table, as_text, headed, plain, seen
+from harness.report.tables import Table, as_text, headed, method_table, plain, seen
 from harness.spec import expression
 
 TITLE = "Methods against protocols"
@@ -93,7 +94,7 @@ def scores(found: Sequence[Entry]) -> Table:
     for entry in found:
         headed_so = [headed(entry.results, name) for name in entry.metrics]
         headers += [f"{entry.place}: {text}" for text in [*headed_so, "n"]]
-        for of in by_method(entry.results):
+        for of in per_method(entry.results):
             sees[_name(entry.results, of.method)] = seen(entry.results, of.method)
     lines = [
         [method, *(cell for at, empty in columns for cell in at.get(method, empty)), given]
@@ -105,12 +106,14 @@ def scores(found: Sequence[Entry]) -> Table:
 def _columns(entry: Entry) -> tuple[dict[str, list[str]], list[str]]:
     """The cells of each method, and those of a method that is not there."""
     results, wanted = entry.results, entry.metrics
-    _, lines = method_table(results, facts=False)
+    _, lines = method_table(results)
     found = {}
-    for of, line in zip(by_method(results), lines, strict=True):
-        mark = MARK if marked(results, of.method) != of.method else ""
+    for of, line in zip(per_method(results), lines, strict=True):
+        label = marked(results, of.method)
+        mark = MARK if label != of.method else ""
         cells = (line[2 + results.order.metrics.index(name)] for name in wanted)
-        found[_name(results, of.method)] = [*(_marked(cell, mark) for cell in cells), line[1]]
+        n = line[1] + line[0].removeprefix(label)  # and of how many cells, where some lack
+        found[_name(results, of.method)] = [*(_marked(cell, mark) for cell in cells), n]
     return found, [NOTHING] * (len(wanted) + 1)
 
 
@@ -142,7 +145,6 @@ def protocols(found: Sequence[Entry]) -> Table:
 def caveats(results: Results) -> list[str]:
     """Why numbers may differ from the paper's or move with another seed."""
     told = ["Lossy images: accuracies are lower."] if results.data.lossy else []
-    told += [f"n = {n}: little is known."] if (n := len(labels(results.spec))) <= 2 else []
     every = warnings(results)
     more = len(every) - MOST_NOTICES
     told += every[:MOST_NOTICES]
@@ -160,14 +162,14 @@ def as_json(found: Sequence[Entry]) -> str:
                 "method": of.method,
                 "component": entry.results.methods.get(of.method, MethodFacts()).component,
                 "metric": name,
-                "mean": of.metrics[name].over_seeds.mean,
-                "low": of.metrics[name].over_seeds.low,
-                "high": of.metrics[name].over_seeds.high,
-                "n": of.metrics[name].over_seeds.n,
-                "given": sorted(of.given),
+                "mean": of.metrics[name].mean,
+                "low": of.metrics[name].low,
+                "high": of.metrics[name].high,
+                "n": of.metrics[name].n,
+                "sees": seen(entry.results, of.method),
             }
             for entry in found
-            for of in by_method(entry.results)
+            for of in per_method(entry.results)
             for name in entry.metrics
         ],
         "rules": list(RULES),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.report.by_method import method_caption, method_table
 from harness.report.candidates import too_many
 from harness.report.checklist import ORIGINS, checklist_table
 from harness.report.chosen import EXPLAINED, any_chosen
 from harness.report.notices import MOST, warnings
+from harness.report.numbers import NOTHING
 from harness.report.pictures import scale
 from harness.report.pinned import (
     TIMES,
@@ -28,6 +28,8 @@ from harness.report.tables import (
     cells_table,
     claims_table,
     many_cells,
+    method_caption,
+    method_table,
     methods_table,
     metrics_table,
     scores_table,
@@ -61,7 +63,7 @@ def outline(results: Results, drawn: Drawn) -> list[Section]:
 
 
 def _answers(results: Results, drawn: Drawn) -> Iterator[Section]:
-    methods = ("Every method over all cells", method_table(results))
+    methods = ("Every method over all cells", method_table(results, facts=True))
     yield Section("Results", (method_caption(results),), tables=(methods,))
     if results.scores:
         scores = ("Every population", scores_table(results))
@@ -90,17 +92,16 @@ def _numbers(results: Results, drawn: Drawn) -> Iterator[Section]:
 def _claims(results: Results) -> Iterator[tuple[str, Table]]:
     """A table for each verdict with its reason, which all of its rows share."""
     headers, rows = claims_table(results)
-    for verdict in dict.fromkeys(row[-1] for row in rows):
-        same = [row[:-1] for row in rows if row[-1] == verdict]
-        yield f"{len(same)} {verdict}", (headers[:-1], same)
+    for verdict, why in dict.fromkeys((row[-2], row[-1]) for row in rows):
+        same = [row[:-2] for row in rows if row[-2:] == [verdict, why]]
+        yield f"{len(same)} {verdict}{f': {why}' if why != NOTHING else ''}", (headers[:-2], same)
 
 
 def _candidates(results: Results) -> Section:
-    if too_many(results):
-        name, notes = "Every candidate over all cells", (f"{MEASURED} {CANDIDATES_FILE}",)
-    else:
-        name, notes = "Every candidate that was tried", ()
-    table = candidates_table(results, by_cell=not notes)
+    many = too_many(results)
+    notes = (f"{MEASURED} {CANDIDATES_FILE}",) if many else ()
+    name = "Every candidate over all cells" if many else "Every candidate that was tried"
+    table = candidates_table(results, by_cell=not many)
     return Section("Candidates", notes, tables=((name, table),) * bool(table[1]), folded=True)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from harness.report.numbers import NOTHING
-from harness.report.results import Machine, Provenance, Results, Seconds
+from harness.report.results import Machine, Provenance, Resources, Results, Seconds
 from harness.report.tables import Table
 from harness.spec.blocks import Spec
 from harness.spec.origins import counts
@@ -88,14 +88,27 @@ def software_text(results: Results) -> str:
 
 
 def cost_table(results: Results) -> Table:
-    """How many stages of each kind the plan has."""
+    """How many stages of each kind the plan has, and the most memory that one of them took."""
     stages = results.stages
     plain = {k: v if isinstance(v, Mapping) else {"total": v} for k, v in stages.items()}
     columns = list(dict.fromkeys(["total", *(name for v in plain.values() for name in v)]))
     order = ("corrupt", "train", "prepare", "unlearn", "evaluate")
     kinds = [*(kind for kind in order if kind in plain), *(k for k in plain if k not in order)]
     rows = [[kind, *(str(plain[kind].get(column, "")) for column in columns)] for kind in kinds]
+    known = results.provenance.resources
+    peaks = [_peaks(known.get(kind, Resources())) for kind in kinds]
+    for title in dict.fromkeys(title for found in peaks for title in found):
+        columns.append(title)
+        rows = [[*row, found.get(title, NOTHING)] for row, found in zip(rows, peaks, strict=True)]
     return ["stage", *columns], rows
+
+
+def _peaks(took: Resources) -> dict[str, str]:
+    memory = {"peak memory": took.memory, "peak GPU memory": took.gpu_memory}
+    shown = {
+        title: f"{count / 1e6:,.0f} MB" for title, count in memory.items() if count is not None
+    }
+    return shown if took.gpu_use is None else {**shown, "GPU busy": f"{took.gpu_use:.0%}"}
 
 
 def time_table(results: Results) -> Table:

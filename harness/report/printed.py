@@ -7,13 +7,21 @@ from collections.abc import Sequence
 from attrs import evolve
 
 from harness.errors import UsageError, nearest
-from harness.report.by_method import method_caption, method_table
 from harness.report.html_table import html_table
 from harness.report.latex import latex_table, latex_text_table
 from harness.report.results import Results
 from harness.report.spreadsheet import csv_text, grouped_csv
-from harness.report.tables import Table, as_text, caption, claims_table, main_table
+from harness.report.tables import (
+    Table,
+    as_text,
+    caption,
+    claims_table,
+    main_table,
+    method_caption,
+    method_table,
+)
 
+FORMS = ("github", "latex", "html")
 CLAIMS = "The paper's numbers beside ours."
 
 
@@ -47,14 +55,13 @@ def render(results: Results, form: str, by: str | None = None) -> str:
         table, text = method_table(results, facts=form != "latex"), method_caption(results)
     else:
         table, text = main_table(results, facts=form != "latex"), caption(results)
-    lead = len(table[0]) - len(results.order.metrics)
-    parts = [_captioned(table, text, form, lead)]
+    parts = [captioned(table, text, form, len(table[0]) - len(results.order.metrics))]
     if results.verdicts:
-        parts.append(_captioned(claims_table(results), CLAIMS, form, 0))
+        parts.append(captioned(claims_table(results), CLAIMS, form))
     return "\n\n".join(parts)
 
 
-def _captioned(table: Table, text: str, form: str, lead: int) -> str:
+def captioned(table: Table, text: str, form: str, lead: int = 0) -> str:
     """The table under its caption; without ``lead`` it is one of sentences."""
     if form == "html":
         return html_table(*table, text)

@@ -9,7 +9,8 @@ from attrs import frozen
 
 from harness.report.curve import Curve
 from harness.report.record import Record, Seed, entry
-from harness.report.spread import Statistics
+from harness.report.spread import UNBOUNDED, Range, Statistics
+from harness.report.verdict import Verdict
 
 if TYPE_CHECKING:
     import pandas
@@ -25,8 +26,8 @@ EMPTY: Mapping[str, Any] = {}
 class ResultRow(Record):
     """What was measured of one candidate in one cell, for one seed.
 
-    ``notes`` names the metrics that are None because they were not finite; ``series`` are the lists
-    that the method recorded.
+    ``notes`` names the metrics that are None because they were not finite, ``series`` are the
+    lists that the method recorded, ``diverged`` says why nothing is measured.
     """
 
     cell: Values
@@ -38,13 +39,13 @@ class ResultRow(Record):
     keys: Mapping[str, str]
     series: Mapping[str, tuple[Any, ...]] = entry(EMPTY, sparse=True)
     notes: Mapping[str, str] = entry(EMPTY, sparse=True)
+    diverged: str = entry("", sparse=True)
 
 
 @frozen
 class ScoreRow(Record):
     """What was measured of a population: models of one candidate that differ in their unlearning
-    seed. ``seeds`` are those that they share; ``models`` counts those of each population that was
-    looked at."""
+    seed. ``seeds`` are those that they share; ``models`` counts those of each population."""
 
     cell: Values
     seeds: Mapping[str, int]
@@ -54,16 +55,18 @@ class ScoreRow(Record):
     metrics: Mapping[str, float | None]
     models: Mapping[str, int]
     keys: Mapping[str, str]
+    diverged: str = entry("", sparse=True)
 
 
 @frozen
 class Summary(Record):
-    """The chosen candidates of a method in one cell, over seeds."""
+    """The chosen candidates of a method in one cell, over seeds, and how many of them diverged."""
 
     cell: Values
     method: str
     seeds: tuple[Seed, ...]
     metrics: Mapping[str, Statistics]
+    diverged: int = entry(0, sparse=True)
 
 
 @frozen
@@ -76,26 +79,6 @@ class Gap(Record):
 
 
 @frozen
-class Verdict(Record):
-    """A claim of the paper with our number in its unit, and what that says of it."""
-
-    metric: str
-    method: str
-    value: float
-    where: str
-    tolerance: float
-    ours: Statistics | None
-    difference: float | None
-    averaged: tuple[str, ...]
-    verdict: str
-    reason: str
-    unit: str = ""
-    over: tuple[str, ...] = ()
-    at: Values = EMPTY
-    beyond: str = ""
-
-
-@frozen
 class MetricFacts(Record):
     """What a measured name means."""
 
@@ -104,6 +87,7 @@ class MetricFacts(Record):
     unit: str = ""
     doc: str = ""
     over: str = entry("model", sparse=True)
+    range: Range = entry(UNBOUNDED, sparse=True)
 
 
 @frozen
@@ -119,12 +103,15 @@ class MethodFacts(Record):
 
 @frozen
 class ComponentFacts(Record):
-    """A component that the spec names, with the revision of its code."""
+    """A component that the spec names. ``edited`` counts its stages that were computed by other
+    code of the same revision; ``unread``: its code is nowhere to be read, so that nobody knows."""
 
     kind: str
     name: str
     revision: int
     source: str = ""
+    edited: int = entry(0, sparse=True)
+    unread: bool = entry(False, sparse=True)
 
 
 @frozen
@@ -139,7 +126,6 @@ class DataFacts(Record):
     validation: int | None = None
     test: int | None = None
     lossy: bool = False
-    found_at: str | None = entry(None, key="origin")
 
     @property
     def splits(self) -> dict[str, int]:
@@ -199,6 +185,16 @@ class Seconds(Record):
 
 
 @frozen
+class Resources(Record):
+    """What stages of one kind took at most: bytes of memory of their process and of the
+    accelerator; ``gpu_use`` is the mean share of the time in which that was busy."""
+
+    memory: int | None = None
+    gpu_memory: int | None = None
+    gpu_use: float | None = None
+
+
+@frozen
 class StageSources(Record):
     """How many stages the run computed, which it fetched from where on the Hub, by key, and what
     was measured of reused models apart from what the registry says."""
@@ -213,7 +209,8 @@ class Provenance(Record):
     """When, where and with what a run was made; all else is the same in every run of a spec.
 
     ``times`` are those of one unlearning by method; ``computed`` that of all stages, whenever they
-    were computed. ``device`` is what older files have instead of the machine's devices.
+    were computed, and ``resources`` those by kind. ``device`` is what older files have instead of
+    the machine's devices.
     """
 
     started: str | None = None
@@ -231,6 +228,7 @@ class Provenance(Record):
     stages: StageSources | None = None
     times: Mapping[str, Seconds] = EMPTY
     computed: Seconds | None = None
+    resources: Mapping[str, Resources] = EMPTY
     device: str | None = entry(None, sparse=True)
 
 
@@ -279,8 +277,8 @@ class Results(Record):
     format: int = FORMAT
 
     def summary(self, width: int = WIDTH) -> str:
-        """A table for a terminal of ``width`` columns, with a row for each method and cell: the
-        mean of every metric, and its 95 % interval where there are several seeds."""
+        """A table for a terminal of ``width`` columns, with a row for each method: the mean of
+        every metric over cells and seeds, and its 95 % interval where there are several seeds."""
         from harness.report.tables import closing_table
 
         return closing_table(self, width)

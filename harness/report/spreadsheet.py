@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
-from harness.report.by_method import by_method
+from harness.report.per_method import per_method
 from harness.report.results import Results
 
 if TYPE_CHECKING:
@@ -31,10 +31,7 @@ def grouped_csv(results: Results, by: str) -> str:
         ]
     else:
         axes = ()
-        groups = [
-            ([of.method], {name: found.over_seeds for name, found in of.metrics.items()})
-            for of in by_method(results)
-        ]
+        groups = [([mean.method], mean.metrics) for mean in per_method(results)]
     columns = ["mean", "std", "low", "high", "n"]
     lines = [
         [*names, metric, *(getattr(metrics[metric], column) for column in columns)]
@@ -66,7 +63,9 @@ def frame(results: Results) -> pandas.DataFrame:
 
 def _columns(results: Results) -> list[str]:
     swept = [f"candidate.{name}" for name in _swept(results)]
-    return [*results.order.axes, "seed", "method", *swept, "selected", *results.order.metrics]
+    lost = ["diverged"] if _any_diverged(results) else []
+    axes, metrics = results.order.axes, results.order.metrics
+    return [*axes, "seed", "method", *swept, "selected", *lost, *metrics]
 
 
 def _lines(results: Results, nothing: Any) -> list[list[Any]]:
@@ -78,10 +77,15 @@ def _lines(results: Results, nothing: Any) -> list[list[Any]]:
             row.method,
             *(row.candidate.get(name, nothing) for name in swept),
             row.selected,
+            *([row.diverged or nothing] if _any_diverged(results) else []),
             *(row.metrics.get(metric, nothing) for metric in metrics),
         ]
         for row in results.rows
     ]
+
+
+def _any_diverged(results: Results) -> bool:
+    return any(row.diverged for row in results.rows)
 
 
 def _swept(results: Results) -> list[str]:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterable
 
 from tabulate import tabulate
 
+from harness.report.base import base_text
+from harness.report.best import BOLD, best
 from harness.report.candidates import candidates
-from harness.report.chosen import any_chosen, choices
+from harness.report.chosen import any_chosen, choices, dagger, marked
 from harness.report.html_table import html_table
 from harness.report.numbers import NOTHING, Best, number, plain_number, with_interval
+from harness.report.per_method import per_method
 from harness.report.repetitions import kind_of_seeds
 from harness.report.results import MethodFacts, MetricFacts, Results
 from harness.report.spread import Statistics
+from harness.report.verdict import Verdict
 
 MOST_NUMBERS = 2000
 Table = tuple[list[str], list[list[str]]]
@@ -31,17 +36,60 @@ def caption(results: Results) -> str:
 
 
 def closing_table(results: Results, width: int) -> str:
-    """One row for each method and cell: the mean of every metric with its interval, of as many of
-    the first metrics as fit a terminal of ``width`` columns."""
-    headers, rows = _summary_table(results, with_interval, facts=False)
+    """One row a method: the mean of every metric over cells and seeds with its interval, of as many
+    of the first metrics as fit a terminal of ``width`` columns."""
+    headers, rows = method_table(results)
     metrics = len(results.order.metrics)
-    left_out, text = 0, ""
-    for left_out in range(max(metrics, 1)):
-        keep = len(headers) - left_out
+    shown, text = 0, ""
+    for shown in range(metrics, 0, -1):
+        keep = len(headers) - metrics + shown
         text = tabulate([row[:keep] for row in rows], headers=headers[:keep], disable_numparse=True)
         if len(text.split("\n", 1)[0]) <= width:
             break
-    return text + (f"\n\n{left_out} more metrics are in the report" if left_out else "")
+    more = f"{shown} of {metrics} metrics; the report has all of them, and every cell."
+    notes = [averaged(results), more, dagger(results)]
+    return "\n\n".join([text, "\n".join(textwrap.fill(note, width) for note in notes if note)])
+
+
+def method_table(results: Results, facts: bool = False) -> Table:
+    """One row a method: the mean of every metric over cells and seeds with its interval, the best
+    marked; ``facts``: what it was given."""
+    means, every = per_method(results), len(results.order.cells)
+    metrics, chosen = results.order.metrics, choices(results) if any_chosen(results) else {}
+    marks = {name: best(results, name, means) for name in metrics}
+    rows = []
+    for mean in means:
+        part = f" ({mean.cells} of {every} cells)" if mean.cells < every else ""
+        n = len(mean.seeds)
+        row = [marked(results, mean.method) + part, str(n)]
+        for name, found in mean.metrics.items():
+            text = _with_n(found, with_interval, n)
+            row.append(Best(text) if mean.method in marks[name] else text)
+        given = [chosen.get(mean.method, NOTHING)] * bool(chosen) + [seen(results, mean.method)]
+        rows.append(row + given * facts)
+    extra = ["chosen by"] * bool(chosen) + ["sees"]
+    return ["method", "n", *(headed(results, name) for name in metrics), *extra * facts], rows
+
+
+def averaged(results: Results) -> str:
+    """What the means of a table with one row a method run over."""
+    cells, axes = len(results.order.cells), ", ".join(results.order.axes)
+    over = f"{cells} cells ({axes}), each with the same weight, and over " if cells > 1 else ""
+    kind = kind_of_seeds(results.spec)
+    return f"Mean over {over}n {kind}, with the 95 % interval where n is at least 2."
+
+
+def method_caption(results: Results) -> str:
+    """What the numbers of ``method_table`` are, and what stands out."""
+    base = base_text(results)
+    parts = [
+        averaged(results),
+        "Shares are in [0, 1]; arrows say which way is better.",
+        BOLD,
+        dagger(results),
+        f"Base model: {base}." if base else "",
+    ]
+    return " ".join(filter(None, parts))
 
 
 def as_text(table: Table, form: str) -> str:
@@ -100,7 +148,8 @@ def _summary_table(
             "sees": seen(results, summary.method),
         }
         row += [*(known[name] for name in extra), str(seeds)]
-        row += [_with_n(summary.metrics.get(metric), shown, seeds) for metric in metrics]
+        lost = "diverged" if summary.diverged == seeds else ""
+        row += [lost or _with_n(summary.metrics.get(metric), shown, seeds) for metric in metrics]
         rows.append(row)
     headers = [*axes, "method", *extra, "n"]
     return [*headers, *(headed(results, metric) for metric in metrics)], rows
@@ -135,7 +184,8 @@ def scores_table(results: Results) -> Table:
             models = ", ".join(f"{count} {name}" for name, count in row.models.items())
             seeds = f"data {row.seeds['data']}, base model {row.seeds['model']}"
             cell = [str(row.cell.get(axis, NOTHING)) for axis in axes]
-            values = [plain_number(row.metrics.get(metric)) for metric in metrics]
+            lost = "diverged" if row.diverged else ""
+            values = [lost or plain_number(row.metrics.get(metric)) for metric in metrics]
             rows.append([*cell, row.method, seeds, models, *values])
     return [*axes, "method", "seeds", "models", *(headed(results, m) for m in metrics)], rows
 
@@ -163,19 +213,31 @@ def metrics_table(results: Results) -> Table:
 
 
 def claims_table(results: Results) -> Table:
-    """The paper's numbers beside ours."""
-    rows = []
-    for claim in results.verdicts:
-        where = [f"at {axis}={value}" for axis, value in claim.at.items()]
-        where += [f"over {', '.join(claim.averaged)}"] if claim.averaged else []
-        what = ", ".join([f"{claim.metric} of {claim.method}", *where])
-        paper = f"{claim.value:g} {claim.unit}".strip()
-        verdict = claim.verdict + (f": {claim.reason}" if claim.reason else "")
-        nothing = claim.difference is None or claim.verdict == "not comparable"
-        apart = NOTHING if nothing else f"{claim.difference:+.3f}"
-        allowed = f"{claim.tolerance:g}"
-        rows.append([what, claim.where, paper, number(claim.ours), apart, allowed, verdict])
-    return ["claim", "where", "paper", "ours", "difference", "tolerance", "verdict"], rows
+    """What the paper claims beside our numbers."""
+    return verdicts_table(results.verdicts)
+
+
+def verdicts_table(verdicts: Iterable[Verdict]) -> Table:
+    """Each claim in words, our numbers with their intervals, and what they say of it."""
+    rows = [
+        [
+            verdict.statement,
+            verdict.where,
+            evidence(verdict),
+            verdict.said,
+            verdict.reason or NOTHING,
+        ]
+        for verdict in verdicts
+    ]
+    return ["claim", "where", "ours, with its 95 % interval", "verdict", "why"], rows
+
+
+def evidence(verdict: Verdict) -> str:
+    """Our number, or ``ssd − retrain: 0.103 [0.051, 0.155]`` for each pair."""
+    if verdict.ours:
+        return with_interval(verdict.ours)
+    said = (f"{p.method} − {p.against}: {with_interval(p.difference)}" for p in verdict.pairs)
+    return "; ".join(said) or NOTHING
 
 
 def candidates_table(results: Results, by_cell: bool = True) -> Table:
@@ -190,7 +252,8 @@ def candidates_table(results: Results, by_cell: bool = True) -> Table:
             *(str(tried.cell.get(axis, NOTHING)) for axis in axes),
             tried.method,
             ", ".join(f"{name}={value}" for name, value in tried.candidate.items()),
-            f"{tried.selected} of {tried.rows}",
+            f"{tried.selected} of {tried.rows}"
+            + (f", {tried.diverged} diverged" if tried.diverged else ""),
             *(
                 number(found) if by_cell else plain_number(found.mean)
                 for metric in metrics

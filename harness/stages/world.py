@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -15,13 +16,14 @@ from harness.data.types import DataRoot, Dataset, Split, digest
 from harness.errors import IntegrityError
 from harness.lazy import nn, torch
 from harness.plan.cost import architecture
+from harness.plan.kinds import store_at
 from harness.plan.stage import Cell, Stage, identity
 from harness.spec.blocks import Data, Use
 from harness.spec.fit import facts_of
 from harness.stages.fitting import SNAPSHOT, differing
 from harness.stages.material import Material, corrupted, material_of
 from harness.stages.options import Options
-from harness.store import Artifact, Store
+from harness.store import Artifact
 from harness.training.seeding import seeded_build
 
 Computed = tuple[dict[str, Any], "Mapping[str, torch.Tensor] | None"]
@@ -42,7 +44,7 @@ class World:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.device = torch.device(options.devices[0])
-        self.store = Store(options.store)
+        self.store = store_at(options.store)
         cache = options.store.parent / "data"
         self.root = DataRoot(folder=options.data_root, offline=options.offline, cache=cache)
         self._memory: OrderedDict[Any, Any] = OrderedDict()
@@ -72,10 +74,21 @@ class World:
         """Only the record of another stage. Raises DamagedInput as ``artifact`` does."""
         return self._checked(self.store.record, kind, key)
 
+    def lost(self, kind: str, key: str) -> str:
+        """How the candidate that an ``unlearn`` or ``outputs`` stage is of diverged, or nothing."""
+        return str(self.record(kind, key).get("diverged", ""))
+
     def _checked(self, read: Callable[[str, str], Any], kind: str, key: str) -> Any:
-        try:
+        with self._trusting(kind, key):
             return read(kind, key)
+
+    @contextmanager
+    def _trusting(self, kind: str, key: str) -> Iterator[None]:
+        """Set the artifact aside, and raise DamagedInput, when the block finds it damaged."""
+        try:
+            yield
         except IntegrityError as error:
+            self._memory.pop((kind, key), None)
             self.store.set_aside(kind, key)
             raise DamagedInput(key, str(error)) from error
 
@@ -129,7 +142,8 @@ class World:
             raise _other_data(cell.data, dataset, made)
         tensors = self.tensors("corrupt", corrupt)
         # Cells that differ only in what was discovered share one copy.
-        found = self.remember(("corrupted", corrupt), lambda: corrupted(cell, dataset, tensors))
+        with self._trusting("corrupt", corrupt):
+            found = self.remember(("corrupted", corrupt), lambda: corrupted(cell, dataset, tensors))
         return material_of(cell, dataset, found, tensors, self.root, self.device)
 
     def build(self, cell: Cell, dataset: Dataset, seed: str) -> nn.Module:
@@ -155,7 +169,8 @@ class World:
         """A ``model`` with the weights of an artifact, in eval mode."""
         built = self._built(architecture(model), dataset, key)
         tensors = self.tensors(kind, key)
-        load_weights(built, {k: v for k, v in tensors.items() if SNAPSHOT not in k})
+        with self._trusting(kind, key):
+            load_weights(built, {k: v for k, v in tensors.items() if SNAPSHOT not in k})
         return built.eval()
 
 

@@ -9,7 +9,7 @@ from attrs import define, frozen
 
 from harness.components import get
 from harness.data.pool import Batch, Pool
-from harness.errors import HarnessError, Interrupted
+from harness.errors import Diverged, HarnessError, Interrupted
 from harness.lazy import nn, torch
 from harness.spec.blocks import Train
 from harness.training.losses import Loss, cross_entropy
@@ -78,8 +78,8 @@ def fit(
         snapshots: steps after which the weights are kept, beside the last; 0 is before the first.
 
     Raises:
-        HarnessError: the pool is empty, the loss is not finite, or ``checkpoint: best_...`` has
-            nothing to evaluate with.
+        HarnessError: the pool is empty, or ``checkpoint: best_...`` has nothing to evaluate with.
+        Diverged: the loss is not finite.
         Interrupted: from ``watch``, after the state was saved. OverBudget: from ``watch``.
     """
     if not len(pool):
@@ -198,7 +198,7 @@ class _Run:
             return None
         value = loss.item()
         if value != value or value in (float("inf"), float("-inf")):
-            raise HarnessError(f"the loss is {value} at step {self.step}; lower the learning rate")
+            raise Diverged(f"the loss is {value} at step {self.step}; lower the learning rate")
         self.losses.append(round(value, 6))
         return value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -140,6 +141,11 @@ def test_a_corruption_brews_against_a_surrogate_that_all_cells_share(
     tensors = Store(tmp_path / "store").read("corrupt", brewed.key).tensors
     assert tensors is not None
     assert any(torch.is_floating_point(value) for value in tensors.values())
+    # No report reads what the surrogate left: once the poison is brewed, nobody needs it.
+    surrogate = plan.stages[surrogates.pop()]
+    for kind, key in (("train", surrogate.key), ("corrupt", surrogate.input("corrupt"))):
+        shutil.rmtree(Store(tmp_path / "store").path(kind, key))
+    assert ", 0 to compute" in cli("run", file, "--out", "out", "--jobs", 1).stderr
 
 
 def test_a_metric_looks_at_sixteen_models_of_one_method(cli: Cli, tmp_path: Path) -> None:

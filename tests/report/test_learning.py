@@ -63,11 +63,11 @@ def test_a_record_may_lack_its_losses_and_not_have_others(finished: Path) -> Non
     files = list(finished.glob("unlearn/*/*/record.json"))
     for file in files:
         content = json.loads(file.read_text())["content"]
-        assert wrong_with("unlearn", content, own) is None
+        assert wrong_with(content, own) is None
         del content["record"]["fits"]
-        assert wrong_with("unlearn", content, own) is None
+        assert wrong_with(content, own) is None
         content["record"]["fits"] = [{"steps": 3, "losses": "many"}]
-        assert "fits" in (wrong_with("unlearn", content, own) or "")
+        assert "fits" in (wrong_with(content, own) or "")
     assert files
 
 

@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from report.sample import claim, rows, sample
 
 from browser import Browser
 from conftest import ROOT
-from harness.report import Results, read_results, write_report
+from harness.report import Results, read_results
+from harness.report.html import page
+from harness.report.markdown import markdown
+from harness.report.section import Drawn, Section
 
+Form = Callable[[Results, Drawn], str]
+NOTHING_DRAWN = Drawn(None, (), (), ())
 POTION = ROOT / "results/potion-cifar10/cpu"
 SCREEN = 900
 HEIGHT = "return page.documentElement.scrollHeight"
 
 
-def written(folder: Path, results: Results, name: str = "report.html") -> str:
-    write_report(results, folder)
-    return (folder / name).read_text()
+def shown(results: Results, drawn: Drawn = NOTHING_DRAWN) -> str:
+    return page(results, drawn)
 
 
 @pytest.fixture(scope="module")
-def potion(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return written(tmp_path_factory.mktemp("potion"), read_results(POTION))
+def potion() -> str:
+    """Potion's page with the figures that lie beside it."""
+    names = ("figure_1.svg", "figure_2.svg", "figure_3.svg")
+    figures = tuple(Section(name, drawing=(POTION / name).read_text(), file=name) for name in names)
+    plot = (POTION / "trade_off.svg").read_text()
+    return shown(read_results(POTION), evolve(NOTHING_DRAWN, plot=plot, figures=figures))
 
 
 class Seen(HTMLParser):
@@ -69,7 +80,8 @@ def test_twenty_claims_with_one_reason_are_one_sentence_at_the_top(potion: str) 
     assert Seen(potion).text.count("is not the paper's protocol") == 1
 
 
-def test_a_large_report_stays_small(potion: str, browser: Browser) -> None:
+def test_a_large_report_stays_small(potion: str, browser: Browser, tmp_path: Path) -> None:
+    shutil.copy(POTION / "trade_off.svg", tmp_path)
     assert len(potion.encode()) < 300_000
     assert browser.ask(potion, HEIGHT) <= 5 * SCREEN
     assert browser.ask(potion, HEIGHT, width=400) <= 8 * SCREEN
@@ -78,35 +90,35 @@ def test_a_large_report_stays_small(potion: str, browser: Browser) -> None:
 def judged(*verdicts: str) -> Results:
     """The sample with a claim for each of ``verdicts``."""
     found = sample(claims=[claim(where=f"T{i}") for i in range(len(verdicts))])
-    plain = [c.__class__ for c in found.verdicts]
-    assert plain
-    from attrs import evolve
-
     claims = tuple(
-        evolve(one, verdict=verdict, reason="lossy" if verdict == "not comparable" else "")
+        evolve(one, verdict=verdict, reasons=("lossy",) if verdict == "not comparable" else ())
         for one, verdict in zip(found.verdicts, verdicts, strict=True)
     )
     return evolve(found, verdicts=claims)
 
 
-def test_the_box_says_what_held_what_deviates_and_what_is_open(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", [page, markdown])
+def test_the_box_says_what_held_what_deviates_and_what_is_open(form: Form) -> None:
     found = judged("reproduced", "deviates", "open", "no verdict", "not comparable")
-    for name in ("report.html", "report.md"):
-        top = written(tmp_path, found, name).partition("Results")[0]
-        assert "5 claims, 4 testable here: 1 reproduced, 1 deviates, 1 open, 1 no verdict." in top
-        for label, place in (("Held", "T0"), ("Deviates", "T1"), ("Open", "T2")):
-            assert re.search(rf"{label}\W.*clean_accuracy of ssd \({place}\): paper 90 %", top)
-        assert re.search("Not tested.*1 claim: lossy", top)
+    top = form(found, NOTHING_DRAWN).partition("Results")[0]
+    assert "5 claims, 4 testable here: 1 reproduced, 1 deviates, 1 open, 1 no verdict." in top
+    for label, place in (("Held", "T0"), ("Deviates", "T1"), ("Open", "T2")):
+        assert re.search(rf"{label}\W.*clean_accuracy of ssd is 90 %[^.]*\({place}\): ours", top)
+    assert re.search("Not tested.*1 claim: lossy", top)
 
 
-def test_no_difference_stands_beside_what_is_not_comparable(tmp_path: Path) -> None:
-    text = written(tmp_path, judged("reproduced", "not comparable"), "report.md")
-    [held, not_tested] = re.findall(r"\| clean_accuracy of ssd.*", text)
-    assert re.search(r"\+\d", held)
-    assert not re.search(r"[+-]\d", not_tested)
+def test_claims_with_one_verdict_and_reason_stand_in_one_table() -> None:
+    found = judged("reproduced", "not comparable", "not comparable")
+    text = markdown(found, NOTHING_DRAWN)
+    claims = text[text.index("## Claims") : text.index("## Results by cell")]
+    assert re.findall(r"^\d .*", claims, re.MULTILINE) == [
+        "1 reproduced",
+        "2 not comparable: lossy",
+    ]
+    assert "difference" not in claims
 
 
-def test_the_base_models_numbers_stand_beside_every_drop(tmp_path: Path) -> None:
+def test_the_base_models_numbers_stand_beside_every_drop() -> None:
     every = rows()
     for row in every:
         row["metrics"] = {"clean_accuracy": 0.75, "accuracy_drop": 0.125}
@@ -114,17 +126,15 @@ def test_the_base_models_numbers_stand_beside_every_drop(tmp_path: Path) -> None
         name: {"component": name, "better": better, "unit": "share", "doc": ""}
         for name, better in (("clean_accuracy", "higher"), ("accuracy_drop", "lower"))
     }
-    page = written(tmp_path, sample(every, metrics=facts))
-    assert re.search(r"Base model</dt><dd>[^<]*clean_accuracy 0.875", page)
-    assert page.count("clean_accuracy 0.875") == 2  # in the box and over the table
+    text = shown(sample(every, metrics=facts))
+    assert re.search(r"Base model</dt><dd>[^<]*clean_accuracy 0.875", text)
+    assert text.count("clean_accuracy 0.875") == 2  # in the box and over the table
     for row in every:
         del row["metrics"]["clean_accuracy"]
-    assert "not among the metrics: clean_accuracy" in written(
-        tmp_path, sample(every, metrics=facts)
-    )
+    assert "not among the metrics: clean_accuracy" in shown(sample(every, metrics=facts))
 
 
-def test_links_lead_to_the_paper_and_its_code_and_nowhere_else(tmp_path: Path) -> None:
+def test_links_lead_to_the_paper_and_its_code_and_nowhere_else() -> None:
     def published(code: str) -> Results:
         def change(spec: dict[str, Any]) -> None:
             spec["paper"] = {"title": "T", "arxiv": "2406.09173"}
@@ -133,23 +143,24 @@ def test_links_lead_to_the_paper_and_its_code_and_nowhere_else(tmp_path: Path) -
         found.spec["paper"]["code"] = code
         return found
 
-    page = Seen(written(tmp_path, published('https://example.org/?a="><script>')))
-    outside = [a for a in page.all("a") if not (a["href"] or "").startswith("#")]
+    seen = Seen(shown(published('https://example.org/?a="><script>')))
+    outside = [a for a in seen.all("a") if not (a["href"] or "").startswith("#")]
     assert [a["href"] for a in outside if "rel" in a] == [
         "https://arxiv.org/abs/2406.09173",
         'https://example.org/?a="><script>',
     ]
     assert {a["rel"] for a in outside if "rel" in a} == {"noreferrer"}
-    assert len(page.all("script")) == 1
-    assert "javascript:" not in written(tmp_path, published("javascript:alert(1)"))
+    assert len(seen.all("script")) == 1
+    hostile = Seen(shown(published("javascript:alert(1)")))
+    assert not [a for a in hostile.all("a") if "script" in (a["href"] or "")]
 
 
-def test_headers_say_what_they_head_and_every_section_can_be_reached(tmp_path: Path) -> None:
-    page = Seen(written(tmp_path, sample(claims=[claim()])))
-    assert {attrs.get("scope") for attrs in page.all("th")} == {"col", "row"}
-    assert len(page.all("caption")) == len(page.all("table"))
-    names = [a["href"] for a in page.all("a") if (a["href"] or "").startswith("#")]
-    ids = {f"#{attrs['id']}" for _, attrs in page.tags if "id" in attrs}
+def test_headers_say_what_they_head_and_every_section_can_be_reached() -> None:
+    seen = Seen(shown(sample(claims=[claim()])))
+    assert {attrs.get("scope") for attrs in seen.all("th")} == {"col", "row"}
+    assert len(seen.all("caption")) == len(seen.all("table"))
+    names = [a["href"] for a in seen.all("a") if (a["href"] or "").startswith("#")]
+    ids = {f"#{attrs['id']}" for _, attrs in seen.tags if "id" in attrs}
     assert len(names) > 10
     assert set(names) <= ids
 
@@ -176,33 +187,34 @@ return rows.filter(row => !row.hidden).map(row => row.textContent.includes("ssd"
 """
 
 
-def test_tables_are_sorted_and_filtered_by_the_one_script(browser: Browser, tmp_path: Path) -> None:
-    page = written(tmp_path, sample())
-    sorted_rows = browser.ask(page, SORT)
+def test_tables_are_sorted_and_filtered_by_the_one_script(browser: Browser) -> None:
+    text = shown(sample())
+    sorted_rows = browser.ask(text, SORT)
     (up, ascending), (down, descending) = sorted_rows["up"], sorted_rows["down"]
     assert sorted_rows["focused"]
     assert (ascending, descending) == ("ascending", "descending")
     assert len(up) == 3
     assert up == sorted(up)
     assert down == up[::-1]
-    assert browser.ask(page, FILTER) == [True] * 4
+    assert browser.ask(text, FILTER) == [True] * 4
 
 
-def test_no_other_script_than_ours_can_run(browser: Browser, tmp_path: Path) -> None:
-    page = written(tmp_path, sample())
+def test_no_other_script_than_ours_can_run(browser: Browser) -> None:
+    text = shown(sample())
     asks = "return [page.body.dataset.ran ?? null, page.querySelectorAll('th button').length > 0]"
-    attack = "<script>document.body.dataset.ran = 1</script><img src=x onerror='document.body.dataset.ran = 1'>"  # fmt: skip
-    assert browser.ask(page.replace("</main>", f"{attack}</main>"), asks) == [None, True]
+    run = "document.body.dataset.ran = 1"
+    attack = f'<script>{run}</script><img src=x onerror="{run}">'
+    assert browser.ask(text.replace("</main>", f"{attack}</main>"), asks) == [None, True]
 
 
 @pytest.mark.parametrize("width", [1400, 400])
 @pytest.mark.parametrize("dark", [False, True])
 def test_nothing_of_the_page_is_wider_than_the_window(
-    width: int, dark: bool, browser: Browser, tmp_path: Path
+    width: int, dark: bool, browser: Browser
 ) -> None:
     found = sample(claims=[claim()], change=lambda spec: spec.update(note="word" * 60))
     seen = browser.ask(
-        written(tmp_path, found),
+        shown(found),
         "page.querySelectorAll('details').forEach(fold => { fold.open = true; });"
         "return {wide: page.documentElement.scrollWidth, dark: view.matchMedia("
         "'(prefers-color-scheme: dark)').matches}",
