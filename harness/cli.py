@@ -24,6 +24,7 @@ COMMANDS = {
     "plan": "Show the stages of SPEC, what is cached or published, and what the rest costs.",
     "run": "Run SPEC, or go on with it, and write its report.",
     "report": "Print or write again the report of the results in FOLDER.",
+    "leaderboard": "Join every results.json below FOLDER into one page: methods against protocols.",
     "claims": "Judge the claims files in PATH (a file or folder) by the results of their specs.",
     "describe": "Explain the component NAME: what it does, its source, settings and an example.",
     "list": "List the installed components, of one KIND (methods, metrics, datasets, ...) or all.",

@@ -41,7 +41,7 @@ class Display(Protocol):
     ) -> None: ...
 
 
-class _Silent:
+class Silent:
     """Says nothing; what the others build on."""
 
     def planned(self, total: int, left: int, pace: Pace) -> None: ...
@@ -58,7 +58,7 @@ class _Silent:
     def __exit__(self, *_: Any) -> None: ...
 
 
-class Live(_Silent):
+class Live(Silent):
     """A live display for a terminal: the whole run, and each running stage with its loss."""
 
     def __init__(self, names: Names, console: Console) -> None:
@@ -119,7 +119,7 @@ class Live(_Silent):
         self.bars.stop()
 
 
-class Lines(_Silent):
+class Lines(Silent):
     """One line for each finished stage: for logs and pipes."""
 
     def __init__(self, names: Names, stream: TextIO | None = None) -> None:
@@ -147,7 +147,7 @@ class Lines(_Silent):
         print(text, file=self.stream, flush=True)
 
 
-class JsonLog(_Silent):
+class JsonLog(Silent):
     """Each event as one JSON object a line, for machines."""
 
     def __init__(self, names: Names, file: Path) -> None:
@@ -185,7 +185,7 @@ class JsonLog(_Silent):
         self.stream.close()
 
 
-class Several(_Silent):
+class Several(Silent):
     """Tells several displays."""
 
     def __init__(self, *displays: Display) -> None:
@@ -229,8 +229,9 @@ class Several(_Silent):
             display.__exit__(*error)
 
 
-def display(names: Names, json_log: Path | None) -> Display:
-    """The display that fits standard error, and the JSON log where one is asked for."""
+def display(names: Names, json_log: Path | None, *more: Display) -> Display:
+    """The display that fits standard error, the JSON log where one is asked for, and ``more``."""
     console = Console(stderr=True)
     shown: Display = Live(names, console) if console.is_terminal else Lines(names)
-    return Several(shown, JsonLog(names, json_log)) if json_log else shown
+    log = [JsonLog(names, json_log)] if json_log else []
+    return Several(shown, *log, *more)

@@ -51,6 +51,7 @@ class RunOptions:
     reuse: bool = True
     recompute: frozenset[str] = frozenset()  # the keys of stages
     limit_hours: float | None = None
+    log_dir: Path | None = None
 
 
 @frozen(kw_only=True)
@@ -95,7 +96,7 @@ def run_plan(run: RunOptions) -> Finished:
     store = store_at(run.store)
     options = _options(run)
     stop = _stop_flag()
-    shown = display(run.plan.describe, run.json_log)
+    shown = display(run.plan.describe, run.json_log, *_event_files(run, store))
     limits = time_limit(run.limit_hours, stop)
     again = replaced(run.plan, store, run.recompute)
     with _without_hub(run.offline), shown, _stopping(stop, shown), limits, again:
@@ -120,6 +121,14 @@ def run_plan(run: RunOptions) -> Finished:
         started=started,
         seconds=time.monotonic() - begun,
     )
+
+
+def _event_files(run: RunOptions, store: Store) -> list[Display]:
+    if run.log_dir is None:
+        return []
+    from harness.execute.event_files import EventFiles
+
+    return [EventFiles(run.plan.describe, store, run.log_dir)]
 
 
 @contextmanager

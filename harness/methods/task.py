@@ -56,6 +56,7 @@ class Task:
         self.answers = answers
         self.facts: dict[str, float] = {}
         self.series: dict[str, list[float]] = {}
+        self.fitted: list[Fitted] = []
 
     def _may_see(self, what: str) -> None:
         if what not in self.sees:
@@ -128,7 +129,7 @@ class Task:
         """
         self._fits += 1
         slot = self._slot if self._fits == 1 and resumable else None
-        return fit(
+        fitted = fit(
             model,
             pool,
             train,
@@ -139,3 +140,5 @@ class Task:
             slot=slot,
             passes=passes,
         )
+        self.fitted.append(fitted)
+        return fitted

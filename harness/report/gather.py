@@ -14,6 +14,7 @@ from harness.plan.plan import Candidate, Group, Plan
 from harness.plan.stage import Stage
 from harness.report.assemble import assemble
 from harness.report.facts import component_facts, method_facts, metric_facts
+from harness.report.learning import MOST_POINTS, learning
 from harness.report.record import from_plain
 from harness.report.results import (
     DataFacts,
@@ -32,7 +33,6 @@ from harness.spec.structure import unstructure, unstructure_settings
 from harness.store import Store
 
 MOST_TRIGGERS = 6  # of which the report shows pictures
-MOST_POINTS = 60  # of a series in the results
 
 
 @frozen
@@ -85,6 +85,7 @@ def gather(
             changes=tuple(changes),
             origins=_texts(origins) if plan.spec.provenance else (),
             triggers=_triggers(plan, store),
+            learning=tuple(learning(plan, store, _chosen(plan, findings))),
         )
     )
 
@@ -103,6 +104,17 @@ def _rows(plan: Plan, store: Store, findings: Findings) -> Iterator[ResultRow]:
                 series = _series(candidate.unlearn, store) if selected else {}
                 row = _row(group, candidate, selected, record["metrics"], series)
                 yield attrs.evolve(row, diverged=record.get("diverged", ""))
+
+
+def _chosen(plan: Plan, findings: Findings) -> dict[str, Group]:
+    """The groups of the ``unlearn`` stages that were chosen and measured."""
+    return {
+        group.candidates[findings.chosen[i]].unlearn: group
+        for i, choice in enumerate(plan.choices)
+        for group in choice.groups
+        if i in findings.chosen
+        and group.candidates[findings.chosen[i]].evaluate in findings.measured
+    }
 
 
 def _row(

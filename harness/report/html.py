@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from html import escape
 
 from harness.report.answer import answer, box, links
 from harness.report.html_table import html_table
 from harness.report.outline import CANDIDATES_FILE, outline
-from harness.report.pictures import KINDS
+from harness.report.pictures import Images, scale, strip
 from harness.report.results import Results
 from harness.report.script import SCRIPT
 from harness.report.section import Drawn, Section
@@ -32,19 +32,24 @@ POLICY = (
 def page(results: Results, drawn: Drawn) -> str:
     """The whole report. All text from specs is escaped."""
     spec = results.spec
-    title = escape(f"{spec['id']} {spec['version']}")
+    title = f"{spec['id']} {spec['version']}"
     sections = outline(results, drawn)
-    head = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        f"<title>{title}</title><style>{STYLE}</style></head><body><main>\n"
-    )
-    parts = [f"<h1>{title}</h1>", *_top(results)]
+    parts = [f"<h1>{escape(title)}</h1>", *_top(results)]
     parts += [f"<p>{escape(spec['note'])}</p>"] if spec["note"] else []
     parts += [_contents(sections)]
     for section in sections:
         parts += _section(section, 2)
+    return document(title, parts)
+
+
+def document(title: str, parts: Iterable[str]) -> str:
+    """A page that needs nothing else, of ``parts`` that are HTML already."""
+    head = (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>\n"
+    )
     return head + "\n".join(parts) + f"\n</main><script>{SCRIPT}</script></body></html>\n"
 
 
@@ -83,8 +88,9 @@ def _section(section: Section, level: int) -> Iterator[str]:
         yield f"<figure>{_drawing(section)}<figcaption>{notes}</figcaption></figure>"
     else:
         yield notes
-    yield from map(_pictures, section.images)
-    yield from (_table(table, caption or section.title) for caption, table in section.tables)
+    if section.images:
+        yield _pictures(section.images)
+    yield from (scrolled(table, caption or section.title) for caption, table in section.tables)
     if section.code:
         yield f"<pre>{escape(section.code)}</pre>"
     for part in section.parts:
@@ -104,16 +110,15 @@ def _linked(note: str) -> str:
     return note.replace(CANDIDATES_FILE, f'<a href="{CANDIDATES_FILE}">{CANDIDATES_FILE}</a>')
 
 
-def _pictures(image: Mapping[str, str]) -> str:
-    shown = (
-        f'<figure><img alt="{kind}" src="data:image/png;base64,{image[kind]}">'
-        f"<figcaption>{kind}</figcaption></figure>"
-        for kind in KINDS
+def _pictures(images: Images) -> str:
+    shown = b64encode(strip(images)).decode("ascii")
+    return (
+        f'<figure class="pictures"><img alt="{escape(scale(images))}" '
+        f'src="data:image/png;base64,{shown}"></figure>'
     )
-    return f'<div class="pictures">{"".join(shown)}</div>'
 
 
-def _table(table: Table, caption: str) -> str:
+def scrolled(table: Table, caption: str) -> str:
     """A table that scrolls by itself, by keyboard too; one with sentences breaks their lines."""
     headers, rows = table
     kind = "wrap" if any(len(cell) > 60 for row in rows for cell in row) else "exact"

@@ -9,6 +9,7 @@ from harness.report.checklist import ORIGINS, checklist_table
 from harness.report.chosen import EXPLAINED, any_chosen
 from harness.report.notices import MOST, warnings
 from harness.report.numbers import NOTHING
+from harness.report.pictures import scale
 from harness.report.pinned import (
     TIMES,
     cost_table,
@@ -37,7 +38,6 @@ from harness.report.tables import (
 PLOT_FILE = "trade_off.svg"
 CANDIDATES_FILE = "candidates.csv"
 MEASURED = "Means over cells and seeds; every row as it was measured is in"
-COLUMNS = "From left to right: the clean sample, with the trigger, the difference."
 POPULATIONS = (
     "One number for many models of one method, which differ in their unlearning seed alone."
 )
@@ -81,10 +81,10 @@ def _numbers(results: Results, drawn: Drawn) -> Iterator[Section]:
     yield Section("Results by cell", (shown,), tables=(cells,), folded=True)
     yield Section("Figures", parts=drawn.figures, folded=True)
     triggers = tuple(
-        Section(title, images=images, file=trigger_file(i))
+        Section(title, (scale(images),), images=images, file=trigger_file(i))
         for i, (title, images) in enumerate(drawn.triggers)
     )
-    yield Section("Triggers", (COLUMNS,) if triggers else (), parts=triggers, folded=True)
+    yield Section("Triggers", parts=triggers, folded=True)
     yield Section("Beside other profiles", parts=drawn.profiles, folded=True)
     yield _candidates(results)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from harness.components.contracts import Range
+from harness.report.curve import Curve
 from harness.report.record import Record, Seed, entry
 from harness.report.spread import Statistics
 from harness.report.verdict import Verdict
@@ -260,6 +261,7 @@ class Results(Record):
     origins: tuple[tuple[str, str, str, str], ...] = ()
     triggers: tuple[Trigger, ...] = entry((), key="pictures")
     scores: tuple[ScoreRow, ...] = entry((), sparse=True)
+    learning: tuple[Curve, ...] = entry((), sparse=True)
     order: Order = UNORDERED
     summaries: tuple[Summary, ...] = entry((), key="summary")
     gaps: tuple[Gap, ...] = entry((), key="missing")

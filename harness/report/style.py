@@ -47,8 +47,7 @@ input[type=search] { font: inherit; font-size: 13px; margin: .3rem 0; padding: .
 figure { margin: .8rem 0; background: #fff; color: #1c1c1c; padding: .5rem; border-radius: 4px; }
 figure svg, figure a img { display: block; max-width: 100%; height: auto; }
 figcaption { font-size: 13px; padding: .2rem .5rem; }
-.pictures { display: flex; gap: .4rem; } .pictures figure { margin: .2rem 0; }
-.pictures img { width: 96px; display: block; image-rendering: pixelated; }
+.pictures img { max-width: 100%; height: auto; display: block; image-rendering: pixelated; }
 details { border-top: 1px solid var(--line); }
 summary { cursor: pointer; padding: .35rem 0; }
 summary h2, summary h3 { display: inline; font-size: 1rem; }

@@ -9,8 +9,8 @@ from attrs import evolve
 from harness.errors import HarnessError
 from harness.report.candidates import too_many
 from harness.report.checklist import checklist
-from harness.report.chosen import dagger
 from harness.report.figures import figures
+from harness.report.figures.learning import learning_curves
 from harness.report.html import page
 from harness.report.markdown import markdown
 from harness.report.outline import CANDIDATES_FILE, PLOT_FILE, figure_file, trigger_file
@@ -24,8 +24,6 @@ from harness.report.spreadsheet import csv_text
 from harness.store.files import replace_file
 
 STALE = ("figure_*.svg", "trigger_*.png", PLOT_FILE, CANDIDATES_FILE)
-
-PLOTTED = "One point for each method and cell: mean, with its standard deviation over seeds."
 
 
 def write_report(results: Results, folder: Path) -> list[Path]:
@@ -56,12 +54,13 @@ def write_report(results: Results, folder: Path) -> list[Path]:
 
 def _files(results: Results, folder: Path) -> dict[str, bytes]:
     """The contents of every file by name."""
+    plot = trade_off(results)
     drawn = Drawn(
-        plot=trade_off(results),
-        plot_notes=(PLOTTED, *filter(None, [dagger(results)])),
+        plot=plot.drawing if plot else None,
+        plot_notes=plot.notes if plot else (),
         figures=tuple(
             evolve(f, file=figure_file(i)) if f.drawing else f
-            for i, f in enumerate(figures(results))
+            for i, f in enumerate([*figures(results), *learning_curves(results)])
         ),
         triggers=tuple(pictures(results)),
         profiles=tuple(other_profiles(results, folder)),

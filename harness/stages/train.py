@@ -17,10 +17,9 @@ from harness.stages.fitting import (
     use_threads,
     weight_faults,
 )
-from harness.stages.schemas import METER
+from harness.stages.schemas import FIT, METER
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
-from harness.store.records import COUNT, NUMBERS, block
 from harness.training.loop import fit
 from harness.training.seeding import generator
 
@@ -71,7 +70,7 @@ KIND = Kind(
     leaves="tensors",
     weights=True,
     faults=weight_faults,
-    record={"meter": METER, "fit": block(steps=COUNT, losses=NUMBERS)},
+    record={"meter": METER, "fit": FIT},
     samples=_samples,
     published="whole",
     run=_run,

@@ -14,10 +14,10 @@ from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
 from harness.stages.fitting import differing, finite_weights, weight_faults
 from harness.stages.problem import ROLES, prepared_keys, task_of
-from harness.stages.schemas import METER
+from harness.stages.schemas import FIT, METER
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
-from harness.store.records import KEY, NUMBER, NUMBERS, every, listed
+from harness.store.records import KEY, NUMBER, NUMBERS, every, listed, optional
 from harness.training.length import length_of
 
 
@@ -55,6 +55,7 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
         left = {"facts": task.facts, "series": task.series}
     except Diverged as diverged:
         left["diverged"] = str(diverged)[:200]
+    left["fits"] = [fitted.as_dict() for fitted in task.fitted]
     return {"meter": watch.meter.as_dict(), "prepared": prepared_keys(stage), **left}, found
 
 
@@ -97,6 +98,7 @@ KIND = Kind(
         "prepared": listed(KEY),
         "series": every(NUMBERS),
         "facts": every(NUMBER),
+        "fits": optional(listed(FIT)),
     },
     samples=_samples,
     published="chosen",

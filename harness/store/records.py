@@ -16,8 +16,14 @@ KEY: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 
 
 def block(**properties: Schema) -> dict[str, Any]:
-    """The schema of an object that has at least these properties."""
-    return {"type": "object", "properties": properties, "required": list(properties)}
+    """The schema of an object that has at least these properties, those aside that are optional."""
+    required = [name for name, schema in properties.items() if "default" not in schema]
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def optional(schema: Schema) -> dict[str, Any]:
+    """``schema`` of something that records of older versions lack."""
+    return {**schema, "default": None}
 
 
 def every(items: Schema) -> dict[str, Any]:

@@ -44,6 +44,11 @@ class Fitted:
         return {"steps": self.steps, "best_step": self.best_step, "losses": self.losses}
 
 
+def loss_every(steps: int) -> int:
+    """After how many steps each of a training's losses is read; one is read after the last."""
+    return max(1, steps // SHOWN_LOSSES)
+
+
 def fit(
     model: nn.Module,
     pool: Pool,
@@ -149,7 +154,6 @@ class _Run:
         kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
         kind = kinds.get(train.precision)
         self.autocast = torch.autocast(pool.device.type, dtype=kind, enabled=kind is not None)
-        self.show_every = max(1, self.total // SHOWN_LOSSES)
 
     def steps(self) -> Any:
         """Take every step that is left, one for each item."""
@@ -192,7 +196,7 @@ class _Run:
 
     def _show(self, loss: torch.Tensor) -> float | None:
         """The loss on the host, now and then: reading it waits for the device."""
-        if self.step % self.show_every and self.step != self.total:
+        if self.step % loss_every(self.total) and self.step != self.total:
             return None
         value = loss.item()
         if value != value or value in (float("inf"), float("-inf")):

@@ -21,7 +21,7 @@ def test_a_run_writes_the_whole_report(cli: Cli, tiny: Path, tmp_path: Path) -> 
     names = {file.name for file in out.iterdir()}
     assert names == {
         "results.json", "report.md", "report.html", "checklist.md", "trade_off.svg",
-        "trigger_1.png",
+        "trigger_1.png", "figure_1.svg",
     }  # fmt: skip
     found = results(out)
     assert len(found["rows"]) == 8

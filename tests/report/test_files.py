@@ -110,7 +110,9 @@ def test_no_text_becomes_markup_wherever_it_comes_from(tmp_path: Path) -> None:
     for line in (files["report.md"] + files["checklist.md"]).splitlines():
         if line.startswith(("|", ">", "#")):
             assert "<script" not in line.replace("\\<", "")
-    assert Page(trade_off(read_results(tmp_path)) or "").tags >= {"svg", "title"}
+    plot = trade_off(read_results(tmp_path))
+    assert plot is not None
+    assert Page(plot.drawing or "").tags >= {"svg", "title", "desc"}
 
 
 def test_every_metric_of_the_markdown_table_stays_in_its_column() -> None:
@@ -178,9 +180,11 @@ def test_other_metrics_are_plotted_when_the_usual_ones_are_not_measured() -> Non
     every = [{**r, "metrics": {"distance": 13.4, "kl": 0.1 * r["seed"]}} for r in rows()]
     plot = trade_off(sample(every, metrics={}))
     assert plot is not None
-    assert "<title>kl against distance of each method</title>" in plot
+    assert "<title>kl against distance of each method</title>" in (plot.drawing or "")
     nasty = [{**r, "metrics": {NASTY: 1.0, "kl": 2.0}} for r in rows()]
-    assert not Page(trade_off(sample(nasty, metrics={})) or "").tags & {"script", "img"}
+    plot = trade_off(sample(nasty, metrics={}))
+    assert plot is not None
+    assert not Page(plot.drawing or "").tags & {"script", "img"}
     one = [{**r, "metrics": {"distance": 13.4}} for r in rows()]
     assert trade_off(sample(one, metrics={})) is None
 

@@ -131,23 +131,40 @@ def test_triggers_are_inline_in_the_page_and_files_beside_the_text(tmp_path: Pat
     files = written(tmp_path / "a", sample(pictures=shown))
     page, text = files["report.html"].decode(), files["report.md"].decode()
     assert "img-src 'self' data:" in page
-    assert page.count(f'<img alt="clean" src="data:image/png;base64,{png("red")}">') == 3
+    assert page.count('src="data:image/png;base64,') == 2
     assert page.count("<script") == 1  # our own
     assert "(trigger_1.png)" in text
     assert "(trigger_2.png)" in text
     whole = Image.open(io.BytesIO(files["trigger_1.png"]))
-    assert whole.size == (296, 196)
-    assert [whole.getpixel(at) for at in ((5, 5), (105, 105), (290, 190), (98, 98))] == [
-        (255, 0, 0),
-        (0, 255, 0),
-        (0, 0, 255),
-        (255, 255, 255),
-    ]
+    assert whole.size == (306, 202)
+    spots = {(5, 5): (255, 0, 0), (150, 150): (0, 255, 0), (290, 190): (0, 0, 255)}
+    spots |= {(0, 0): (119, 119, 119), (100, 100): (255, 255, 255)}  # an outline, and between
+    assert {at: whole.getpixel(at) for at in spots} == spots
     again = written(tmp_path / "b", read_results(tmp_path / "a"))
     assert again == files
     left = {f.name for f in write_report(sample(), tmp_path / "a")}
     assert {f.name for f in (tmp_path / "a").iterdir()} == left
     assert not any(name.startswith("trigger") for name in left)
+
+
+def test_pictures_of_a_trigger_say_their_scale_and_frame_what_it_changes(tmp_path: Path) -> None:
+    stamped = Image.new("RGB", (8, 8), "red")
+    stamped.paste("lime", (5, 6, 8, 8))
+    stream = io.BytesIO()
+    stamped.save(stream, "PNG")
+    patch = {**trigger(), "triggered": b64encode(stream.getvalue()).decode()}
+    shown = [{"title": "patch", "images": [patch]}, {"title": "all", "images": [trigger()]}]
+    files = written(tmp_path, sample(pictures=shown))
+    for name in ("report.html", "report.md"):
+        text = files[name].decode()
+        assert "8 × 8 pixels, shown 12 times as large" in text, name
+        assert "(128 + 4 × change, so grey is no change)" in text, name
+        assert "what it changes is framed: columns 5 to 7, rows 6 to 7" in text, name
+        assert "it changes pixels all over the picture" in text, name
+    whole = Image.open(io.BytesIO(files["trigger_1.png"]))
+    frame = whole.getpixel((104 + 60, 72))
+    assert frame == (213, 94, 0)
+    assert frame not in {c for _, c in Image.open(io.BytesIO(files["trigger_2.png"])).getcolors()}
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,11 @@ FAILURES = {kind.exit_code: kind for kind in (OverBudget, IntegrityError, Remote
 )
 @click.option("--json-log", type=click.Path(path_type=Path), help="Write events here, JSON lines.")
 @click.option(
+    "--log-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write losses and metrics here for TensorBoard.",
+)
+@click.option(
     "--limit-hours",
     type=click.FloatRange(0, min_open=True),
     help="Stop after these hours, whatever the spec's budget says.",
@@ -122,6 +127,7 @@ def run(
     json_log: Path | str | None = None,
     limit_hours: float | None = None,
     limit_memory_gb: float | None = None,
+    log_dir: Path | str | None = None,
 ) -> Results:
     """Run a spec, or go on with it, write its report and return its results.
 
@@ -150,6 +156,7 @@ def run(
         reuse=reuse,
         keep_going=keep_going,
         json_log=_path(json_log),
+        log_dir=_path(log_dir),
         limit_hours=limit_hours,
         limit_memory_gb=limit_memory_gb,
     )
