@@ -42,5 +42,5 @@ def base_text(results: Results) -> str:
             known[of] = f"{of} {with_interval(statistics(each, bounds_of(results, of)))}"
         else:
             unknown.append(of)
-    missing = f"; not among the metrics: {', '.join(unknown)}" if unknown else ""
+    missing = f"; not measured: {', '.join(unknown)}" if unknown else ""
     return ", ".join(known.values()) + missing

@@ -18,7 +18,7 @@ from harness.report.section import Drawn, Section
 from harness.report.style import STYLE
 from harness.report.tables import Table
 
-LARGE = 70_000  # characters of a drawing that is not part of the page
+LARGE = 20_000  # characters of a drawing that is not part of the page
 
 # Only drawings that lie beside the page are fetched and only our own script runs, whatever the text
 # of a spec says.

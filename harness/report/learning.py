@@ -10,7 +10,7 @@ from harness.report.curve import Curve
 from harness.report.order import as_key
 from harness.report.results import Values
 from harness.store import Store
-from harness.training.loop import loss_every
+from harness.training.length import loss_every
 
 MOST_POINTS = 60  # of a curve or a series in the results
 

@@ -18,12 +18,14 @@ Cells = Mapping[str, ResultRow]  # the chosen results of one method and seed
 
 @frozen
 class MethodMean:
-    """What the chosen candidates of a method measured in ``cells`` cells of the spec."""
+    """What the chosen candidates of a method measured in ``cells`` cells of the spec, and for how
+    many seeds one of them diverged."""
 
     method: str
     cells: int
     seeds: tuple[Seed, ...]
     metrics: Mapping[str, Statistics]
+    diverged: int
 
 
 def per_method(results: Results) -> tuple[MethodMean, ...]:
@@ -49,7 +51,8 @@ def per_method(results: Results) -> tuple[MethodMean, ...]:
                 name: _mean(results, name, list(seeds.values()), shared)
                 for name in results.order.metrics
             }
-            means.append(MethodMean(method, len(shared), tuple(seeds), metrics))
+            lost = sum(any(row.diverged for row in cells.values()) for cells in seeds.values())
+            means.append(MethodMean(method, len(shared), tuple(seeds), metrics, lost))
     return tuple(means)
 
 

@@ -64,7 +64,7 @@ def method_table(results: Results, facts: bool = False) -> Table:
         n = len(mean.seeds)
         row = [marked(results, mean.method) + part, str(n)]
         for name, found in mean.metrics.items():
-            text = _with_n(found, with_interval, n)
+            text = "diverged" if mean.diverged == n else _with_n(found, with_interval, n)
             row.append(Best(text) if mean.method in marks[name] else text)
         given = [chosen.get(mean.method, NOTHING)] * bool(chosen) + [seen(results, mean.method)]
         rows.append(row + given * facts)

@@ -6,6 +6,8 @@ from attrs import frozen
 
 from harness.spec.blocks import Train
 
+SHOWN_LOSSES = 50  # how many losses of a training are read from the device and kept
+
 
 @frozen
 class Length:
@@ -36,3 +38,8 @@ def length_of(train: Train, samples: int, passes: frozenset[int] | None = None) 
     if not train.extra_step or plain.ends_pass(planned):
         return plain
     return Length(planned, planned + 1, epoch, passes)
+
+
+def loss_every(steps: int) -> int:
+    """After how many steps each of a training's losses is read; one is read after the last."""
+    return max(1, steps // SHOWN_LOSSES)

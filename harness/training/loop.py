@@ -12,14 +12,12 @@ from harness.data.pool import Batch, Pool
 from harness.errors import Diverged, HarnessError, Interrupted
 from harness.lazy import nn, torch
 from harness.spec.blocks import Train
-from harness.training.length import Length, length_of
+from harness.training.length import Length, length_of, loss_every
 from harness.training.losses import Loss, cross_entropy
 from harness.training.optimizer_state import optimizer_tensors, restore_optimizer
 from harness.training.parameters import optimizer_of
 from harness.training.seeding import layer_draws, restore_layer_draws, seeded_layers
 from harness.training.watch import Unwatched, Watch
-
-SHOWN_LOSSES = 50  # how many losses of a training are read from the device and kept
 
 
 class Slot(Protocol):
@@ -42,11 +40,6 @@ class Fitted:
     def as_dict(self) -> dict[str, Any]:
         """For a record: all but the snapshots."""
         return {"steps": self.steps, "best_step": self.best_step, "losses": self.losses}
-
-
-def loss_every(steps: int) -> int:
-    """After how many steps each of a training's losses is read; one is read after the last."""
-    return max(1, steps // SHOWN_LOSSES)
 
 
 def fit(

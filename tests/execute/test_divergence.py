@@ -100,9 +100,8 @@ def test_a_diverged_candidate_loses_and_is_marked(ran: tuple[Path, Any]) -> None
     text = (folder / "out" / "report.md").read_text()
     assert "0 of 1, 1 diverged" in text
     assert "5 of 7 unlearnings diverged" in text
-    header, first, *_ = harness.report.tables.render(
-        harness.read_results(folder / "out"), "csv"
-    ).splitlines()
+    printed = in_this_process(folder, "report", "out", "--format", "csv").stdout
+    header, first, *_ = printed.splitlines()
     assert "diverged" in header.split(",")
     assert first.count(",") == header.count(",")
 
@@ -156,11 +155,11 @@ def test_a_failure_names_method_candidate_cell_and_seed(
     spec.write_text(spec.read_text().replace("discovered: 0.5", "discovered: {sweep: [0.5]}"))
     done = cli("run", spec, "--jobs", 1, "--out", "out")
     assert done.returncode == 1
-    point = f"mine with returns={returns} at discovered=0.5, seed 0"
+    point = f"unlearn mine (discovered=0.5, seed 0; returns={returns})"
     assert point in done.stdout
     assert said in done.stdout
     [failed] = json.loads((tmp_path / "out/results.json").read_text())["failed"]
-    assert failed["point"] == point
+    assert failed["stage"] == point
     assert point in (tmp_path / "out" / "report.html").read_text()
 
 
