@@ -51,6 +51,14 @@ profiles:
 """
 
 
+# Of single tests that take half a minute; begun last, one would keep the other worker waiting.
+LONG = {"test_faults.py", "test_spec_pull_requests.py", "test_potion_runs.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
     """A spec that runs in a few seconds."""
