@@ -3,7 +3,7 @@
 
 quickstart:
 	python -m pip install -q -e . -c constraints.txt
-	harness run specs/quickstart.yaml
+	harness run specs/quickstart.yaml --out runs/quickstart
 
 test:
 	python -m pip install -q -e '.[test]' -c constraints.txt

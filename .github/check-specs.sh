@@ -28,6 +28,7 @@ fi
 check() {
     local spec=$1 code
     timeout 120 harness validate "$spec" || return 1
+    [[ $spec != *claims.yaml ]] || return 0
     timeout 300 harness plan "$spec" || return 1
     timeout 300 harness plan "$spec" --profile smoke --limit-exaflop "$exaflop" || return 1
     timeout "$((seconds + 300))" harness run "$spec" --profile smoke --offline \
@@ -50,7 +51,9 @@ for spec in "${specs[@]}"; do
         printf -- '- **failed**: see the log\n\n' >>"$summary"
         failed=1
     fi
-    if [[ -f "$work/base/$spec" ]]; then
+    if [[ $spec == *claims.yaml ]]; then
+        echo "Claims over several specs." >>"$summary"
+    elif [[ -f "$work/base/$spec" ]]; then
         timeout 300 harness diff "$work/base/$spec" "./$spec" --format markdown >>"$summary" ||
             echo "What changed cannot be shown: one of the two specs is wrong." >>"$summary"
     else

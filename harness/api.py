@@ -104,6 +104,8 @@ def load_model(
             return load_checkpoint(results, store=store)
         results = read_results(results)
     row = _chosen_row(results.rows, method, seed, cell or {})
+    if row.diverged:
+        raise UsageError(f"{row.method} diverged there ({row.diverged}), so there is no model")
     folder = Store(Path(store or default_folder()))
     key = row.keys["unlearn"]
     if not folder.has("unlearn", key, tensors=True):

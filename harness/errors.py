@@ -20,6 +20,10 @@ class StageFailed(HarnessError):
     """One or more stages raised; what depends on them did not run."""
 
 
+class Diverged(HarnessError):
+    """A training left the finite numbers. Of a candidate of a method that is a result."""
+
+
 class UsageError(HarnessError):
     """The command line is wrong; nothing ran."""
 

@@ -13,6 +13,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
+from browser import Browser, chromium
 from commandline import ROOT, environment, in_a_process, in_this_process
 
 __all__ = ["ROOT", "TINY", "Cli", "environment"]
@@ -48,6 +49,14 @@ metrics: [clean_accuracy, attack_success_rate, unlearned_gain, accuracy_drop, co
 profiles:
   smoke: {train.steps: 5, methods.ssd.alpha: 10}
 """
+
+
+# Of single tests that take half a minute; begun last, one would keep the other worker waiting.
+LONG = {"test_faults.py", "test_spec_pull_requests.py", "test_potion_runs.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.fixture
@@ -94,3 +103,12 @@ def process(tmp_path: Path) -> Cli:
     For signals, several jobs, limits, other packages, and what Python does when it starts.
     """
     return partial(in_a_process, tmp_path)
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Browser:
+    """Headless Chromium; where there is none, the test is skipped."""
+    program = chromium()
+    if program is None:
+        pytest.skip("needs Chromium: apt install chromium")
+    return Browser(program, tmp_path)

@@ -36,7 +36,7 @@ def measure(folder: Path) -> dict[str, dict[str, object]]:
     options = Options(store=folder, data_root=None, devices=("cpu",), jobs=1, offline=True)
     store = Store(folder)
     with (HERE / "golden.log").open("w") as log:
-        dispatcher = Dispatcher(plan, store, options, Lines(log), _NeverStop())
+        dispatcher = Dispatcher(plan, store, {}, options, Lines(plan.describe, log), _NeverStop())
         dispatcher.run(lambda: Here(options, dispatcher.answer, _NeverStop()))
     (HERE / "golden.log").unlink()
     assert not dispatcher.graph.failed, dispatcher.graph.failed

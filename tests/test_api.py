@@ -67,7 +67,7 @@ def test_a_run_gives_the_results_that_it_wrote(made: tuple[Path, Any]) -> None:
     folder, results = made
     assert harness.read_results(str(folder / "results")) == results
     assert sum(row.selected for row in results.rows) == 6
-    assert results.provenance.command == "harness.run('tiny.yaml')"
+    assert results.provenance.command == "harness run tiny.yaml"
 
 
 @pytest.mark.parametrize("method", ["none", "ssd", "retrain"])

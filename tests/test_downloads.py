@@ -64,7 +64,8 @@ def vouched(hub: HubServer, entry: Path, change: Change) -> None:
     plain = yaml.safe_load(entry.read_text())
     files = hub.repos[plain["repo"]].commits[plain["commit"]]
     record, weights = plain["files"]["record.json"], plain["files"]["tensors.safetensors"]
-    content, tensors = unseal(files[record["path"]], entry), load(files[weights["path"]])
+    content = unseal(files[record["path"]], entry, plain["kind"], plain["key"])
+    tensors = load(files[weights["path"]])
     change(content["record"], tensors)
     saved = save(tensors)
     content["tensors"] = {"sha256": hashlib.sha256(saved).hexdigest(), "bytes": len(saved)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -73,7 +74,7 @@ def test_an_empty_store_needs_no_training_and_ends_with_the_same_results(
     assert results(tmp_path / "results/tiny/default") == results(
         published[0] / "results/tiny/default"
     )
-    assert "from the Hub: train small_cnn" in done.stderr
+    assert "from the Hub: train (seed 0)" in done.stderr
     events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     computed = {e["kind"] for e in events if e["event"] == "finished"}
     assert computed == {"prepare", "unlearn", "evaluate"}  # of the candidate nobody chose
@@ -91,6 +92,8 @@ def test_the_plan_counts_what_is_published_and_asks_nobody(
     shown = other("plan", "tiny.yaml")
     assert "registry: 10 stages that are not cached lie on the Hub" in shown.stdout, shown.stderr
     assert len(hub.requests) == asked
+    done = re.findall(r"^(train|prepare|unlearn) .* (\d+) +(\d+)  ", shown.stdout, re.MULTILINE)
+    assert ("train", "1", "1") in done  # what the Hub has need not be computed
     assert other("pull", "tiny.yaml").returncode == 0
     assert "registry:" not in other("plan", "tiny.yaml").stdout
     assert json.loads(other("plan", "tiny.yaml", "--json").stdout)["fetchable"] == 0
@@ -138,10 +141,26 @@ def test_a_hub_that_dies_in_the_middle_is_replaced_by_computing(
     done = other("run", "tiny.yaml", "--jobs", 1)
     assert done.returncode == 0, done.stderr
     assert "Going on without lab/tiny" in done.stderr
-    assert "from the Hub: train small_cnn" in done.stderr
+    assert "from the Hub: train (seed 0)" in done.stderr
     assert results(tmp_path / "results/tiny/default") == results(
         published[0] / "results/tiny/default"
     )
+
+
+def test_what_only_the_report_reads_is_fetched_when_it_is_lost_or_damaged(
+    published: tuple[Path, HubServer], other: Run, tmp_path: Path
+) -> None:
+    store = shutil.copytree(published[0] / "store", tmp_path / "store")
+    shutil.rmtree(store / "corrupt")
+    sorted((store / "prepare").rglob("record.json"))[0].write_text("{}")
+    done = other("run", "tiny.yaml", "--jobs", 1)
+    assert done.returncode == 0, done.stderr
+    assert "from the Hub: corrupt badnet" in done.stderr
+    assert "from the Hub: prepare" in done.stderr
+    assert "19 cached, 0 to compute" in done.stderr
+    folders = (tmp_path, published[0])
+    mine, theirs = (results(folder / "results/tiny/default") for folder in folders)
+    assert mine == theirs
 
 
 def test_a_spec_that_shares_the_base_model_reuses_it(other: Run, tmp_path: Path) -> None:
@@ -149,8 +168,8 @@ def test_a_spec_that_shares_the_base_model_reuses_it(other: Run, tmp_path: Path)
     (tmp_path / "mine.yaml").write_text(mine)
     done = other("run", "mine.yaml", "--jobs", 1, "--only", "method=finetune")
     assert done.returncode == 0, done.stderr
-    assert "from the Hub: train small_cnn" in done.stderr
-    assert "] train small_cnn" not in done.stderr
+    assert "from the Hub: train (seed 0)" in done.stderr
+    assert "] train (seed 0)" not in done.stderr
 
 
 def test_pull_fetches_everything_once_and_then_the_network_is_not_needed(
@@ -285,7 +304,7 @@ def test_verify_computes_again_and_compares(author: tuple[Run, HubServer], tmp_p
     store.write("train", key, forged.record, changed)
     done = run("verify", "tiny.yaml", "--recompute", 4)
     assert done.returncode == 1
-    assert "train small_cnn" in done.stderr
+    assert "train (seed 0)" in done.stderr
     file = next((tmp_path / "store/corrupt").rglob("*.safetensors"))
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     done = run("verify", "tiny.yaml")

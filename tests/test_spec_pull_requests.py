@@ -147,3 +147,15 @@ def test_a_plan_over_a_limit_from_outside_ends_with_code_3(cli: Cli, tiny: Path)
     assert "8 points" in done.stdout
     assert "EFLOP" in done.stderr
     assert cli("plan", tiny, "--limit-exaflop", "1").returncode == 0
+
+
+def test_a_claims_file_is_checked_and_not_run(repository: Path) -> None:
+    claim = "{claim: order, metric: cost_share, methods: [none, ssd], where: T1, specs: [tiny]}"
+    text = f"harness: 1\nid: held\nclaims: [{claim}]\n"
+    (repository / "specs" / "claims.yaml").write_text(text)
+    (repository / "specs" / "wrong-claims.yaml").write_text(text.replace("ssd", "sdd"))
+    code, said, summary = check(repository)
+    assert code == 1
+    assert "did you mean 'ssd'" in said
+    assert (summary.count("- passed"), summary.count("**failed**")) == (1, 1)
+    assert summary.count("Claims over several specs.") == 2

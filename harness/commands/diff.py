@@ -20,6 +20,7 @@ from harness.report.numbers import NOTHING
 from harness.report.tables import Table, as_text
 from harness.spec.blocks import Spec
 from harness.spec.changes import ABSENT, Change, changes, claims_changed
+from harness.spec.claims import Claim, statement
 from harness.spec.load import load_spec
 from harness.spec.seeds import in_words
 from harness.spec.structure import unstructure
@@ -120,14 +121,9 @@ def _value(value: Any) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 
-def _claims(found: Iterable[tuple[str, Mapping[str, Any]]]) -> Table:
-    rows = []
-    for how, claim in found:
-        at = [f"{axis}={value}" for axis, value in claim["at"].items()]
-        what = ", ".join([f"{claim['metric']} of {claim['method']}", *at])
-        number = f"{claim['value']:g} {claim['unit']} ± {claim['tolerance']:g}"
-        rows.append([how, what, claim["where"], number])
-    return ["change", "claim", "where", "now, with its tolerance"], rows
+def _claims(found: Iterable[tuple[str, Claim]]) -> Table:
+    rows = [[how, statement(claim), claim.where] for how, claim in found]
+    return ["change", "claim, as it is now", "where"], rows
 
 
 def _stages(before: Plan, after: Plan) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,16 @@ from tabulate import tabulate
 
 from harness.api import Experiment
 from harness.commands.options import ONLY, REGISTRY, STORE, changed_spec, registry_of
+from harness.components import get
 from harness.execute.budget import refuse_over
+from harness.execute.pace import duration
+from harness.execute.reuse import to_compute
 from harness.plan.cost import flops_of, samples_of
 from harness.plan.kinds import kinds as kinds_of_stages
 from harness.plan.kinds import publishable
 from harness.plan.plan import Plan
+from harness.plan.stage import Stage
+from harness.spec.fit import unlikely
 from harness.store import Store
 from harness.store.registry import read_registry
 
@@ -33,6 +38,11 @@ from harness.store.registry import read_registry
     type=click.FloatRange(0, min_open=True),
     help="End with code 3 when the rest costs more, whatever the spec's budget says.",
 )
+@click.option(
+    "--calibrate/--no-calibrate",
+    default=None,
+    help="Measure this device for a second, for hours beside FLOPs.  [default: on a terminal]",
+)
 def command(
     experiment: Experiment,
     store: Path,
@@ -40,53 +50,93 @@ def command(
     only: tuple[str, ...],
     as_json: bool,
     limit_exaflop: float | None,
+    calibrate: bool | None,
 ) -> None:
     """Show the stages of SPEC, what is cached or published, and what the rest costs.
 
     Runs nothing, and asks nobody: what is published is what the registry says.
     """
     plan = experiment.plan(only)
-    place = registry_of(experiment.file, registry)
-    click.echo((plan_json if as_json else plan_text)(plan, store, place))
+    facts = summary(plan, store, registry_of(experiment.file, registry))
+    if as_json:
+        click.echo(plan_json(plan, facts))
+    else:
+        click.echo(plan_text(facts))
+        if sys.stdout.isatty() if calibrate is None else calibrate:
+            click.echo(_hours(plan, facts["flops_left"]))
     if limit_exaflop is not None:
-        refuse_over(limit_exaflop, plan, Store(store), "Make the spec or its profile smaller")
+        refuse_over(limit_exaflop, facts["flops_left"], "Make the spec or its profile smaller")
 
 
 def summary(plan: Plan, store_folder: Path, registry: Path | None) -> dict[str, Any]:
-    """Stages by kind, what is cached or can be fetched, and the estimated cost of the rest."""
+    """Stages by kind and work, what is cached or published, and the estimated cost of the rest."""
     store = Store(store_folder)
     entries = read_registry(registry, publishable()) if registry is not None else {}
+    left = to_compute(plan, store, entries)
+    tried = {c.unlearn for g in plan.groups if len(g.candidates) > 1 for c in g.candidates}
     fetchable = 0
     kinds: dict[str, dict[str, float]] = {}
-    cached: Counter[str] = Counter()
+    work: dict[tuple[str, str], dict[str, float]] = {}
     learning = 0
     for stage in plan.stages.values():
         learning += samples_of(stage).backward > 0
         row = kinds.setdefault(stage.kind, {"stages": 0, "cached": 0, "flops_left": 0.0})
-        row["stages"] += 1
-        if store.has(stage.kind, stage.key):
-            cached[stage.kind] += 1
-            row["cached"] += 1
-        else:
-            row["flops_left"] += flops_of(stage)
-            fetchable += stage.key in entries and entries[stage.key].kind == stage.kind
+        part = work.setdefault(
+            (stage.kind, _work(stage, tried)), {"stages": 0, "done": 0, "flops_left": 0.0}
+        )
+        cached = store.has(stage.kind, stage.key)
+        flops = flops_of(stage) if stage.key in left else 0.0
+        row["cached"] += cached
+        part["done"] += stage.key not in left
+        for counts in (row, part):
+            counts["stages"] += 1
+            counts["flops_left"] += flops
+        entry = entries.get(stage.key)
+        fetchable += not cached and entry is not None and entry.kind == stage.kind
     budget = plan.spec.budget
+    ordered = [kind for kind in kinds_of_stages() if kind in kinds]
     return {
         "spec": plan.spec.id,
         "version": plan.spec.version,
         "points": plan.points,
         "stages": len(plan.stages),
         "learning": learning,
-        "cached": sum(cached.values()),
+        "cached": int(sum(row["cached"] for row in kinds.values())),
         "fetchable": fetchable,
-        "kinds": {kind: kinds[kind] for kind in kinds_of_stages() if kind in kinds},
+        "kinds": {kind: kinds[kind] for kind in ordered},
+        "work": [
+            {"kind": kind, "what": what, **counts}
+            for (kind, what), counts in sorted(work.items(), key=lambda w: ordered.index(w[0][0]))
+        ],
         "flops_left": sum(row["flops_left"] for row in kinds.values()),
+        "notices": list(unlikely(plan.spec)),
         "budget": {"exaflop": budget.exaflop, "gpu_hours": budget.gpu_hours,
                    "cpu_hours": budget.cpu_hours},
     }  # fmt: skip
 
 
-def plan_json(plan: Plan, store_folder: Path, registry: Path | None) -> str:
+def _work(stage: Stage, tried: set[str]) -> str:
+    """What the stages of a kind are for, where that says more than the kind."""
+    if stage.kind != "unlearn":
+        return {"train": "trainings", "prepare": "preparations"}.get(stage.kind, "")
+    if get("methods", stage.uses[0].name).traits.starts == "scratch":
+        return "retrainings"
+    return "candidates of searches" if stage.key in tried else "without a search"
+
+
+def _hours(plan: Plan, flops: float) -> str:
+    from harness.execute.calibrate import flops_per_second
+    from harness.execute.run import devices
+
+    device = devices("auto")[0]
+    rate = flops_per_second(next(iter(plan.stages.values())).cell, device)
+    return (
+        f"this device ({device}): about {duration(flops / rate)} for the rest, one stage after "
+        f"another, at {readable(rate)}FLOP/s as measured in training steps just now"
+    )
+
+
+def plan_json(plan: Plan, facts: Mapping[str, Any]) -> str:
     """The plan for machines: the summary and every stage."""
     stages = [
         {
@@ -99,18 +149,19 @@ def plan_json(plan: Plan, store_folder: Path, registry: Path | None) -> str:
         }
         for stage in plan.stages.values()
     ]
-    return json.dumps({**summary(plan, store_folder, registry), "graph": stages}, indent=1)
+    return json.dumps({**facts, "graph": stages}, indent=1)
 
 
-def plan_text(plan: Plan, store_folder: Path, registry: Path | None) -> str:
+def plan_text(facts: Mapping[str, Any]) -> str:
     """The plan for people."""
-    facts = summary(plan, store_folder, registry)
     rows = [
-        [kind, row["stages"], row["cached"], readable(row["flops_left"])]
-        for kind, row in facts["kinds"].items()
+        [row["kind"], row["what"], row["stages"], row["done"], readable(row["flops_left"])]
+        for row in facts["work"]
     ]
-    rows.append(["all", facts["stages"], facts["cached"], readable(facts["flops_left"])])
-    table = tabulate(rows, headers=["kind", "stages", "cached", "FLOP left"], tablefmt="simple")
+    done = sum(row["done"] for row in facts["work"])
+    rows.append(["all", "", facts["stages"], done, readable(facts["flops_left"])])
+    headers = ["kind", "what", "stages", "done", "FLOP left"]
+    table = tabulate(rows, headers=headers, tablefmt="simple")
     points = (
         f"{facts['points']:,} points of the tables need {facts['stages']:,} unique stages, "
         f"of which {facts['learning']:,} train or take gradients."
@@ -118,7 +169,7 @@ def plan_text(plan: Plan, store_folder: Path, registry: Path | None) -> str:
     text = f"{facts['spec']} {facts['version']}: {points}\n\n{table}\n\n{_budget(facts)}"
     if facts["fetchable"]:
         text += f"\nregistry: {facts['fetchable']:,} stages that are not cached lie on the Hub"
-    return text
+    return "\n".join([text, *(f"notice: {notice}" for notice in facts["notices"])])
 
 
 def _budget(facts: Mapping[str, Any]) -> str:

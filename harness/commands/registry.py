@@ -12,7 +12,7 @@ from harness.errors import IntegrityError, UsageError
 from harness.plan.kinds import publishable
 from harness.plan.protocol import compile_plan
 from harness.spec.blocks import Spec
-from harness.spec.load import load_spec
+from harness.spec.load import load_spec, specs_below
 from harness.store.registry import Entry, scan
 
 
@@ -48,11 +48,7 @@ def check_registry(folder: Path, specs: Path) -> str:
     if not specs.is_dir():
         raise UsageError(f"--specs {specs}: no such folder")
     entries, problems = scan(folder, publishable())
-    loaded = {
-        spec.id: (file, spec)
-        for file in sorted(specs.rglob("*.yaml"))
-        for spec in [load_spec(file)]
-    }
+    loaded = {spec.id: (file, spec) for file in specs_below(specs) for spec in [load_spec(file)]}
     by_spec: dict[str, list[Entry]] = {}
     for entry in entries.values():
         by_spec.setdefault(entry.spec["id"], []).append(entry)

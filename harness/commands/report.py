@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.report import read_results, render, write_report
+from harness.report import narrowed, read_results, render, write_report
 
 
 @click.command("report")
@@ -15,13 +15,21 @@ from harness.report import read_results, render, write_report
     "--format",
     "form",
     type=click.Choice(["github", "latex", "html", "csv"]),
-    help="Print the tables; without it the report is written again.",
+    help="Print the tables; without it and the next two the report is written again.",
 )
-def command(folder: Path, form: str | None) -> None:
+@click.option("--metrics", help="Print these metrics alone: NAME,NAME.")
+@click.option(
+    "--by",
+    type=click.Choice(["method", "cell"]),
+    help="Print one row for each method (mean over cells), or for each method in each cell.",
+)
+def command(folder: Path, form: str | None, metrics: str | None, by: str | None) -> None:
     """Print or write again the report of the results in FOLDER."""
     results = read_results(folder)
-    if form:
-        click.echo(render(results, form))
-    else:
+    if not (form or metrics or by):
         for file in write_report(results, folder):
             click.echo(file)
+        return
+    if metrics is not None:
+        results = narrowed(results, [name.strip() for name in metrics.split(",")])
+    click.echo(render(results, form or "github", by))

@@ -10,9 +10,13 @@ from tabulate import tabulate
 
 from harness.commands.options import STORE
 from harness.errors import IntegrityError, UsageError
+from harness.plan.kinds import store_at
 from harness.plan.protocol import compile_plan
 from harness.spec.load import load_spec
-from harness.store import Store, gc, listing, verify
+from harness.store import Store, gc, listing, strays, verify
+
+SHOWN = 10  # stray entries that are named
+_HEALING = "A run computes again what it reads of them; what no run reads can be deleted."
 
 
 @click.group("store")
@@ -53,13 +57,25 @@ def _verify(store: Path) -> None:
 
 def show(folder: Path) -> str:
     """A table of the artifacts."""
-    rows = listing(Store(folder))
+    store = Store(folder)
+    rows = listing(store)
     table = tabulate(
         [[r.kind, r.key[:12], f"{r.bytes:,}", r.created] for r in rows],
         headers=["kind", "key", "bytes", "created"],
         colalign=("left", "left", "right", "left") if rows else None,
     )
-    return f"{table}\n\n{len(rows)} artifacts, {sum(r.bytes for r in rows):,} bytes in {folder}"
+    found = f"{len(rows)} artifacts, {sum(r.bytes for r in rows):,} bytes in {folder}"
+    return f"{table}\n\n{found}{_strays(store)}"
+
+
+def _strays(store: Store) -> str:
+    """A sentence about what does not belong into the store; empty when there is nothing."""
+    found = strays(store)
+    if not found:
+        return ""
+    named = ", ".join(repr(str(place.relative_to(store.folder))) for place in found[:SHOWN])
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return f"\n{len(found)} entries are no part of a store and are left alone: {named}{more}"
 
 
 def collect(folder: Path, keep: Sequence[Path], dry_run: bool) -> str:
@@ -70,16 +86,21 @@ def collect(folder: Path, keep: Sequence[Path], dry_run: bool) -> str:
         for profile in (None, *load_spec(file).profiles)
         for stage in compile_plan(load_spec(file, profile)).stages.values()
     }
-    removed = gc(Store(folder), wanted, dry_run=dry_run)
+    store = Store(folder)
+    removed = gc(store, wanted, dry_run=dry_run)
     verb = "would be removed" if dry_run else "removed"
-    return f"{len(removed)} artifacts {verb}, {sum(r.bytes for r in removed):,} bytes"
+    size = sum(r.bytes for r in removed)
+    return f"{len(removed)} artifacts {verb}, {size:,} bytes{_strays(store)}"
 
 
 def check(folder: Path) -> str:
     """Hash everything. Raises IntegrityError that names each damaged file."""
-    store = Store(folder)
+    store = store_at(folder)
     problems = verify(store)
     if problems:
         listed = "\n".join(str(problem) for problem in problems)
-        raise IntegrityError(f"{len(problems)} damaged artifacts:\n{listed}")
-    return f"{len(listing(store))} artifacts in {folder} are what their hashes say"
+        raise IntegrityError(
+            f"{len(problems)} damaged artifacts:\n{listed}\n{_HEALING}{_strays(store)}"
+        )
+    whole = f"{len(listing(store))} artifacts in {folder} are what their hashes say"
+    return whole + _strays(store)

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from harness.errors import HarnessError, UsageError
-from harness.spec.load import load_spec
+from harness.spec.fit import unlikely
+from harness.spec.load import is_claims_file, load_claims, load_spec
 
 
 @click.command("validate")
@@ -29,8 +30,13 @@ def validate(files: Sequence[Path], profile: str | None = None) -> Iterator[tupl
     """Each of ``files`` with what there is to say of it, and whether it is a spec."""
     for file in files:
         try:
+            if is_claims_file(file):
+                held = load_claims(file)
+                yield file, f"ok ({held.id}, {len(held.claims)} claims)", True
+                continue
             spec = load_spec(file, profile)
-            yield file, f"ok ({spec.id} {spec.version})", True
+            notices = "".join(f"\n  notice: {notice}" for notice in unlikely(spec))
+            yield file, f"ok ({spec.id} {spec.version}){notices}", True
         except HarnessError as error:
             yield file, str(error), False
 

@@ -22,7 +22,7 @@ from harness.execute.run import devices
 from harness.execute.workers import attempt
 from harness.execute.workers.events import Computed, Failed, InputDamaged
 from harness.plan.cost import flops_of
-from harness.plan.kinds import kind_of
+from harness.plan.kinds import kind_of, store_at
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
 from harness.stages.options import Options
@@ -62,7 +62,7 @@ def command(
     they differ).
     """
     plan = experiment.plan(only)
-    click.echo(verify_plan(plan, Store(store)))
+    click.echo(verify_plan(plan, store_at(store)))
     if count:
         said = recompute(
             plan, store, count, click.echo, seed=seed, device=device, data_root=data_root
@@ -72,7 +72,7 @@ def command(
 
 def verify_plan(plan: Plan, store: Store) -> str:
     """Hash every artifact of ``plan``. Raises IntegrityError that names each damaged file."""
-    there = [s for s in plan.stages.values() if store.has(s.kind, s.key)]
+    there = [s for s in plan.stages.values() if store.holds(s.kind, s.key)]
     problems = []
     for stage in there:
         try:
@@ -108,7 +108,7 @@ def recompute(
         jobs=1,
         deterministic=plan.spec.deterministic == "bitwise",
     )
-    store = Store(folder)
+    store = store_at(folder)
     chosen = _chosen(plan, store, count, seed)
     if not chosen:
         raise UsageError(
@@ -117,9 +117,9 @@ def recompute(
     differing = []
     for stage in chosen:
         wrong = _again(plan, stage, store, options)
-        note(f"{stage.name}: {wrong or 'the same bytes'}")
+        note(f"{plan.describe(stage.key)}: {wrong or 'the same bytes'}")
         if wrong:
-            differing.append(f"{stage.name}: {wrong}")
+            differing.append(f"{plan.describe(stage.key)}: {wrong}")
     if differing:
         advice = ""
         if plan.spec.deterministic != "bitwise":

@@ -1,6 +1,6 @@
 """How a component is declared and found: settings, the typed contract of its kind, look-up."""
 
-from harness.components.catalogue import KINDS, Component, component, get, load
+from harness.components.catalogue import KINDS, Component, component, get, load, remembered
 from harness.components.contracts import Facts, Misfit
 from harness.components.settings import NoSettings, setting
 
@@ -13,5 +13,6 @@ __all__ = [
     "component",
     "get",
     "load",
+    "remembered",
     "setting",
 ]

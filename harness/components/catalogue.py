@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from types import MappingProxyType
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, TypeVar, cast, overload
 
 import attrs
 
@@ -32,6 +32,7 @@ from harness.components.contracts import (
     Traits,
 )
 from harness.components.settings import NoSettings
+from harness.components.sources import digest_of, is_built_in
 from harness.errors import HarnessError, nearest
 
 # kind -> package whose modules hold the built-in components
@@ -76,8 +77,31 @@ class Component(Generic[T_co]):
         """The first line of the docstring."""
         return (self.function.__doc__ or "").strip().split("\n", 1)[0]
 
+    @property
+    def built_in(self) -> bool:
+        """Whether it comes with the harness, and not from a package of somebody else."""
+        return is_built_in(self.function)
+
+    @property
+    def digest(self) -> str | None:
+        """Of its source; None where that cannot be found."""
+        return digest_of(self.function)
+
 
 _catalogue: dict[str, dict[str, Component[Any]]] = {kind: {} for kind in KINDS}
+_caches: list[Any] = []
+
+
+def remembered(size: int | None = None) -> Callable[[F], F]:
+    """``lru_cache`` for what follows from components: forgotten when one is registered, which a
+    notebook does again for each edit."""
+
+    def decorate(function: F) -> F:
+        cached = lru_cache(maxsize=size)(function)
+        _caches.append(cached)
+        return cast(F, cached)
+
+    return decorate
 
 
 def component(
@@ -112,6 +136,8 @@ def component(
         _catalogue[kind][name] = Component(
             kind, name, settings, function, revision, source, declared
         )
+        for cached in _caches:
+            cached.cache_clear()
         return function
 
     return register
@@ -150,7 +176,10 @@ def load(kind: str) -> Mapping[str, Component[Any]]:
                 f"the installed package {entry.dist.name if entry.dist else entry.value!r} "
                 f"offers {kind} {entry.name!r}, which cannot be imported: {problem}"
             ) from problem
-    return MappingProxyType(dict(sorted(_catalogue[kind].items())))
+    known = _catalogue[kind]
+    for name in sorted(known):
+        known[name] = known.pop(name)
+    return MappingProxyType(known)
 
 
 @overload

@@ -7,6 +7,7 @@ when it is registered. Callables take the component's resolved settings first.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
@@ -199,6 +200,13 @@ class MethodTraits(Traits):
 
 
 Words = str | Mapping[str, str]
+Range = tuple[float | None, float | None]
+
+
+def ends(span: Range) -> tuple[float, float]:
+    """The two ends of a range, infinite where there is none."""
+    low, high = span
+    return -inf if low is None else low, inf if high is None else high
 
 
 def _needs(value: Any) -> Callable[[Any], frozenset[str]]:
@@ -212,7 +220,10 @@ class MetricTraits(Traits):
 
     ``reads(settings)``: the splits that models are run on; None when it may be any. ``needs``: what
     a spec must have: ``corruption`` (with a trigger), ``validation``, ``reference``. ``better``:
-    ``higher``, ``lower`` or ``none``, ``unit``: for all names or by name.
+    ``higher``, ``lower`` or ``none``, ``unit``, ``range``: the smallest and largest value that can
+    be, None where there is none: each for all names or by name.
+    ``drop_of``: for a name that is the base model's number minus the unlearned one's, the name of
+    that number.
     ``over``: it measures one ``model`` (``Evidence``), or a ``population``: all models of one
     method that differ in their unlearning seed, by their outputs (``Populations``).
     """
@@ -225,6 +236,14 @@ class MetricTraits(Traits):
     )
     better: Words = field(default="none", validator=instance_of((str, Mapping)), kw_only=True)
     unit: Words = field(default="", validator=instance_of((str, Mapping)), kw_only=True)
+    drop_of: Mapping[str, str] = field(
+        default=MappingProxyType({}),
+        validator=instance_of((dict, MappingProxyType)),
+        kw_only=True,
+    )
+    range: Range | Mapping[str, Range] = field(
+        default=(None, None), validator=instance_of((tuple, Mapping)), kw_only=True
+    )
     over: Literal["model", "population"] = field(
         default="model", validator=in_(("model", "population")), kw_only=True
     )
@@ -237,6 +256,12 @@ class MetricTraits(Traits):
     def unit_of(self, name: str) -> str:
         """The unit of the measured ``name``."""
         return self.unit.get(name, "") if isinstance(self.unit, Mapping) else self.unit
+
+    def range_of(self, name: str) -> Range:
+        """The smallest and largest value that the measured ``name`` can have."""
+        if isinstance(self.range, Mapping):
+            return self.range.get(name, (None, None))
+        return self.range
 
 
 TRAITS: Mapping[str, type[Traits]] = MappingProxyType(

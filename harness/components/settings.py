@@ -17,6 +17,7 @@ def setting(
     lt: float | None = None,
     le: float | None = None,
     pattern: str | None = None,
+    later: bool = False,
 ) -> Any:
     """Declare one field of a settings class or spec block.
 
@@ -25,6 +26,8 @@ def setting(
         doc: what the field means, shown by editors, ``harness describe`` and the reports.
         unit: "steps", "samples", "" for dimensionless.
         gt, ge, lt, le: bounds of a number. pattern: regular expression of a string.
+        later: the field was added to a component that has results: while it has its default, it
+            has no part in keys and draws, which stay as they were without it.
 
     A choice between words is a ``Literal`` type, a nested choice between components is annotated
     with ``harness.spec.blocks.Use`` through ``use(kind)``.
@@ -35,6 +38,7 @@ def setting(
         "unit": unit,
         "bounds": {name: bound for name, bound in bounds.items() if bound is not None},
         "pattern": pattern,
+        "later": later,
     }
     return attrs.field(default=default, metadata=metadata, kw_only=True)
 

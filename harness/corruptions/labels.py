@@ -103,6 +103,13 @@ class ClassSwap:
         False,
         doc="take the first samples in the data set's order, as published code, instead of a draw",
     )
+    numpy_seed: int | None = setting(
+        None,
+        doc="draw with numpy's legacy generator of this seed in every repeat, and list the samples "
+        "of one class before those of the other for the draws of forget sets, as published code",
+        ge=0,
+        later=True,
+    )
 
 
 def swap_misfits(settings: ClassSwap, facts: Facts) -> Iterator[Misfit]:
@@ -132,7 +139,7 @@ def class_swap(train: Split, settings: ClassSwap, task: CorruptionTask) -> Corru
     """Swap the labels of as many samples of one class as of the other.
 
     The code of arXiv 2402.14015 swaps the first samples of each class (CIFAR-10: 3 and 5,
-    CIFAR-100: 47 and 53): set ``first`` for that.
+    CIFAR-100: 47 and 53): set ``first`` for that, and ``numpy_seed`` for what it discovers of them.
 
     Raises:
         HarnessError: a class does not exist, both are one, the count is odd, or there are too few
@@ -150,8 +157,11 @@ def class_swap(train: Split, settings: ClassSwap, task: CorruptionTask) -> Corru
     if settings.count is not None and total % 2:
         raise HarnessError(f"class_swap: half of count is swapped each way; found {total}, odd")
     half = total // 2
-    halves = [rows[:half] if settings.first else draw(rows, half, generator) for rows in members]
+    seed = settings.numpy_seed
+    halves = [
+        rows[:half] if settings.first else draw(rows, half, generator, seed) for rows in members
+    ]
     chosen = torch.cat(halves)
     targets = torch.cat([torch.full_like(halves[0], second), torch.full_like(halves[1], first)])
-    order = chosen.argsort()
+    order = chosen.argsort() if seed is None else torch.arange(total)
     return Corruption(chosen[order], targets[order])

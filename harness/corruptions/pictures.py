@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     import torch
 
 GREY = 128  # shows no difference
+GAIN = 4.0
 
 
 def pictures(
-    images: torch.Tensor, triggered: torch.Tensor, gain: float = 4.0
+    images: torch.Tensor, triggered: torch.Tensor, gain: float = GAIN
 ) -> list[dict[str, str]]:
     """PNG files in base64 of each image: ``clean``, ``triggered`` and ``difference``.
 

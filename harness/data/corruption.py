@@ -38,15 +38,21 @@ class Corruption:
 
 
 def draw(
-    rows: torch.Tensor, wanted: int, generator: torch.Generator, numpy_seed: int | None = None
+    rows: torch.Tensor,
+    wanted: int,
+    generator: torch.Generator,
+    numpy_seed: int | None = None,
+    after: int = 0,
 ) -> torch.Tensor:
     """The first ``wanted`` of one permutation of ``rows``: smaller draws are part of larger.
 
     With ``numpy_seed`` it is the permutation of numpy's legacy generator of that seed, which
-    published code draws from; ``generator`` is not read.
+    published code draws from, after one of ``after`` rows; ``generator`` is not read.
     """
     if numpy_seed is not None:
-        order = torch.from_numpy(np.random.RandomState(numpy_seed).permutation(len(rows)))
+        stream = np.random.RandomState(numpy_seed)
+        stream.permutation(after)
+        order = torch.from_numpy(stream.permutation(len(rows)))
     else:
         order = torch.randperm(len(rows), generator=generator)
     return rows[order[:wanted]]

@@ -26,7 +26,8 @@ class Dataset:
 
     ``encoding`` is what one sample is (``harness.data.encodings``); ``source`` says where the data
     were found; ``digest`` is SHA-256 over all tensors; ``lossy``: they are a JPEG copy of images
-    that were published without loss.
+    that were published without loss. ``reordered``: training rows stand in another order than they
+    were published in, so that row numbers of published code mean other samples.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Dataset:
     source: str
     digest: str
     lossy: bool = False
+    reordered: bool = False
 
 
 @frozen
@@ -70,6 +72,9 @@ def dataset(
     source: str,
     *,
     lossy: bool = False,
+    begins: tuple[int, ...] = (),
 ) -> Dataset:
-    """A ``Dataset`` with its digest."""
-    return Dataset(name, train, test, classes, encoding, source, digest(train, test), lossy)
+    """A ``Dataset`` with its digest; ``begins`` are the first training labels as published."""
+    reordered = tuple(train.targets[: len(begins)].tolist()) != begins
+    found = digest(train, test)
+    return Dataset(name, train, test, classes, encoding, source, found, lossy, reordered)

@@ -14,9 +14,8 @@ def left_flops(plan: Plan, store: Store) -> float:
     return sum(flops_of(stage) for stage in missing)
 
 
-def refuse_over(exaflop: float, plan: Plan, store: Store, advice: str) -> None:
-    """Raise OverBudget when more than ``exaflop`` is left to compute of ``plan``."""
-    flops = left_flops(plan, store)
+def refuse_over(exaflop: float, flops: float, advice: str) -> None:
+    """Raise OverBudget when more than ``exaflop`` is left to compute."""
     if flops > exaflop * 1e18:
         raise OverBudget(
             f"the plan needs about {flops / 1e18:.3g} EFLOP, the budget is {exaflop:g}; "

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from harness.errors import IntegrityError, Interrupted, OverBudget
+from harness.execute.pace import Pace
 from harness.execute.pending import Pending
 from harness.execute.progress import Display
+from harness.execute.records import Records, is_measurement, reported
 from harness.execute.retention import Retention
 from harness.execute.workers import Workers
 from harness.execute.workers.events import (
@@ -22,6 +24,7 @@ from harness.execute.workers.events import (
     Stepped,
     Stopped,
 )
+from harness.plan.cost import flops_of
 from harness.plan.kinds import kind_of
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
@@ -30,21 +33,25 @@ from harness.stages.watch import StopFlag
 from harness.store import Store
 
 POLL_SECONDS = 0.2
+MOST_REDONE = 2  # times that a run computes one stage again because it is damaged
 
 
 class Dispatcher:
     """The state of one run over one store."""
 
     def __init__(
-        self, plan: Plan, store: Store, options: Options, display: Display, stop: StopFlag
+        self,
+        plan: Plan,
+        store: Store,
+        records: Records,
+        options: Options,
+        display: Display,
+        stop: StopFlag,
     ) -> None:
-        self.plan, self.store, self.options = plan, store, options
+        """``records`` are those of the measurements that ``store`` has, by key."""
+        self.plan, self.store, self.records, self.options = plan, store, records, options
         self.display, self.stop = display, stop
-        self.records: dict[str, Mapping[str, Any]] = {}
-        targets = [stage.key for stage in plan.stages.values() if not kind_of(stage).tensors]
-        for key in targets:
-            self._read_record(key)
-        self.graph = Pending(plan, targets, self._has)
+        self.graph = Pending(plan, reported(plan), self._has)
         self.retention = Retention(plan)
         self.elsewhere: set[str] = set()
         self.running: set[str] = set()
@@ -53,27 +60,18 @@ class Dispatcher:
         self.imported: set[str] = set()  # by other processes, the outermost names of modules
         self.worked = 0.0
         self.computed = 0
-        for key in targets:
-            if key not in self.graph.missing:
-                self._measured(key)
+        self.redone: Counter[str] = Counter()
+        for key in self.records:
+            self._measured(key)
 
-    def _read_record(self, key: str) -> None:
-        """Remember what a stage measured; a damaged record is set aside."""
-        kind = self.plan.stages[key].kind
-        if not self.store.has(kind, key):
-            return
-        try:
-            self.records[key] = self.store.record(kind, key)
-        except IntegrityError as error:
-            self.store.set_aside(kind, key)
-            self.display.note(f"{error}; it is set aside and computed again")
-
-    def _has(self, stage: Stage) -> bool:
-        return self.store.has(stage.kind, stage.key, tensors=kind_of(stage).tensors)
+    def _has(self, stage: Stage, *, tensors: bool) -> bool:
+        return self.store.has(stage.kind, stage.key, tensors=tensors and kind_of(stage).tensors)
 
     def run(self, start_workers: Callable[[], Workers]) -> None:
         """Compute everything that is missing. Raises Interrupted or OverBudget at the end."""
-        self.display.planned(len(self.plan.stages), len(self.graph))
+        missing = (self.plan.stages[key] for key in self.graph.missing)
+        self.pace = Pace({stage.key: flops_of(stage) for stage in missing})
+        self.display.planned(len(self.plan.stages), len(self.graph), self.pace)
         if not self.graph:
             return
         workers = start_workers()
@@ -128,7 +126,7 @@ class Dispatcher:
         time.sleep(POLL_SECONDS)
         waiting, self.elsewhere = self.elsewhere, set()
         for key in waiting:
-            if self._has(self.plan.stages[key]):
+            if self._has(self.plan.stages[key], tensors=True):
                 self.display.found(self.plan.stages[key])
                 self._finished(key)
             else:
@@ -142,6 +140,7 @@ class Dispatcher:
             self.running.discard(event.key)
         match event:
             case Stepped(done=done, total=total, loss=loss):
+                self.pace.reached(event.key, done / max(total, 1))
                 self.display.stepped(stage, done, total, loss)
             case Imported(modules=modules):
                 self.imported |= modules
@@ -152,19 +151,33 @@ class Dispatcher:
                 self._finished(key)
             case Locked(key=key):
                 if not self.elsewhere:  # said once, not for each stage of the other run
-                    self.display.note(f"another run is computing {stage.name}; going on elsewhere")
+                    name = self.plan.describe(key)
+                    self.display.note(f"another run is computing {name}; going on elsewhere")
                 self.elsewhere.add(key)
             case InputDamaged(key=key, damaged=damaged, message=message):
-                self.display.note(f"{message}; it is set aside and computed again")
-                self.graph.redo(damaged, key)
+                self._redo(damaged, key, message)
             case Stopped(key=key):
                 self.graph.put_back(key)
             case Failed():
                 self._failed(event)
 
+    def _redo(self, damaged: str, reader: str, message: str) -> None:
+        """``damaged`` was set aside: compute it again before ``reader`` is, which may be itself."""
+        known = damaged in self.graph.missing  # another reader has found it damaged, too
+        self.redone[damaged] += not known
+        message = f"{self.plan.describe(damaged)}: {message}"
+        if self.redone[damaged] > MOST_REDONE:
+            often = f"{message}. It was computed {MOST_REDONE} times again: look at the disk"
+            self._failed(Failed(reader, often, "", IntegrityError.__name__))
+            return
+        if not known:
+            self.display.note(f"{message}; it is set aside and computed again")
+        self.graph.redo(damaged, reader)
+
     def _computed(self, key: str, seconds: float) -> None:
         self.worked += seconds
         self.computed += 1
+        self.pace.ended(key, computed=True)
         self.display.finished(self.plan.stages[key], seconds)
         self._finished(key)
         # The budget is checked after a stage, not in it: what was paid for is kept.
@@ -174,17 +187,24 @@ class Dispatcher:
     def _failed(self, event: Failed) -> None:
         self.errors[event.key], self.traces[event.key] = event.error, event.trace
         self.display.failed(self.plan.stages[event.key], event.message)
-        self.graph.fail(event.key, event.message)
+        for key in (event.key, *self.graph.fail(event.key, event.message)):
+            self.pace.ended(key, computed=False)
         if self.options.fail_fast:
             self.stop.set()
 
     def _finished(self, key: str) -> None:
         stage = self.plan.stages[key]
+        self.pace.ended(key, computed=False)  # unless it was computed, and has ended
         self.graph.finish(key)
-        if kind_of(stage).tensors:
+        if not is_measurement(stage):
             self._drop_if_loose(key)
+            return
+        try:
+            self.records[key] = self.store.record(stage.kind, key)
+        except IntegrityError as error:
+            self.store.set_aside(stage.kind, key)
+            self._redo(key, key, str(error))
         else:
-            self._read_record(key)
             self._measured(key)
 
     def _measured(self, key: str) -> None:

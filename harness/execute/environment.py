@@ -23,6 +23,12 @@ PACKAGES = (
     "jsonschema", "pyyaml", "pyarrow", "pillow", "huggingface-hub", "timm", "datasets",
 )  # fmt: skip
 
+# What a number can depend on, and notes and results cannot: from the root, by type.
+SOURCES = (
+    *(f":(top)*{end}" for end in (".py", ".yaml", ".yml", "pyproject.toml", "constraints.txt")),
+    *(f":(top,exclude){folder}" for folder in ("results", "registry", "runs")),
+)
+
 
 def versions() -> dict[str, str]:
     """Python's version and those of the packages that numbers depend on."""
@@ -79,9 +85,10 @@ def nvidia_driver() -> str | None:
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """Revision of the checkout that holds ``folder``, and whether it has changes."""
+    """Revision of the checkout that holds ``folder``, and whether its code or specs differ."""
     try:
-        revision, status = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain")
+        revision = _git(folder, "rev-parse", "HEAD")
+        status = _git(folder, "status", "--porcelain", "--untracked-files=all", "--", *SOURCES)
     except (OSError, subprocess.SubprocessError):
         return None
     return {"revision": revision, "dirty": bool(status)}
@@ -90,10 +97,22 @@ def git_state(folder: Path) -> dict[str, Any] | None:
 def constraints_digest(folder: Path) -> str | None:
     """SHA-256 of ``constraints.txt`` at the root of the checkout that holds ``folder``."""
     try:
-        root = Path(_git(folder, "rev-parse", "--show-toplevel"))
-        return hashlib.sha256((root / "constraints.txt").read_bytes()).hexdigest()
+        return hashlib.sha256((_root(folder) / "constraints.txt").read_bytes()).hexdigest()
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def place_in_checkout(file: Path) -> str:
+    """``file`` from the root of its checkout; its name alone where it is in none."""
+    file = file.resolve()
+    try:
+        return file.relative_to(_root(file.parent)).as_posix()
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return file.name
+
+
+def _root(folder: Path) -> Path:
+    return Path(_git(folder, "rev-parse", "--show-toplevel")).resolve()
 
 
 def _git(folder: Path, *words: str) -> str:

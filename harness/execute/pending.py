@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Protocol
 
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
 
 
+class Has(Protocol):
+    """Whether there is an artifact of a stage, or what stands for it."""
+
+    def __call__(self, stage: Stage, *, tensors: bool) -> bool: ...
+
+
 class Pending:
     """The stages that a run still needs, by key.
 
-    A stage is needed when it is a target, or an input of a needed stage, and ``has`` finds no
-    artifact of it. Ready stages come out in the plan's order, so that a cell is finished before
-    the next one is begun.
+    A stage is needed when it is a target of which ``has`` finds no record, or an input of a needed
+    stage of which it does not find the tensors, too. Ready stages come out in the plan's order, so
+    that a cell is finished before the next one is begun.
     """
 
-    def __init__(self, plan: Plan, targets: Iterable[str], has: Callable[[Stage], bool]) -> None:
+    def __init__(self, plan: Plan, targets: Iterable[str], has: Has) -> None:
         self.stages = plan.stages
         self.order = {key: position for position, key in enumerate(plan.stages)}
         self.has = has
@@ -29,18 +36,22 @@ class Pending:
         self.stopped: dict[str, str] = {}
         self._ready: list[tuple[int, str]] = []
         for key in self.targets:
-            self.need(key)
+            if not has(self.stages[key], tensors=False):
+                self.need(key)
 
     def __len__(self) -> int:
         """How many stages are still to be finished."""
         return len(self.missing)
+
+    def _whole(self, key: str) -> bool:
+        return self.has(self.stages[key], tensors=True)
 
     def need(self, target: str) -> None:
         """Add ``target``, and everything that it needs, unless its artifact is there."""
         todo, added = [target], []
         while todo:
             key = todo.pop()
-            if key in self.missing or self.has(self.stages[key]):
+            if key in self.missing or self._whole(key):
                 continue
             self.missing[key] = set()
             added.append(key)
@@ -53,7 +64,7 @@ class Pending:
     def _wait(self, key: str) -> None:
         """(Re)count which inputs of ``key`` are missing; ready at once when none is."""
         inputs = {source for _, source in self.stages[key].inputs}
-        lacking = {s for s in inputs if s in self.missing or not self.has(self.stages[s])}
+        lacking = {s for s in inputs if s in self.missing or not self._whole(s)}
         self.missing[key] = lacking
         for source in lacking:
             self.dependents.setdefault(source, set()).add(key)
@@ -73,7 +84,7 @@ class Pending:
 
         Another run may have finished the targets, and dropped what only they needed.
         """
-        if key in self.targets and not self.has(self.stages[key]):
+        if key in self.targets and not self.has(self.stages[key], tensors=False):
             return True
         return any(self.wanted(reader) for reader in self.readers.get(key, ()))
 
@@ -108,7 +119,8 @@ class Pending:
     def redo(self, damaged: str, key: str) -> None:
         """The artifact of ``damaged`` is gone: compute it again before ``key``."""
         self.need(damaged)
-        self._wait(key)
+        if key != damaged:
+            self._wait(key)
 
     def _remove(self, key: str) -> bool:
         """Take ``key`` off the list; False when it was not on it."""

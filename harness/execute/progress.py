@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -12,22 +12,20 @@ from typing import Any, Protocol, Self, TextIO
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
+from harness.execute.pace import Pace, duration
 from harness.plan.stage import Stage
+
+Names = Callable[[str], str]  # what a stage is called, by its key
+WIDE = 100  # columns, below which the names of stages need the place of bars
 
 
 class Display(Protocol):
     """Something that is told what happens in a run."""
 
-    def planned(self, total: int, left: int) -> None: ...
+    def planned(self, total: int, left: int, pace: Pace) -> None: ...
     def started(self, stage: Stage) -> None: ...
     def stepped(self, stage: Stage, done: int, total: int, loss: float | None) -> None: ...
     def finished(self, stage: Stage, seconds: float) -> None: ...
@@ -43,10 +41,10 @@ class Display(Protocol):
     ) -> None: ...
 
 
-class _Silent:
+class Silent:
     """Says nothing; what the others build on."""
 
-    def planned(self, total: int, left: int) -> None: ...
+    def planned(self, total: int, left: int, pace: Pace) -> None: ...
     def started(self, stage: Stage) -> None: ...
     def stepped(self, stage: Stage, done: int, total: int, loss: float | None) -> None: ...
     def finished(self, stage: Stage, seconds: float) -> None: ...
@@ -60,46 +58,54 @@ class _Silent:
     def __exit__(self, *_: Any) -> None: ...
 
 
-class Live(_Silent):
+class Live(Silent):
     """A live display for a terminal: the whole run, and each running stage with its loss."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, names: Names, console: Console) -> None:
+        self.names, self.console = names, console
         self.bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
+            TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True)),
+            *([BarColumn(16)] if console.width >= WIDE else []),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
             TextColumn("{task.fields[detail]}"),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            expand=True,
             console=console,
         )
         self.running: dict[str, Any] = {}
 
-    def planned(self, total: int, left: int) -> None:
-        detail = f"{total - left} cached"
-        self.all = self.bars.add_task("stages", total=left, detail=detail)
+    def planned(self, total: int, left: int, pace: Pace) -> None:
+        self.pace = pace
+        self.all = self.bars.add_task(f"stages, {total - left} cached", total=left, detail="")
 
     def started(self, stage: Stage) -> None:
-        self.running[stage.key] = self.bars.add_task(escape(stage.name), total=None, detail="")
+        self.running[stage.key] = self.bars.add_task(
+            escape(self.names(stage.key)), total=None, detail=""
+        )
 
     def stepped(self, stage: Stage, done: int, total: int, loss: float | None) -> None:
         detail = "" if loss is None else f"loss {loss:.3f}"
         self.bars.update(self.running[stage.key], completed=done, total=total, detail=detail)
+        self._guess()
 
     def finished(self, stage: Stage, seconds: float) -> None:
         self._remove(stage)
         self.bars.advance(self.all)
+        self._guess()
 
     def found(self, stage: Stage) -> None:
         self.finished(stage, 0.0)
 
     def failed(self, stage: Stage, error: str) -> None:
         self._remove(stage)
-        self.note(f"failed: {stage.name}: {error}")
+        self.note(f"failed: {self.names(stage.key)}: {error}")
 
     def note(self, text: str) -> None:
         self.console.print(escape(text), highlight=False)
+
+    def _guess(self) -> None:
+        seconds = self.pace.seconds_left()
+        self.bars.update(self.all, detail="" if seconds is None else f"{duration(seconds)} left")
 
     def _remove(self, stage: Stage) -> None:
         if stage.key in self.running:
@@ -113,40 +119,39 @@ class Live(_Silent):
         self.bars.stop()
 
 
-class Lines(_Silent):
+class Lines(Silent):
     """One line for each finished stage: for logs and pipes."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self.stream = stream or sys.stderr
+    def __init__(self, names: Names, stream: TextIO | None = None) -> None:
+        self.names, self.stream = names, stream or sys.stderr
         self.done = self.left = 0
-        self.begun = time.monotonic()
 
-    def planned(self, total: int, left: int) -> None:
-        self.left = left
+    def planned(self, total: int, left: int, pace: Pace) -> None:
+        self.left, self.pace = left, pace
         self.note(f"{total} stages, {total - left} cached, {left} to compute")
 
     def finished(self, stage: Stage, seconds: float) -> None:
         self.done += 1
-        pace = (time.monotonic() - self.begun) / self.done
-        rest = max(self.left - self.done, 0) * pace
-        self.note(
-            f"[{self.done}/{self.left}] {stage.name} {seconds:.1f} s, about {rest:.0f} s left"
-        )
+        guess = self.pace.seconds_left()
+        rest = "" if guess is None else f", about {duration(guess)} left"
+        name = self.names(stage.key)
+        self.note(f"[{self.done}/{self.left}] {name} {seconds:.1f} s{rest}")
 
     def found(self, stage: Stage) -> None:
         self.done += 1
 
     def failed(self, stage: Stage, error: str) -> None:
-        self.note(f"failed: {stage.name}: {error}")
+        self.note(f"failed: {self.names(stage.key)}: {error}")
 
     def note(self, text: str) -> None:
         print(text, file=self.stream, flush=True)
 
 
-class JsonLog(_Silent):
+class JsonLog(Silent):
     """Each event as one JSON object a line, for machines."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, names: Names, file: Path) -> None:
+        self.names = names
         file.parent.mkdir(parents=True, exist_ok=True)
         self.stream = file.open("a", encoding="utf-8")
 
@@ -155,11 +160,11 @@ class JsonLog(_Silent):
         self.stream.write(json.dumps({"at": at, "event": event, **facts}) + "\n")
         self.stream.flush()
 
-    def planned(self, total: int, left: int) -> None:
+    def planned(self, total: int, left: int, pace: Pace) -> None:
         self._write("planned", total=total, left=left)
 
     def started(self, stage: Stage) -> None:
-        self._write("started", kind=stage.kind, key=stage.key, name=stage.name)
+        self._write("started", kind=stage.kind, key=stage.key, name=self.names(stage.key))
 
     def stepped(self, stage: Stage, done: int, total: int, loss: float | None) -> None:
         self._write("step", key=stage.key, done=done, total=total, loss=loss)
@@ -180,15 +185,15 @@ class JsonLog(_Silent):
         self.stream.close()
 
 
-class Several(_Silent):
+class Several(Silent):
     """Tells several displays."""
 
     def __init__(self, *displays: Display) -> None:
         self.displays = displays
 
-    def planned(self, total: int, left: int) -> None:
+    def planned(self, total: int, left: int, pace: Pace) -> None:
         for display in self.displays:
-            display.planned(total, left)
+            display.planned(total, left, pace)
 
     def started(self, stage: Stage) -> None:
         for display in self.displays:
@@ -224,8 +229,9 @@ class Several(_Silent):
             display.__exit__(*error)
 
 
-def display(json_log: Path | None) -> Display:
-    """The display that fits standard error, and the JSON log where one is asked for."""
+def display(names: Names, json_log: Path | None, *more: Display) -> Display:
+    """The display that fits standard error, the JSON log where one is asked for, and ``more``."""
     console = Console(stderr=True)
-    shown: Display = Live(console) if console.is_terminal else Lines()
-    return Several(shown, JsonLog(json_log)) if json_log else shown
+    shown: Display = Live(names, console) if console.is_terminal else Lines(names)
+    log = [JsonLog(names, json_log)] if json_log else []
+    return Several(shown, *log, *more)

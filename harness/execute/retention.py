@@ -19,7 +19,8 @@ def choose(choice: Choice, metrics_of: MetricsOf) -> int:
     """The position of the candidate that ``select`` prefers; the first of equals.
 
     ``metrics_of`` gives what an ``evaluate`` or ``score`` stage measured, by key. A candidate whose
-    score cannot be computed, because a metric has no value there, comes last.
+    score cannot be computed, because a metric has no value there, comes last but for those that
+    diverged, of which nothing is measured.
     """
     select = choice.method.select
     candidates = choice.groups[0].candidates
@@ -30,9 +31,8 @@ def choose(choice: Choice, metrics_of: MetricsOf) -> int:
         return next(
             i for i, c in enumerate(candidates) if all(c.values.get(k, v) == v for k, v in at)
         )
-    return max(
-        range(len(candidates)), key=lambda i: _score(select, measured(choice, i, metrics_of))
-    )
+    found = [measured(choice, i, metrics_of) for i in range(len(candidates))]
+    return max(range(len(found)), key=lambda i: (bool(found[i]), _score(select, found[i])))
 
 
 def measured(choice: Choice, position: int, metrics_of: MetricsOf) -> Metrics:

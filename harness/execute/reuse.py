@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from harness.errors import RemoteError
 from harness.execute.pending import Pending
+from harness.execute.records import reported
 from harness.plan.kinds import kind_of
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
 from harness.stages.foreign import unlike
 from harness.store import Store
 from harness.store.fetch import fetch
-from harness.store.files import file_sha256
 from harness.store.hub import Hub
 from harness.store.registry import Entry
-from harness.store.store import RECORD
 
 Note = Callable[[str], None]
 APART = 0.01  # of a share, or of a number above 1: more than another machine's rounding
@@ -62,27 +61,47 @@ def fetch_needed(
                 note(f"{error}. Going on without {entry.repo}: what it has is computed")
                 break
             sources[stage.key] = f"{entry.repo}@{entry.commit}"
-            note(f"from the Hub: {stage.name} ({entry.repo}@{entry.commit[:12]})")
+            note(f"from the Hub: {plan.describe(stage.key)} ({entry.repo}@{entry.commit[:12]})")
     return sources
 
 
 def _wanted(plan: Plan, store: Store, offered: Callable[[Stage], bool]) -> Iterator[Stage]:
     """The stages whose artifacts the Hub has, the store lacks, and a missing stage reads."""
 
-    def has(stage: Stage) -> bool:
-        kind = kind_of(stage)
-        if store.has(stage.kind, stage.key, tensors=kind.tensors):
-            return True
-        return kind.published_whole and offered(stage)
+    def has(stage: Stage, *, tensors: bool) -> bool:
+        return _spared(stage, store, offered, tensors=tensors)
 
-    targets = [key for key, stage in plan.stages.items() if not kind_of(stage).tensors]
+    targets = reported(plan)
     missing = Pending(plan, targets, has).missing
     read = {source for key in missing for _, source in plan.stages[key].inputs}
     for key, stage in plan.stages.items():
+        if key in targets and key not in missing and not store.has(stage.kind, key):
+            yield stage
         if key in read and key not in missing and offered(stage):
             yield from (s for s in prepared_for(plan, stage) if not store.has(s.kind, s.key))
             if not store.has(stage.kind, key, tensors=True):
                 yield stage
+
+
+def _spared(stage: Stage, store: Store, offered: Callable[[Stage], bool], *, tensors: bool) -> bool:
+    """Whether the artifact of ``stage`` is there, with ``tensors`` where it has any and they are
+    asked for, or on the Hub."""
+    kind = kind_of(stage)
+    if store.has(stage.kind, stage.key, tensors=tensors and kind.tensors):
+        return True
+    return offered(stage) and (kind.published_whole or not tensors)
+
+
+def to_compute(plan: Plan, store: Store, entries: Mapping[str, Entry]) -> Collection[str]:
+    """The keys of what a run computes, once it has fetched what ``entries`` offer."""
+
+    def offered(stage: Stage) -> bool:
+        return stage.key in entries and entries[stage.key].kind == stage.kind
+
+    def has(stage: Stage, *, tensors: bool) -> bool:
+        return _spared(stage, store, offered, tensors=tensors)
+
+    return Pending(plan, reported(plan), has).missing
 
 
 def prepared_for(plan: Plan, stage: Stage) -> Iterator[Stage]:
@@ -131,7 +150,7 @@ def measured_apart(
         ]
         if apart:
             told[key] = (
-                f"{plan.stages[key].name} from {entry.repo} is not what its registry entry "
+                f"{plan.describe(key)} from {entry.repo} is not what its registry entry "
                 f"{entry.file.name} says: measured here {', '.join(apart)}"
             )
     return list(told.values())
@@ -139,7 +158,8 @@ def measured_apart(
 
 def _is_of(entry: Entry, store: Store) -> bool:
     """Whether the artifact in ``store`` is the published one, whenever it was fetched."""
-    return file_sha256(store.path(entry.kind, entry.key) / RECORD) == entry.record.sha256
+    published = entry.tensors and entry.tensors.sha256
+    return published is not None and store.digest(entry.kind, entry.key) == published
 
 
 def pull(
@@ -160,6 +180,6 @@ def pull(
             there += 1
             continue
         fetch(entry, hub, store, partial(unlike, stage))
-        note(f"{stage.name} ({entry.repo}@{entry.commit[:12]})")
+        note(f"{plan.describe(stage.key)} ({entry.repo}@{entry.commit[:12]})")
         fetched += 1
     return fetched, there

@@ -20,8 +20,10 @@ from harness.execute import environment
 from harness.execute.dispatch import Dispatcher
 from harness.execute.limits import time_limit
 from harness.execute.progress import Display, display
+from harness.execute.recompute import replaced
+from harness.execute.records import sound_records
 from harness.execute.workers import Here, Processes, Workers
-from harness.plan.kinds import publishable
+from harness.plan.kinds import publishable, store_at
 from harness.plan.plan import Plan
 from harness.spec.structure import unstructure
 from harness.stages.options import Options
@@ -47,7 +49,9 @@ class RunOptions:
     json_log: Path | None
     registry: Path | None = None
     reuse: bool = True
+    recompute: frozenset[str] = frozenset()  # the keys of stages
     limit_hours: float | None = None
+    log_dir: Path | None = None
 
 
 @frozen(kw_only=True)
@@ -89,15 +93,17 @@ def run_plan(run: RunOptions) -> Finished:
         IntegrityError: what the Hub sent is not what the registry says; nothing was computed.
     """
     begun, started = time.monotonic(), datetime.now(UTC)
-    store = Store(run.store)
+    store = store_at(run.store)
     options = _options(run)
     stop = _stop_flag()
-    shown = display(run.json_log)
+    shown = display(run.plan.describe, run.json_log, *_event_files(run, store))
     limits = time_limit(run.limit_hours, stop)
-    with _without_hub(run.offline), shown, _stopping(stop, shown), limits:
+    again = replaced(run.plan, store, run.recompute)
+    with _without_hub(run.offline), shown, _stopping(stop, shown), limits, again:
+        records = sound_records(run.plan, store, shown.note)
         entries = _entries(run)
         fetched_from = _from_hub(run, store, entries, shown, stop)
-        dispatcher = Dispatcher(run.plan, store, options, shown, stop)
+        dispatcher = Dispatcher(run.plan, store, records, options, shown, stop)
         dispatcher.run(lambda: _workers(run.plan, dispatcher, options, stop))
         apart = _apart(run, store, entries, dispatcher.records, shown)
     return Finished(
@@ -115,6 +121,14 @@ def run_plan(run: RunOptions) -> Finished:
         started=started,
         seconds=time.monotonic() - begun,
     )
+
+
+def _event_files(run: RunOptions, store: Store) -> list[Display]:
+    if run.log_dir is None:
+        return []
+    from harness.execute.event_files import EventFiles
+
+    return [EventFiles(run.plan.describe, store, run.log_dir)]
 
 
 @contextmanager
@@ -139,7 +153,8 @@ def _entries(run: RunOptions) -> Mapping[str, Entry]:
     from harness.store.registry import read_registry
 
     entries = read_registry(run.registry, publishable())
-    return {key: entry for key, entry in entries.items() if key in run.plan.stages}
+    wanted = run.plan.stages.keys() - run.recompute
+    return {key: entry for key, entry in entries.items() if key in wanted}
 
 
 def _from_hub(
@@ -232,11 +247,11 @@ def _stopping(stop: Any, shown: Display) -> Iterator[None]:
 
 
 def _workers(plan: Plan, dispatcher: Dispatcher, options: Options, stop: Any) -> Workers:
-    from harness.execute.budget import refuse_over
+    from harness.execute.budget import left_flops, refuse_over
 
     if plan.spec.budget.exaflop is not None:
         advice = "Use a smaller --profile, or raise budget.exaflop"
-        refuse_over(plan.spec.budget.exaflop, plan, dispatcher.store, advice)
+        refuse_over(plan.spec.budget.exaflop, left_flops(plan, dispatcher.store), advice)
     jobs = options.jobs or _fitting_jobs(plan, dispatcher, options)
     options = attrs.evolve(options, jobs=min(jobs, max(len(dispatcher.graph), 1)))
     if options.jobs == 1:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, Literal
 
 from attrs import frozen
 
 from harness.components import component, setting
-from harness.lazy import nn
+from harness.lazy import nn, torch
 from harness.methods.dampening import Ratios, adaptive_percentile
 from harness.methods.preparations._gradients import Gradients
 from harness.methods.preparations.fisher import Fisher
@@ -33,7 +35,9 @@ class AdaptiveSSD(Gradients):
 
 
 def _gradients(settings: AdaptiveSSD) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in ("gradient", "batch_size", "augment")}
+    return {
+        name: getattr(settings, name) for name in ("gradient", "batch_size", "augment", "shuffle")
+    }
 
 
 # A member of the family is its importance; dampening and threshold are the same.
@@ -127,6 +131,12 @@ class PTN(AdaptiveSSD):
     b_start: float = setting(25.0, doc="the search starts at q = (|Sf| / N) / b_start", gt=0)
     step: float = setting(1.1, doc="factor on q in each step (s_step)", gt=1)
     cap: int = setting(500, doc="largest number of steps", unit="steps", gt=0)
+    compare: Literal["counts", "float32"] = setting(
+        "counts",
+        doc="numbers of right samples, exactly, or accuracies rounded to float32 as published "
+        "code, which goes on at some ties",
+        later=True,
+    )
 
 
 def _search(settings: PTN) -> tuple[Prepare, ...]:
@@ -140,10 +150,21 @@ def _search(settings: PTN) -> tuple[Prepare, ...]:
     return (*_requests(settings, settings.around), Prepare("trajectory", trajectory, "forget"))
 
 
+def _reached(accuracy: torch.Tensor, samples: int, settings: PTN) -> torch.Tensor:
+    """Which steps, the base model's left out, have at most rho of its accuracy."""
+    if settings.compare == "float32":
+        rounded = accuracy.float().double()
+        return rounded[1:] <= settings.rho * rounded[0]
+    right = (accuracy * samples).round()
+    # rho is the decimal number that the spec says: 0.15 of 20 is 3.
+    return right[1:] <= math.floor(Fraction(str(settings.rho)) * int(right[0]))
+
+
 @component(
     "methods",
     "ptn",
     settings=PTN,
+    revision=2,
     source="Potion (arXiv 2406.09173), algorithm 1",
     sees=SEES,
     requests=_search,
@@ -156,8 +177,7 @@ def ptn(model: nn.Module, task: Task, settings: PTN) -> nn.Module:
     order of the search; without one, its last.
     """
     found = task.prepared("trajectory", "forget")
-    goal = settings.rho * float(found["accuracy"][0])
-    reached = (found["accuracy"][1:] <= goal).nonzero()
+    reached = _reached(found["accuracy"], len(task.forget), settings).nonzero()
     at = int(reached[0]) + 1 if len(reached) else len(found["accuracy"]) - 1
     _ratios(model, task, settings, settings.around).dampen(float(found["threshold"][at]))
     task.facts |= {

@@ -18,7 +18,7 @@ from harness.training.parameters import with_lr
 def short_recipe(
     recipe: Train, lr: float, steps: int | None, epochs: float | None, batch_size: int | None = None
 ) -> Train:
-    """The base recipe at a constant rate and another length, keeping the last weights."""
+    """The base recipe at a constant rate and just as long as it says, keeping the last weights."""
     return with_lr(
         recipe,
         lr,
@@ -27,6 +27,7 @@ def short_recipe(
         batch_size=batch_size or recipe.batch_size,
         schedule=structure_use("schedules", "constant"),
         checkpoint="last",
+        extra_step=False,
         ema=None,
     )
 

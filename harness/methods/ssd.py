@@ -32,11 +32,17 @@ class SSD:
     )
     batch_size: int = setting(64, doc="samples of one gradient", unit="samples", gt=0)
     augment: bool = setting(False, doc="augment the samples as in training")
+    shuffle: bool = setting(
+        False, doc="draw which samples make a batch, as published code", later=True
+    )
 
 
 def _prepare(settings: SSD) -> tuple[Prepare, ...]:
     fisher = Fisher(
-        gradient=settings.gradient, batch_size=settings.batch_size, augment=settings.augment
+        gradient=settings.gradient,
+        batch_size=settings.batch_size,
+        augment=settings.augment,
+        shuffle=settings.shuffle,
     )
     subsets: tuple[Literal["train", "retain", "forget"], ...] = (settings.importance_set, "forget")
     return tuple(Prepare("fisher", fisher, subset) for subset in subsets)

@@ -56,6 +56,7 @@ class Task:
         self.answers = answers
         self.facts: dict[str, float] = {}
         self.series: dict[str, list[float]] = {}
+        self.fitted: list[Fitted] = []
 
     def _may_see(self, what: str) -> None:
         if what not in self.sees:
@@ -118,16 +119,17 @@ class Task:
         loss: Loss | None = None,
         *,
         resumable: bool = True,
+        passes: frozenset[int] | None = None,
     ) -> Fitted:
         """Train ``model`` in place. The n-th fit of a stage has the n-th stream of batches.
 
         An interrupted stage goes on in the middle of its first fit. Later fits start over, because
         what happened between them is not saved; and so does a fit that is not ``resumable``,
-        because its loss keeps a state of its own.
+        because its loss keeps a state of its own. ``passes`` are as in ``fit``.
         """
         self._fits += 1
         slot = self._slot if self._fits == 1 and resumable else None
-        return fit(
+        fitted = fit(
             model,
             pool,
             train,
@@ -136,4 +138,7 @@ class Task:
             evaluate=self._evaluate,
             watch=self.watch,
             slot=slot,
+            passes=passes,
         )
+        self.fitted.append(fitted)
+        return fitted

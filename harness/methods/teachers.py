@@ -42,6 +42,13 @@ class Scrub:
     forget_batch_size: int | None = setting(
         None, doc="batch of a max step; the recipe's when left out", unit="samples", gt=0
     )
+    decay_after: tuple[int, ...] = setting(
+        (),
+        doc="after each of these epochs the rate is a tenth; published code: 3, 5, 9",
+        unit="epochs",
+        gt=0,
+        later=True,
+    )
 
 
 @component(
@@ -59,7 +66,8 @@ def scrub(model: nn.Module, task: Task, settings: Scrub) -> nn.Module:
     """Alternate max steps, away from the teacher on the forget set, and min steps.
 
     Max step: ascend on KL(teacher || student) over the forget set. Min step: descend on
-    alpha * KL + gamma * cross-entropy over the retain set. The teacher is the base model.
+    alpha * KL + gamma * cross-entropy over the retain set. The teacher is the base model. The
+    published code lowers its rate on the way, which ``decay_after`` does.
     """
     teacher = task.original()
     train = short_recipe(task.recipe, settings.lr, None, settings.epochs)
@@ -87,6 +95,8 @@ def scrub(model: nn.Module, task: Task, settings: Scrub) -> nn.Module:
             task.watch.step(epoch, settings.epochs, None)
 
     for epoch in range(settings.epochs):
+        for group in optimizer.param_groups:
+            group["lr"] = settings.lr * 0.1 ** sum(epoch >= after for after in settings.decay_after)
         if epoch < settings.max_epochs:
             size = settings.forget_batch_size or train.batch_size
             sweep(task.forget, size, forget_draws, ascend=True)
@@ -167,6 +177,23 @@ class ScrubGoel:
     lr: float = setting(0.0025, doc="peak learning rate", gt=0)
     alpha: float = setting(0.001, doc="weight of the distillation loss", ge=0)
     temperature: float = setting(4.0, doc="of the softmax in the distillation loss", gt=0)
+    evaluate_after: Literal["epoch", "pass"] = setting(
+        "epoch",
+        doc="where the recipe keeps the best weights, they are evaluated whenever as many steps "
+        "were taken as the retain set has batches, or after each pass over either set, as "
+        "published code",
+        later=True,
+    )
+
+
+def pass_ends(forget: int, retain: int, ascent_steps: int, steps: int) -> frozenset[int]:
+    """The steps that end a pass, up to the first beyond ``steps``; sets are counted in batches."""
+    ends, step = set(), 0
+    while step < steps:
+        for batches in (forget, retain) if step < ascent_steps else (retain,):
+            step += batches
+            ends.add(step)
+    return frozenset(ends)
 
 
 class _Alternating:
@@ -217,5 +244,9 @@ def scrub_goel(model: nn.Module, task: Task, settings: ScrubGoel) -> nn.Module:
         return torch.where(ascends[batch.row[0]], -total, total)
 
     train = with_lr(task.recipe, settings.lr, steps=settings.steps, epochs=None)
-    task.fit(model, pool, train, loss, resumable=False)
+    passes = None
+    if settings.evaluate_after == "pass":
+        forget, retain = (-(-len(p) // train.batch_size) for p in (task.forget, task.retain))
+        passes = pass_ends(forget, retain, settings.ascent_steps, settings.steps)
+    task.fit(model, pool, train, loss, resumable=False, passes=passes)
     return model

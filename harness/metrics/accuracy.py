@@ -24,6 +24,7 @@ def accuracy(evidence: Evidence, split: str, which: Which = "unlearned") -> floa
     reads=lambda s: ("test",),
     better={"clean_accuracy": "higher"},
     unit="share",
+    range=(0, 1),
 )
 def clean_accuracy(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
     """Accuracy on the clean test set."""
@@ -54,8 +55,13 @@ def _drop_name(settings: Drop) -> str:
     },
     needs=lambda s: frozenset({"validation"} if s.split == "validation" else ()),
     reads=lambda s: (s.split,),
+    drop_of={
+        "accuracy_drop": "clean_accuracy",
+        "validation_accuracy_drop": "validation_accuracy",
+    },
     better="lower",
     unit="share",
+    range=(-1, 1),
 )
 def accuracy_drop(evidence: Evidence, settings: Drop) -> dict[str, float]:
     """Clean accuracy of the base model minus that of the unlearned model."""
@@ -71,6 +77,7 @@ def accuracy_drop(evidence: Evidence, settings: Drop) -> dict[str, float]:
     reads=lambda s: ("retain",),
     better={"retain_accuracy": "higher"},
     unit="share",
+    range=(0, 1),
 )
 def retain_accuracy(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
     """Accuracy on the retain set, with the labels that were trained on."""
@@ -85,6 +92,7 @@ def retain_accuracy(evidence: Evidence, settings: NoSettings) -> dict[str, float
     reads=lambda s: ("forget",),
     better={"forget_accuracy": "none"},  # best is what retraining has
     unit="share",
+    range=(0, 1),
 )
 def forget_accuracy(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
     """Accuracy on the forget set, with the labels that were trained on."""
@@ -100,6 +108,7 @@ def forget_accuracy(evidence: Evidence, settings: NoSettings) -> dict[str, float
     better={"validation_accuracy": "higher"},
     needs=frozenset({"validation"}),
     unit="share",
+    range=(0, 1),
 )
 def validation_accuracy(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
     """Accuracy on the clean held-out part of the training data."""
@@ -118,6 +127,7 @@ def validation_accuracy(evidence: Evidence, settings: NoSettings) -> dict[str, f
     reads=lambda s: (),
     better={"cost_share": "lower"},
     unit="share",
+    range=(0, None),
 )
 def cost(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
     """What the method cost, with all that was prepared for it, as a share of the base training."""

@@ -93,6 +93,7 @@ def success(evidence: Evidence, settings: Backdoor, which: Which = "unlearned") 
     reads=reads,
     better="lower",
     unit="share",
+    range=(0, 1),
 )
 def attack_success_rate(evidence: Evidence, settings: Backdoor) -> dict[str, float]:
     """Share of triggered test samples of other classes that are taken for the target class."""
@@ -109,10 +110,16 @@ def attack_success_rate(evidence: Evidence, settings: Backdoor) -> dict[str, flo
         "unlearned_gain",
         "Attack success of the base model minus that of the unlearned one, on {samples}.",
     ),
+    drop_of={
+        f"{split}unlearned_gain{samples}": f"{split}attack_success_rate{samples}"
+        for split in ("", "validation_")
+        for samples in ("", "_all")
+    },
     needs=needs,
     reads=reads,
     better="higher",
     unit="share",
+    range=(-1, 1),
 )
 def unlearned_gain(evidence: Evidence, settings: Backdoor) -> dict[str, float]:
     """Attack success on the base model minus that on the unlearned model."""
@@ -131,6 +138,7 @@ def unlearned_gain(evidence: Evidence, settings: Backdoor) -> dict[str, float]:
     reads=reads,
     better="higher",
     unit="share",
+    range=(0, 1),
 )
 def healed(evidence: Evidence, settings: Backdoor) -> dict[str, float]:
     """Share of triggered test samples of other classes that are classified rightly."""
@@ -150,6 +158,7 @@ def healed(evidence: Evidence, settings: Backdoor) -> dict[str, float]:
     reads=reads,
     better="higher",
     unit="share",
+    range=(0, 1),
 )
 def unlearned(evidence: Evidence, settings: Backdoor) -> dict[str, float]:
     """Share of triggered samples of other classes that are not taken for the target class."""

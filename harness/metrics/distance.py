@@ -18,6 +18,7 @@ NAMES = ("kl_to_retrain", "weight_distance_to_retrain", "disagreement_with_retra
     needs=frozenset({"reference"}),
     better=dict.fromkeys(NAMES, "lower"),
     unit="",
+    range={**dict.fromkeys(NAMES, (0, None)), NAMES[2]: (0, 1)},
 )
 def retrain_distance(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
     """Distances of outputs and weights from the retrained model.

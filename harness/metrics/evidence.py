@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from harness.data.pool import Pool
-from harness.errors import HarnessError
+from harness.errors import Diverged, HarnessError
 from harness.lazy import nn, torch
 from harness.spec.requests import Answers
 from harness.training.seeding import generator
@@ -72,8 +72,8 @@ class Evidence:
         """Outputs float32 [n, classes] on the CPU, without augmentation.
 
         Raises:
-            HarnessError: an output is not finite. The largest of NaNs is at class 0, so accuracies
-                and attack success would be numbers that look right.
+            Diverged, of another model HarnessError: an output is not finite. The largest of NaNs
+                is at class 0, so accuracies and attack success would be numbers that look right.
         """
         if (split, which) not in self._logits:
 
@@ -90,7 +90,8 @@ class Evidence:
             parts = [model(batch.x).float() for batch in self._pool(split).ordered(BATCH)]
         logits = torch.cat(parts).cpu()
         if not logits.isfinite().all():
-            raise HarnessError(f"the {which} model diverged: outputs on {split} are not finite")
+            kind = Diverged if which == "unlearned" else HarnessError
+            raise kind(f"the {which} model diverged: outputs on {split} are not finite")
         return logits
 
     def targets(self, split: str) -> torch.Tensor:

@@ -49,6 +49,7 @@ def _splits(settings: HealedSm) -> dict[str, str]:
     reads=lambda s: tuple(_splits(s).values()),
     better="higher",
     unit="share",
+    range=(0, 1),
 )
 def healed_sm(evidence: Evidence, settings: HealedSm) -> dict[str, float]:
     """Accuracy on the poisoned training samples, with clean labels.
@@ -116,6 +117,7 @@ def healed_normalised(evidence: Evidence, settings: NoSettings) -> dict[str, flo
     reads=lambda s: ("corrupted_clean", "test"),
     better="higher",
     unit="share",
+    range=(0, 1),
 )
 def corrected(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
     """Accuracy where labels were wrong, by the right ones.
@@ -144,6 +146,7 @@ def corrected(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
         "ptn_dampened": "Share of the weights that it dampened.",
     },
     unit={"ptn_steps": "steps", "ptn_percentile": "percent", "ptn_dampened": "share"},
+    range={"ptn_steps": (0, None), "ptn_percentile": (0, 100), "ptn_dampened": (0, 1)},
 )
 def search(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
     """Steps of a percentile search, the percentile it ended at, and the share it dampened.

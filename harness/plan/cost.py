@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from attrs import frozen
 
-from harness.components import get
+from harness.components import get, remembered
 from harness.components.contracts import Encoding
 from harness.lazy import torch
 from harness.plan.kinds import Samples, kind_of
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
 from harness.spec.fit import facts_of
+from harness.training.length import length_of
 from harness.training.threads import threads_for
 
 
@@ -22,7 +21,7 @@ def architecture(model: Use) -> Use:
     return Use(model.kind, model.name, same)
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def flops_per_sample(model: Use, encoding: Encoding, classes: int) -> int:
     """Floating-point operations of one forward pass of one sample, multiply and add apart."""
     from torch.utils.flop_counter import FlopCounterMode
@@ -57,12 +56,8 @@ def sizes_of(cell: Cell) -> Sizes:
     bad = get("corruptions", cell.corruption.name).traits.amount(cell.corruption.settings, train)
     size = get("forget_sets", cell.forget.name).traits.size
     forget = size(cell.forget.settings, train, bad, facts.classes)
-    recipe = cell.train
-    steps = recipe.steps or round((recipe.epochs or 0) * -(-train // recipe.batch_size))
-    test = facts.test or 0
-    steps += recipe.extra_step
-    held = total - train
-    return Sizes(train, train - forget, forget, held, bad, test, steps, recipe.batch_size)
+    steps, test, held = length_of(cell.train, train).total, facts.test or 0, total - train
+    return Sizes(train, train - forget, forget, held, bad, test, steps, cell.train.batch_size)
 
 
 def split_size(split: str, sizes: Sizes) -> int:

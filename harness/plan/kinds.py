@@ -6,14 +6,17 @@ import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from attrs import field, frozen
 
+from harness.components import get
 from harness.errors import HarnessError
-from harness.plan.stage import Cell, Stage
+from harness.plan.stage import Cell, Stage, named_in
 from harness.spec.blocks import Use
+from harness.store import Store
 
 HOME = "harness.stages"
 
@@ -98,9 +101,28 @@ def publishable() -> Mapping[str, Literal["whole", "record", "nothing"]]:
     }
 
 
+def store_at(folder: Path) -> Store:
+    """The store in ``folder``, whose records have to be what their kinds say."""
+    return Store(folder, {name: kind.record for name, kind in kinds().items()})
+
+
 def kind_of(stage: Stage) -> Kind:
     """The kind of ``stage``."""
     return kinds()[stage.kind]
+
+
+def components_of(stage: Stage) -> frozenset[tuple[str, str]]:
+    """Kind and name of every component that the key of ``stage`` hashes, beside its inputs."""
+    parts = kind_of(stage).hashes(stage.cell, stage.uses, stage.detail)
+    named = (named_in(tuple(part) if isinstance(part, list) else part) for part in parts)
+    return frozenset().union(*named)
+
+
+def sources_of(stage: Stage) -> dict[str, str]:
+    """``methods ssd`` to the digest of its source, of every built-in component that the key of
+    ``stage`` hashes by its revision alone."""
+    found = {f"{kind} {name}": get(kind, name) for kind, name in sorted(components_of(stage))}
+    return {name: c.digest[:12] for name, c in found.items() if c.built_in and c.digest}
 
 
 def source_kind(stage: Stage, role: str) -> str:

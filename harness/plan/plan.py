@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 from attrs import frozen
 
+from harness.plan.names import Names
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import MethodUse, Spec
 
@@ -52,7 +54,7 @@ class Choice:
         return (*dict.fromkeys(every), *self.scores)
 
 
-@frozen(eq=False)
+@frozen(eq=False, slots=False)
 class Plan:
     """Stages by key in an order in which inputs come first, and the choices that need them."""
 
@@ -69,6 +71,14 @@ class Plan:
     def points(self) -> int:
         """How many rows the tables have before anything is merged."""
         return sum(len(group.candidates) for group in self.groups)
+
+    @cached_property
+    def _names(self) -> Names:
+        return Names(self.stages, self.choices)
+
+    def describe(self, key: str) -> str:
+        """What people call a stage: kind, method, cell, seed and candidate."""
+        return self._names.of(key)
 
     def needed(self, keys: Iterable[str]) -> set[str]:
         """``keys``, and everything that they are computed from."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import count, groupby
 from typing import Any
 
 import attrs
 from attrs import frozen
 
-from harness.components import get, load
+from harness.components import get, load, remembered
 from harness.components.contracts import Request
 from harness.errors import HarnessError
 from harness.plan.graph import Graph
@@ -84,7 +84,7 @@ def _exact(methods: Iterable[tuple[MethodUse, Sequence[_Ready]]]) -> _Ready:
     return _ready({"name": name}, {})
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def _requests(use: Use) -> tuple[Request, ...]:
     found: tuple[Request, ...] = get(use.kind, use.name).traits.requests(use.settings)
     return found

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import attrs
 from attrs import frozen
 
-from harness.components import get
+from harness.components import get, remembered
 from harness.spec.blocks import Data, Train, Use
 from harness.spec.seeds import Seeds
 from harness.spec.structure import unstructure_settings
@@ -51,12 +51,6 @@ class Stage:
     cell: Cell
     detail: Mapping[str, Any]
 
-    @property
-    def name(self) -> str:
-        """What progress and errors call the stage."""
-        what = ", ".join(use.name for use in self.uses) if len(self.uses) == 1 else ""
-        return f"{self.kind} {what}".strip() + f" [{self.key[:8]}]"
-
     def input(self, role: str) -> str:
         """The key of the input in ``role``."""
         return dict(self.inputs)[role]
@@ -82,15 +76,30 @@ def text(part: Any, *, revisions: bool = True) -> str:
     return identity(part, revisions)
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def _listed(parts: tuple[Any, ...], revisions: bool) -> str:
     return canonical([text(part, revisions=revisions) for part in parts])
 
 
-@lru_cache(maxsize=65536)
+@remembered(65536)
 def identity(block: Any, revisions: bool = True) -> str:
     """The canonical text of a resolved block or ``Use``, with component revisions or without."""
     return canonical(_identified(block, revisions))
+
+
+def _silent(settings: Any) -> set[str]:
+    """The settings that were added later and have their default."""
+    fields = attrs.fields(type(settings))
+    later = (field for field in fields if field.metadata.get("later"))
+    return {field.name for field in later if getattr(settings, field.name) == field.default}
+
+
+def _revision(use: Use) -> list[int | str]:
+    """The revision of a component. That of somebody else's is also what its source says, because
+    nobody raises a revision while they try things out."""
+    component = get(use.kind, use.name)
+    digest = None if component.built_in else component.digest
+    return [component.revision, *([] if digest is None else [digest])]
 
 
 def _identified(value: Any, revisions: bool) -> Any:
@@ -98,8 +107,9 @@ def _identified(value: Any, revisions: bool) -> Any:
         settings = {
             name: _identified(getattr(value.settings, name), revisions)
             for name in unstructure_settings(value.settings)
+            if name not in _silent(value.settings)
         }
-        revision = [get(value.kind, value.name).revision] if revisions else []
+        revision = _revision(value) if revisions else []
         return [value.kind, value.name, *revision, settings]
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_identified(item, revisions) for item in value]
@@ -112,3 +122,20 @@ def _identified(value: Any, revisions: bool) -> Any:
         }
     # 1 and 1.0 are one number to a spec and must be one to a key.
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+@remembered(65536)
+def named_in(block: Any) -> frozenset[tuple[str, str]]:
+    """Kind and name of every component in a resolved block, a ``Use`` or several of them."""
+    return frozenset((use.kind, use.name) for use in _uses(block))
+
+
+def _uses(value: Any) -> Iterator[Use]:
+    if isinstance(value, Use):
+        yield value
+        value = value.settings
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        for item in value:
+            yield from _uses(item)
+    for field in getattr(value, "__attrs_attrs__", ()):
+        yield from _uses(getattr(value, field.name))

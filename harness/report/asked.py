@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.spec.blocks import Claim, Figure, Paper
-from harness.spec.structure import structure_block
+from harness.spec.blocks import Figure, Paper
+from harness.spec.claims import Claim
+from harness.spec.structure import structure_block, structure_claim
 
 
 def claims_of(spec: Mapping[str, Any]) -> list[Claim]:
     """What the paper states."""
-    return [structure_block(Claim, claim) for claim in spec["claims"]]
+    return [structure_claim(claim) for claim in spec["claims"]]
 
 
 def figures_of(spec: Mapping[str, Any]) -> list[Figure]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import attrs
 
@@ -11,8 +10,9 @@ from harness.report.asked import claims_of
 from harness.report.claims import judge
 from harness.report.coverage import gaps
 from harness.report.order import as_key, in_order, order_of
+from harness.report.pairs import bounds_of
 from harness.report.record import from_plain, to_plain
-from harness.report.results import UNORDERED, Order, ResultRow, Results, Summary
+from harness.report.results import UNORDERED, ResultRow, Results, Summary
 from harness.report.spread import statistics
 
 WRITTEN = frozenset(("format", "order", "summary", "missing", "claims"))  # whatever was read
@@ -32,8 +32,8 @@ def assemble(found: Results) -> Results:
     results = attrs.evolve(results, absent=results.absent - WRITTEN, gaps=gaps(results))
     return attrs.evolve(
         results,
-        summaries=summarise(results.rows, results.order),
-        verdicts=tuple(judge(claim, results) for claim in claims_of(results.spec)),
+        summaries=summarise(results),
+        verdicts=tuple(judge(claim, [results]) for claim in claims_of(results.spec)),
     )
 
 
@@ -47,21 +47,21 @@ def _finite(row: ResultRow) -> ResultRow:
     return attrs.evolve(row, metrics=metrics, notes=notes)
 
 
-def summarise(rows: Iterable[ResultRow], order: Order) -> tuple[Summary, ...]:
+def summarise(results: Results) -> tuple[Summary, ...]:
     """The chosen candidates of each cell and method over seeds, in the order of the spec."""
     groups: dict[tuple[str, str], list[ResultRow]] = {}
-    for row in rows:
+    for row in results.rows:
         if row.selected:
             groups.setdefault((as_key(row.cell), row.method), []).append(row)
     return tuple(
-        _summary(groups[key, method])
-        for key in map(as_key, order.cells)
-        for method in order.methods
+        _summary(groups[key, method], results)
+        for key in map(as_key, results.order.cells)
+        for method in results.order.methods
         if (key, method) in groups
     )
 
 
-def _summary(rows: list[ResultRow]) -> Summary:
+def _summary(rows: list[ResultRow], results: Results) -> Summary:
     names = dict.fromkeys(name for row in rows for name in row.metrics)
     values = {
         name: [v for row in rows if (v := row.metrics.get(name)) is not None] for name in names
@@ -70,5 +70,6 @@ def _summary(rows: list[ResultRow]) -> Summary:
         cell=rows[0].cell,
         method=rows[0].method,
         seeds=tuple(row.seed for row in rows),
-        metrics={name: statistics(found) for name, found in values.items()},
+        metrics={name: statistics(v, bounds_of(results, name)) for name, v in values.items()},
+        diverged=sum(bool(row.diverged) for row in rows),
     )

@@ -18,12 +18,14 @@ AUTHORS = "for the authors to answer"
 
 @frozen
 class Item:
-    """One item; ``proved`` where the record of the run answers it with yes."""
+    """One item; ``proved`` where the record of the run answers it with yes, with a ``note``
+    beside that answer."""
 
     title: str
     asks: str
     proved: bool
     proof: str
+    note: str = ""
 
 
 @frozen
@@ -34,6 +36,7 @@ class _Ask:
     asks: str
     proofs: tuple[Callable[[Results], str], ...] = ()
     proved: Callable[[Results], bool] = lambda results: False
+    note: Callable[[Results], str] = lambda results: ""
 
 
 def items(kind: str, results: Results) -> list[Item]:
@@ -45,7 +48,7 @@ def items(kind: str, results: Results) -> list[Item]:
     found = []
     for ask in {"neurips": NEURIPS, "ml-reproducibility": ML_REPRODUCIBILITY}[kind]:
         text = proof.join(*(prove(results) for prove in ask.proofs))
-        found.append(Item(ask.title, ask.asks, ask.proved(results), text))
+        found.append(Item(ask.title, ask.asks, ask.proved(results), text, ask.note(results)))
     return found
 
 
@@ -105,6 +108,7 @@ NEURIPS = (
         "Are there error bars, and is it said what varies and how they were computed?",
         (proof.spread, proof.runs),
         _spread_known,
+        proof.sample_size,
     ),
     _Ask(
         "Experiments compute resources",
@@ -212,6 +216,7 @@ ML_REPRODUCIBILITY = (
         "Are means and error bars given?",
         (proof.spread,),
         _spread_known,
+        proof.sample_size,
     ),
     _Ask(
         "Results: runtime or energy",

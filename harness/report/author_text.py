@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 from harness.report.author_checklists import AUTHORS, Item, items
-from harness.report.checklist import checklist
+from harness.report.checklist import checklist, command_section
+from harness.report.latex import latex_plain
+from harness.report.proof import WHERE
 from harness.report.results import Results
-from harness.report.tables import LATEX, plain
+from harness.report.tables import plain
 
 TITLES = {
     "variables": "Reproducibility variables",
@@ -22,24 +22,6 @@ FILLED = (
 # The commands of the NeurIPS style, for documents without it.
 COMMANDS = r"""\providecommand{\answerYes}[1][]{[Yes] #1}
 \providecommand{\answerTODO}[1][]{[TODO] #1}"""
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    **{letter: f"\\{letter}" for letter in "{}$&#_%"},
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "[": "{[}",
-    "]": "{]}",
-    '"': r"{\char34}",
-    "\0": "{}",
-    "`": r"\textasciigrave{}",
-    "†": r"\dag{}",
-    "“": "``",
-    "”": "''",
-    **LATEX,
-}
 
 
 def author_checklist(kind: str, form: str, results: Results) -> str:
@@ -53,10 +35,11 @@ def _markdown(kind: str, results: Results) -> str:
     spec = results.spec
     parts = [f"# {TITLES[kind]}: {spec['id']} {spec['version']}", FILLED]
     for number, item in enumerate(items(kind, results), 1):
-        answer = "Yes" if item.proved else AUTHORS.upper()
+        note = f" ({item.note})" if item.note else ""
+        answer = f"Yes{note}" if item.proved else AUTHORS.upper()
         lines = [f"## {number}. {item.title}", item.asks, f"**Answer: {answer}**"]
         parts += [*lines, *([plain(item.proof).replace("$", r"\$")] if item.proof else [])]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *command_section(results)]) + "\n"
 
 
 def _latex(kind: str, results: Results) -> str:
@@ -65,22 +48,25 @@ def _latex(kind: str, results: Results) -> str:
     shown = "".join(_latex_item(kind, item) for item in items(kind, results))
     return (
         f"{COMMANDS}\n\\section*{{{title}}}\n{latex_plain(FILLED)}\n"
-        f"\\begin{{enumerate}}\n{shown}\\end{{enumerate}}\n"
+        f"\\begin{{enumerate}}\n{shown}\\end{{enumerate}}\n{_latex_command(results)}"
     )
+
+
+def _latex_command(results: Results) -> str:
+    """The command in letters that can be copied: its quotes and hyphens stay what they are."""
+    text = results.provenance.command
+    if not text:
+        return ""
+    typed = latex_plain(text).replace("'", r"\textquotesingle{}")
+    return f"The command. {latex_plain(WHERE)}\n\n\\noindent\\texttt{{{typed}}}\n"
 
 
 def _latex_item(kind: str, item: Item) -> str:
     lines = [rf"\item \textbf{{{latex_plain(item.title)}}}", rf"\item[] {latex_plain(item.asks)}"]
     if kind != "variables":
-        answer = r"\answerYes{}" if item.proved else rf"\answerTODO{{}} {AUTHORS}"
+        note = f" {latex_plain(f'({item.note})')}" if item.note else ""
+        answer = rf"\answerYes{{}}{note}" if item.proved else rf"\answerTODO{{}} {AUTHORS}"
         lines.append(rf"\item[] Answer: {answer}")
     if item.proof:
         lines.append(rf"\item[] {latex_plain(item.proof)}")
     return "".join(f"  {line}\n" for line in lines)
-
-
-def latex_plain(text: str) -> str:
-    """``text`` on one line, set by LaTeX as it is."""
-    one_line = " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", text).split())
-    apart = re.sub(r"-(?=-)", "-\0", one_line)  # --profile keeps both of its hyphens
-    return "".join(_LATEX.get(letter, letter) for letter in apart)

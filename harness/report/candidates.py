@@ -15,13 +15,15 @@ MOST = 400
 
 @frozen
 class Tried:
-    """One candidate over ``rows`` seeds (and cells), and in how many of them it was chosen."""
+    """One candidate over ``rows`` seeds (and cells), in how many of them it was chosen, and in
+    how many it diverged."""
 
     cell: Values
     method: str
     candidate: Values
     rows: int
     selected: int
+    diverged: int
     metrics: Mapping[str, Statistics]
 
 
@@ -52,5 +54,6 @@ def _tried(rows: list[ResultRow], metrics: Sequence[str]) -> Tried:
         candidate=rows[0].candidate,
         rows=len(rows),
         selected=sum(row.selected for row in rows),
+        diverged=sum(bool(row.diverged) for row in rows),
         metrics={name: statistics(found) for name, found in values.items()},
     )

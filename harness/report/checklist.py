@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.report import proof
 from harness.report.asked import paper_of
 from harness.report.pinned import (
     code_text,
@@ -47,6 +48,7 @@ def checklist(results: Results) -> str:
     if origins := origins_text(results):
         table = as_text(origins_table(results), "github")
         parts += ["## Where the values come from", f"{ORIGINS} The {origins}.", table]
+    parts += command_section(results)
     parts += ["## Every resolved setting", fenced(settings_text(results.spec), "yaml")]
     return "\n\n".join(parts) + "\n"
 
@@ -57,6 +59,12 @@ def fenced(text: str, language: str = "") -> str:
     while fence in text:
         fence += "`"
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+def command_section(results: Results) -> list[str]:
+    """The command as it can be typed again, where it was recorded."""
+    command = results.provenance.command
+    return ["## The command", proof.WHERE, fenced(command)] if command else []
 
 
 def checklist_table(results: Results) -> Table:
@@ -88,9 +96,7 @@ def _pinned(variable: str, results: Results) -> str:
         case "open_source_code":
             return f"{code_text(results)}; revisions of components: {components_text(results)}"
         case "open_datasets":
-            found = f", found at {data.found_at}" if data.found_at else ""
-            digest = data.digest or "not recorded: no data were read"
-            return f"{data.name or 'not recorded'}, SHA-256 {digest}{found}"
+            return proof.data(results) or "not recorded: no data were read"
         case "dataset_splits":
             return _splits(data)
         case "hardware_specification":
@@ -102,8 +108,7 @@ def _pinned(variable: str, results: Results) -> str:
             return (
                 f"{seeds_text(spec)}; {spec['deterministic']} determinism; "
                 f"profile {results.profile or 'default'}; {origins}{'; ' if origins else ''}"
-                "every setting is listed below; run by "
-                f"{results.provenance.command or 'a command that was not recorded'}"
+                "every resolved setting and the command are in results.json"
             )
 
 

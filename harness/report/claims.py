@@ -1,116 +1,242 @@
-"""Judges a paper's claims by our numbers."""
+"""Judges a paper's claims by the intervals of our numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from statistics import fmean
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+from math import inf
+
+from attrs import frozen
 
 from harness.report.coverage import in_words
+from harness.report.pairs import apart, bounds_of, chosen, differences, fits, joined, means, values
 from harness.report.record import Seed
-from harness.report.results import Results, Values, Verdict
-from harness.report.spread import Statistics, statistics
-from harness.spec.blocks import Claim
+from harness.report.results import MethodFacts, MetricFacts, Results
+from harness.report.spread import Bounds, Statistics, statistics, with_n
+from harness.report.verdict import VERDICTS, Pair, Verdict
+from harness.spec.claims import (
+    EVERY,
+    SCALES,
+    Claim,
+    DirectionClaim,
+    NumberClaim,
+    OrderClaim,
+    statement,
+)
 
-SCALES = {"": 1.0, "%": 100.0, "points": 100.0, "s": 1.0, "h": 1 / 3600}
-Found = dict[Seed, list[float]]
+FEWEST = 3  # seeds of a verdict: with two, the interval is six times the difference between them
+MOST = 1000  # seeds that are thought of
+Pairs = list[tuple[str, str | None]]
 
 
-def judge(claim: Claim, results: Results) -> Verdict:
-    """``claim`` with our number in its unit and a verdict.
+@frozen
+class _Test:
+    """An interval that a claim wants between ``low`` and ``high``: of a method, or of the method
+    minus another. ``left_out`` are the seeds that not all results have."""
 
-    ``reproduced`` and ``deviates`` compare our mean with the tolerance that the spec declared;
-    ``not comparable`` says why nothing is compared. ``averaged`` names the axes that our mean runs
-    over: those of ``over``, and any with several values that the claim does not mention.
+    pair: tuple[str, str | None]
+    found: Statistics
+    bounds: Bounds
+    low: float
+    high: float
+    left_out: Sequence[Seed]
+
+    def verdict(self, n: int) -> str:
+        """What the interval says, or would say with ``n`` seeds that spread in the same way."""
+        found = self.found
+        if n > found.n and found.mean is not None and found.std is not None:
+            found = with_n(found.mean, found.std, n, self.bounds)
+        if found.low is None or found.high is None:
+            return "open"
+        if self.low < found.low and found.high < self.high:
+            return "reproduced"
+        return "deviates" if found.high < self.low or self.high < found.low else "open"
+
+
+def judge(claim: Claim, several: Sequence[Results], missing: Sequence[str] = ()) -> Verdict:
+    """What ``several`` results, whose mean the claim is about, say of it.
+
+    Each seed counts once, with its mean over cells and then over results. A number is
+    ``reproduced`` when the whole 95 % interval of our mean lies within the tolerance and
+    ``deviates`` when all of it lies outside. An order or a direction is judged by the intervals of
+    differences between methods, paired by seed: ``reproduced`` when all of them lie on the claimed
+    side, ``deviates`` when one lies on the other. Anything else is ``open``, with the fewest seeds
+    that would settle it if mean and spread stayed as they are; up to two seeds give ``no verdict``.
+
+    ``not comparable`` says why nothing is compared: ``missing`` results, cells or methods, and for
+    numbers another scale than the paper's, or other data. Orders and directions are judged there
+    too, but ``scaled``: what holds at a small scale is no verdict on the paper.
     """
-    found, lost = _values(claim, results)
-    ours = _ours(found, SCALES[claim.unit])
-    reasons = [*_why_not(claim, results, found), *_gaps(lost)]
-    difference = None if ours is None or ours.mean is None else ours.mean - claim.value
+    pairs = _pairs(claim, several[0]) if several else []
+    tests = [] if missing else [_test(claim, pair, several) for pair in pairs]
+    lacking = [*missing, *_of_each(several, lambda results: _lacking(claim, pairs, results))]
+    other = list(_of_each(several, _other_protocol))
+    if number := isinstance(claim, NumberClaim):
+        lacking += other + ([f"the paper's number is {claim.beyond}"] if claim.beyond else [])
+    verdict, needed, reasons = ("not comparable", None, lacking) if lacking else _decided(tests)
+    if not lacking:
+        reasons += other
+    averaged = tuple(dict.fromkeys(axis for r in several for axis in _averaged(claim, r)))
     return Verdict(
+        claim=claim.claim,
+        statement=statement(claim, averaged or claim.over),
         metric=claim.metric,
-        method=claim.method,
-        value=claim.value,
-        unit=claim.unit,
         where=claim.where,
-        over=claim.over,
-        at=claim.at,
-        tolerance=claim.tolerance,
-        beyond=claim.beyond,
-        ours=ours,
-        difference=difference,
-        averaged=_averaged(claim, results),
-        verdict=_verdict(claim, None if reasons else difference),
-        reason="; ".join(reasons),
+        verdict=verdict,
+        reasons=tuple(reasons),
+        averaged=averaged,
+        scaled=bool(other) and verdict in VERDICTS[:3],
+        seeds_needed=needed,
+        method=getattr(claim, "method", ""),
+        value=getattr(claim, "value", None),
+        unit=getattr(claim, "unit", ""),
+        tolerance=getattr(claim, "tolerance", 0.0),
+        ours=tests[0].found if number and tests and tests[0].found.n else None,
+        pairs=tuple(_paired(tests, verdict)) if not lacking else (),
     )
 
 
-def _verdict(claim: Claim, difference: float | None) -> str:
-    if difference is None:
-        return "not comparable"
-    slack = 1e-9 * max(1.0, abs(claim.value))  # 93.3 - 93.2 is not quite 0.1
-    return "reproduced" if abs(difference) <= claim.tolerance + slack else "deviates"
+def _paired(tests: Sequence[_Test], verdict: str) -> Iterator[Pair]:
+    for test in tests:
+        method, against = test.pair
+        if against is not None:
+            said = verdict if verdict == "no verdict" else test.verdict(test.found.n)
+            yield Pair(method, against, test.found, said)
 
 
-def _why_not(claim: Claim, results: Results, found: Found) -> Iterator[str]:
+def _decided(tests: Sequence[_Test]) -> tuple[str, int | None, list[str]]:
+    """The verdict, the seeds that would settle it where it is open, and why."""
+    n = min(test.found.n for test in tests)
+    out = ", ".join(map(str, tests[0].left_out))
+    noted = [f"not all have the seeds {out}"] if out else []
+    if n < FEWEST:
+        few = f"{n} seed{'' if n == 1 else 's'}; {FEWEST} or more are needed"
+        return "no verdict", None, [few, *noted]
+    if (verdict := _of_all(tests, n)) != "open":
+        return verdict, None, noted
+    # Intervals only become narrower with n, so that what is settled stays settled.
+    more = range(n + 1, MOST + 1)
+    at = bisect_left(more, True, key=lambda n: _of_all(tests, n) != "open")
+    needed = more[at] if at < len(more) else None
+    words = f"more than {MOST:,}" if needed is None else str(needed)
+    settled = f"{words} seeds would settle it if mean and spread stay as they are"
+    return "open", needed, [settled, *noted]
+
+
+def _of_all(tests: Iterable[_Test], n: int) -> str:
+    said = {test.verdict(n) for test in tests}
+    return "deviates" if "deviates" in said else "open" if "open" in said else "reproduced"
+
+
+def _test(claim: Claim, pair: tuple[str, str | None], several: Sequence[Results]) -> _Test:
+    """The interval of a method, or of its differences from another."""
+    method, against = pair
+    metric, scale, bounds = claim.metric, 1.0, bounds_of(several[0], claim.metric)
+    if isinstance(claim, NumberClaim):
+        scale = SCALES[claim.unit]
+        bounds = bounds[0] * scale, bounds[1] * scale
+        slack = claim.tolerance + 1e-9 * max(1.0, abs(claim.value))  # 93.3 - 93.2 is not quite 0.1
+        wanted = claim.value - slack, claim.value + slack
+    else:
+        bounds, wanted = apart(bounds), _claimed(claim, several[0])
+    found, left_out = joined(
+        means(values(r, metric, method, claim.at))
+        if against is None
+        else differences(*(values(r, metric, label, claim.at) for label in (method, against)))
+        for r in several
+    )
+    ours = statistics([scale * value for value in found.values()], bounds)
+    return _Test(pair, ours, bounds, *wanted, left_out)
+
+
+def _pairs(claim: Claim, results: Results) -> Pairs:
+    """The methods that decide, each with the one that it is compared with."""
+    match claim:
+        case OrderClaim():
+            return list(pairwise(claim.methods))
+        case DirectionClaim(method=method) if method == EVERY:
+            every = (label for label in results.order.methods if _approximate(results, label))
+            return [(label, claim.against) for label in every if label != claim.against]
+        case DirectionClaim():
+            return [(claim.method, claim.against)]
+    return [(claim.method, None)]
+
+
+def _approximate(results: Results, label: str) -> bool:
+    """Whether a method changes the base model by what it sees of the data: "no method removes it"
+    speaks neither of doing nothing nor of training again."""
+    sees = results.methods.get(label, MethodFacts()).sees
+    return "original weights" in sees and bool({"retain", "forget"} & {*sees})
+
+
+def _claimed(claim: OrderClaim | DirectionClaim, results: Results) -> tuple[float, float]:
+    """The side on which the differences have to lie."""
+    if isinstance(claim, OrderClaim):
+        low, high = 0.0, inf
+    elif claim.claim == "removes":
+        low, high = -claim.tolerance - 1e-9, inf
+    else:
+        low, high = -inf, -claim.tolerance
+    return (low, high) if _better(claim, results) == "higher" else (-high, -low)
+
+
+def _better(claim: OrderClaim | DirectionClaim, results: Results) -> str:
+    return claim.better or results.metrics.get(claim.metric, MetricFacts()).better
+
+
+def _of_each(several: Sequence[Results], say: Callable[[Results], Iterator[str]]) -> Iterator[str]:
+    for results in several:
+        before = f"{results.spec['id']}: " if len(several) > 1 else ""
+        yield from (f"{before}{reason}" for reason in say(results))
+
+
+def _other_protocol(results: Results) -> Iterator[str]:
+    """Why numbers here are not those of the paper's protocol."""
     if results.profile is not None:
         yield f"the profile {results.profile!r} is not the paper's protocol"
-    if results.changes:
-        yield f"the command line changed the protocol ({', '.join(results.changes)})"
-    if claim.beyond:
-        yield f"the paper's number is {claim.beyond}"
+    # More seeds than the spec's are what an open claim asks for.
+    if changes := [change for change in results.changes if not change.startswith("seeds=")]:
+        yield f"the command line changed the protocol ({', '.join(changes)})"
     if results.data.lossy:
         yield "the images are a lossy copy (JPEG)"
+
+
+def _lacking(claim: Claim, pairs: Pairs, results: Results) -> Iterator[str]:
+    """Why the claim cannot be judged here at any scale."""
     axes = {*results.order.axes, "seed"}
     for axis in dict.fromkeys([*claim.over, *claim.at]):
         if axis not in axes:
             yield f"the axis {axis!r} is not swept here"
-    if not found:
-        yield "no row of ours measures it"
+    for method in dict.fromkeys(label for pair in pairs for label in pair if label is not None):
+        if not values(results, claim.metric, method, claim.at):
+            yield f"no row of ours measures {claim.metric} of {method}"
+        elif lost := list(_lost(claim, method, results)):
+            more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+            yield f"without a number: {' and '.join(lost[:3])}{more}"
+    if not pairs:
+        yield "no method that unlearns runs here"
+    if not isinstance(claim, NumberClaim) and _better(claim, results) == "none":
+        yield f"nothing says which direction of {claim.metric} is better"
     if results.failed:
         yield "some stages failed, so cells may be missing"
 
 
-def _gaps(lost: list[str]) -> Iterator[str]:
-    if lost:
-        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
-        yield f"without a number: {'; '.join(lost[:3])}{more}"
-
-
-def _fits(claim: Claim, cell: Values, seed: Seed) -> bool:
-    facts = {**cell, "seed": seed}
-    return all(axis in facts and facts[axis] == at for axis, at in claim.at.items())
-
-
-def _values(claim: Claim, results: Results) -> tuple[Found, list[str]]:
-    """Our values by seed, and the points that should have one and do not."""
-    found: Found = {}
-    lost = []
-    for row in results.rows:
-        if not row.selected or row.method != claim.method:
-            continue
-        if _fits(claim, row.cell, row.seed):
-            value = row.metrics.get(claim.metric)
-            if value is None:
-                lost.append(in_words(row.method, row.cell, [row.seed]))
-            else:
-                found.setdefault(row.seed, []).append(value)
-    # A mean over the cells that happen to be there is another number than the paper's.
+def _lost(claim: Claim, method: str, results: Results) -> Iterator[str]:
+    """The points that should have a value and do not. A mean over the cells that happen to be
+    there is another number than the paper's."""
+    for seed, row in chosen(results, claim.metric, method, claim.at):
+        if row.metrics.get(claim.metric) is None:
+            yield in_words(method, row.cell, [seed])
     for gap in results.gaps:
-        seeds = [seed for seed in gap.seeds if _fits(claim, gap.cell, seed)]
-        if gap.method == claim.method and seeds:
-            lost.append(in_words(gap.method, gap.cell, seeds))
-    return found, lost if found else []
-
-
-def _ours(found: Found, scale: float) -> Statistics | None:
-    """The mean over cells for each seed, and then over seeds; in the claim's unit."""
-    if not found:
-        return None
-    # Cells of one seed share their base model: taken as independent they would narrow the interval.
-    return statistics([scale * fmean(values) for values in found.values()])
+        seeds = [seed for seed in gap.seeds if fits(claim.at, gap.cell, seed)]
+        if gap.method == method and seeds:
+            yield in_words(method, gap.cell, seeds)
 
 
 def _averaged(claim: Claim, results: Results) -> tuple[str, ...]:
+    """The axes that our mean runs over: those of ``over``, and any with several values that the
+    claim does not mention."""
     cells = results.order.cells
     return tuple(
         axis

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from harness.components import get
 from harness.plan.plan import Plan
 from harness.report.results import ComponentFacts, MethodFacts, MetricFacts
@@ -22,6 +24,7 @@ def _metric(name: str, use: Use) -> MetricFacts:
         component=use.name,
         better=traits.better_of(name),
         unit=traits.unit_of(name),
+        range=traits.range_of(name),
         over=traits.over,
         doc=traits.docs(use.settings).get(name, component.summary),
     )
@@ -42,14 +45,23 @@ def method_facts(plan: Plan) -> dict[str, MethodFacts]:
     return facts
 
 
-def component_facts(plan: Plan) -> tuple[ComponentFacts, ...]:
-    """Of every component that the spec names, by kind and name."""
+def component_facts(plan: Plan, edited: Mapping[str, int]) -> tuple[ComponentFacts, ...]:
+    """Of every component that the spec names, by kind and name, and of every one that was
+    ``edited`` after so many stages had been computed with it."""
     spec = plan.spec
     uses = [spec.data.dataset, *spec.data.augment, spec.corruption, spec.model, spec.forget]
     uses += [spec.train.optimizer, spec.train.schedule, *spec.metrics]
     uses += [method.use for method in spec.methods]
     found = {(use.kind, use.name): get(use.kind, use.name) for use in uses}
+    found |= {(kind, name): get(kind, name) for kind, name in map(str.split, edited)}
     return tuple(
-        ComponentFacts(kind, name, component.revision, component.source)
+        ComponentFacts(
+            kind,
+            name,
+            component.revision,
+            component.source,
+            edited=edited.get(f"{kind} {name}", 0),
+            unread=not component.built_in and component.digest is None,
+        )
         for (kind, name), component in sorted(found.items())
     )

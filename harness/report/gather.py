@@ -14,6 +14,7 @@ from harness.plan.plan import Candidate, Group, Plan
 from harness.plan.stage import Stage
 from harness.report.assemble import assemble
 from harness.report.facts import component_facts, method_facts, metric_facts
+from harness.report.learning import MOST_POINTS, learning
 from harness.report.record import from_plain
 from harness.report.results import (
     DataFacts,
@@ -24,7 +25,7 @@ from harness.report.results import (
     ScoreRow,
     Trigger,
 )
-from harness.report.times import computed, times_of
+from harness.report.times import computed, resources, times_of
 from harness.spec.blocks import Use
 from harness.spec.origins import Row as ValueOrigin
 from harness.spec.origins import written
@@ -32,7 +33,6 @@ from harness.spec.structure import unstructure, unstructure_settings
 from harness.store import Store
 
 MOST_TRIGGERS = 6  # of which the report shows pictures
-MOST_POINTS = 60  # of a series in the results
 
 
 @frozen
@@ -65,7 +65,10 @@ def gather(
     ``origins`` are those of the spec's values; ``provenance`` gets its times here.
     """
     rows = tuple(_rows(plan, store, findings))
-    times, total = times_of(rows, store), computed(plan, store)
+    times, (total, edited) = times_of(rows, store), computed(plan, store)
+    provenance = attrs.evolve(
+        provenance, times=times, computed=total, resources=resources(plan, store)
+    )
     return assemble(
         Results(
             rows=rows,
@@ -74,14 +77,15 @@ def gather(
             profile=profile,
             metrics=metric_facts(plan),
             methods=method_facts(plan),
-            components=component_facts(plan),
+            components=component_facts(plan, edited),
             data=_data(plan, store),
             failed=tuple(_failures(plan, findings)),
             stages=Counter(stage.kind for stage in plan.stages.values()),
-            provenance=attrs.evolve(provenance, times=times, computed=total),
+            provenance=provenance,
             changes=tuple(changes),
             origins=_texts(origins) if plan.spec.provenance else (),
             triggers=_triggers(plan, store),
+            learning=tuple(learning(plan, store, _chosen(plan, findings))),
         )
     )
 
@@ -98,7 +102,19 @@ def _rows(plan: Plan, store: Store, findings: Findings) -> Iterator[ResultRow]:
             if record is not None:
                 selected = position == findings.chosen.get(i)
                 series = _series(candidate.unlearn, store) if selected else {}
-                yield _row(group, candidate, selected, record["metrics"], series)
+                row = _row(group, candidate, selected, record["metrics"], series)
+                yield attrs.evolve(row, diverged=record.get("diverged", ""))
+
+
+def _chosen(plan: Plan, findings: Findings) -> dict[str, Group]:
+    """The groups of the ``unlearn`` stages that were chosen and measured."""
+    return {
+        group.candidates[findings.chosen[i]].unlearn: group
+        for i, choice in enumerate(plan.choices)
+        for group in choice.groups
+        if i in findings.chosen
+        and group.candidates[findings.chosen[i]].evaluate in findings.measured
+    }
 
 
 def _row(
@@ -135,11 +151,15 @@ def _scores(plan: Plan, findings: Findings) -> Iterator[ScoreRow]:
                     metrics=dict(record["metrics"]),
                     models=dict(record["models"]),
                     keys={"score": key},
+                    diverged=record.get("diverged", ""),
                 )
 
 
 def _series(key: str, store: Store) -> dict[str, tuple[float, ...]]:
-    """The lists that a method left, thinned to what a figure can show."""
+    """The lists that a method left, thinned to what a figure can show; none when its record was
+    lost and could not be computed again."""
+    if not store.has("unlearn", key):
+        return {}
     series: Mapping[str, list[float]] = store.record("unlearn", key)["series"]
     return {name: _thinned(values) for name, values in series.items()}
 
@@ -190,5 +210,5 @@ def _title(use: Use) -> str:
 def _failures(plan: Plan, findings: Findings) -> Iterator[Failure]:
     for key, error in findings.failed.items():
         stopped = (k for k, reason in findings.stopped.items() if reason == key)
-        names = tuple(plan.stages[k].name for k in stopped)
-        yield Failure(stage=plan.stages[key].name, error=error, stopped=names, key=key)
+        names = tuple(plan.describe(k) for k in stopped)
+        yield Failure(stage=plan.describe(key), error=error, stopped=names, key=key)

@@ -2,165 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from html import escape
 
-from harness.report.candidates import too_many
-from harness.report.checklist import ORIGINS, checklist_table
-from harness.report.chosen import EXPLAINED, any_chosen, dagger
-from harness.report.markdown import NOT_COMPARABLE, POPULATIONS
-from harness.report.notices import protocol_of, warnings
-from harness.report.pictures import KINDS
-from harness.report.pinned import (
-    TIMES,
-    cost_table,
-    origins_table,
-    origins_text,
-    provenance_table,
-    settings_text,
-    time_table,
-)
-from harness.report.repetitions import seeds_text
+from harness.report.answer import answer, box, links
+from harness.report.html_table import html_table
+from harness.report.outline import CANDIDATES_FILE, outline
+from harness.report.pictures import Images, scale, strip
 from harness.report.results import Results
+from harness.report.script import SCRIPT
 from harness.report.section import Drawn, Section
 from harness.report.style import STYLE
-from harness.report.tables import (
-    Table,
-    as_text,
-    candidates_table,
-    caption,
-    claims_table,
-    interval_table,
-    main_table,
-    methods_table,
-    metrics_table,
-    scores_table,
-)
+from harness.report.tables import Table
 
-# Nothing may be fetched and no script may run, whatever a spec's text says.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+LARGE = 20_000  # characters of a drawing that is not part of the page
+
+# Only drawings that lie beside the page are fetched and only our own script runs, whatever the text
+# of a spec says.
+DIGEST = b64encode(sha256(SCRIPT.encode()).digest()).decode()
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; "
+    f"form-action 'none'; script-src 'sha256-{DIGEST}'"
+)
 
 
 def page(results: Results, drawn: Drawn) -> str:
     """The whole report. All text from specs is escaped."""
     spec = results.spec
-    title = escape(f"{spec['id']} {spec['version']}")
+    title = f"{spec['id']} {spec['version']}"
+    sections = outline(results, drawn)
+    parts = [f"<h1>{escape(title)}</h1>", *_top(results)]
+    parts += [f"<p>{escape(spec['note'])}</p>"] if spec["note"] else []
+    parts += [_contents(sections)]
+    for section in sections:
+        parts += _section(section, 2)
+    return document(title, parts)
+
+
+def document(title: str, parts: Iterable[str]) -> str:
+    """A page that needs nothing else, of ``parts`` that are HTML already."""
     head = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        f"<title>{title}</title><style>{STYLE}</style></head><body><main>\n"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>\n"
     )
-    parts = [f"<h1>{title}</h1>", *_top(results), *_numbers(results, drawn.plot)]
-    parts += ["<h2>Figures</h2>"] if drawn.figures else []
-    for figure in drawn.figures:
-        parts += _section(figure)
-    parts += ["<h2>Triggers</h2>"] if drawn.triggers else []
-    for name, images in drawn.triggers:
-        parts += [f"<h3>{escape(name)}</h3>", *map(_pictures, images)]
-    parts += ["<h2>Beside other profiles</h2>"] if drawn.profiles else []
-    for other in drawn.profiles:
-        parts += _section(other)
-    parts += _details(results)
-    return head + "\n".join(parts) + "\n</main></body></html>\n"
+    return head + "\n".join(parts) + f"\n</main><script>{SCRIPT}</script></body></html>\n"
 
 
-def _top(results: Results) -> list[str]:
-    spec = results.spec
-    facts = [
-        f"data {results.data.name or 'not read'}",
-        f"profile {results.profile or 'default'}",
-        seeds_text(spec),
-    ]
-    parts = [
-        f"<p>{escape(protocol_of(spec))}</p>",
-        f'<p class="facts">{escape(" · ".join(facts))}</p>',
-    ]
-    parts += [f"<p>{escape(spec['note'])}</p>"] if spec["note"] else []
-    return parts + [f'<p class="warn">{escape(warning)}</p>' for warning in warnings(results)]
+def _top(results: Results) -> Iterator[str]:
+    yield f'<div class="box"><p class="answer">{escape(answer(results))}</p><dl>'
+    for label, sentences in box(results):
+        told = "".join(f"<dd>{escape(sentence)}</dd>" for sentence in sentences)
+        yield f'<div class="{_anchor(label)}"><dt>{label}</dt>{told}</div>'
+    found = " · ".join(
+        f'<a href="{escape(url)}" rel="noreferrer">{escape(text)}</a>'
+        for text, url in links(results)
+    )
+    yield f"<div><dt>Source</dt><dd>{found}</dd></div></dl></div>" if found else "</dl></div>"
 
 
-def _numbers(results: Results, plot: str | None) -> list[str]:
-    parts = []
-    if results.verdicts:
-        parts += ["<h2>Claims beside ours</h2>", _table(claims_table(results), "wrap")]
-    parts += ["<h2>Results</h2>", f"<p>{escape(caption(results))}</p>", _table(main_table(results))]
-    if plot is not None:
-        note = "One point for each method and cell: mean, with its standard deviation over seeds."
-        note = " ".join(filter(None, (note, dagger(results))))
-        parts.append(f"<figure>{plot}<figcaption>{note}</figcaption></figure>")
-    parts += [_folded("95 % intervals of the mean", _table(interval_table(results)))]
-    if results.scores:
-        parts += ["<h2>Populations of models</h2>", f"<p>{POPULATIONS}</p>"]
-        parts += [_table(scores_table(results))]
-    return parts + _candidates(results)
+def _anchor(title: str) -> str:
+    return re.sub(r"\W+", "-", title.lower()).strip("-")
 
 
-def _candidates(results: Results) -> list[str]:
-    if too_many(results):
-        mean = _table(candidates_table(results, by_cell=False))
-        return [_folded("Every candidate that was tried, mean over cells and seeds", mean)]
-    tried = candidates_table(results)
-    return [_folded("Every candidate that was tried", _table(tried))] if tried[1] else []
+def _contents(sections: list[Section]) -> str:
+    items = "".join(f'<a href="#{_anchor(s.title)}">{escape(s.title)}</a>\n' for s in sections)
+    return f'<nav aria-label="Contents">{items}</nav>'
 
 
-def _details(results: Results) -> list[str]:
-    times = time_table(results)
-    return [
-        "<h2>Methods</h2>",
-        f"<p>{NOT_COMPARABLE}</p>",
-        *([f"<p>{EXPLAINED}</p>"] if any_chosen(results) else []),
-        _table(methods_table(results), "wrap"),
-        "<h2>Metrics</h2>",
-        _table(metrics_table(results), "wrap"),
-        "<h2>Cost</h2>",
-        _table(cost_table(results)),
-        *([f"<p>{TIMES}</p>", _table(times)] if times[1] else []),
-        "<h2>Reproducibility checklist</h2>",
-        _table(checklist_table(results), "wrap"),
-        *_origins(results),
-        "<h2>Provenance</h2>",
-        _table(provenance_table(results), "wrap"),
-        _folded("Every resolved setting", f"<pre>{escape(settings_text(results.spec))}</pre>"),
-        "<h2>How to run it again</h2>",
-        f"<pre>{escape(results.provenance.command or '')}</pre>",
-    ]
-
-
-def _origins(results: Results) -> list[str]:
-    counted = origins_text(results)
-    if not counted:
-        return []
-    text = f"<p>{escape(f'{ORIGINS} The {counted}.')}</p>"
-    return [_folded("Where the values come from", text + _table(origins_table(results), "wrap"))]
-
-
-def _section(section: Section) -> list[str]:
-    title, notes = escape(section.title), escape(" ".join(section.notes))
-    parts = [f"<h3>{title}</h3>"]
-    if section.drawing is None:
-        parts.append(f"<p>{notes}</p>")
+def _section(section: Section, level: int) -> Iterator[str]:
+    anchor, title = _anchor(section.title), escape(section.title)
+    heading = f"<h{level}>{title}</h{level}>"
+    name = f' id="{anchor}"' if level == 2 else ""
+    yield (
+        f"<details{name}><summary>{heading}</summary>"
+        if section.folded
+        else f"<section{name}>{heading}"
+    )
+    notes = "".join(f"<p>{_linked(escape(note))}</p>" for note in section.notes)
+    if section.drawing is not None:
+        yield f"<figure>{_drawing(section)}<figcaption>{notes}</figcaption></figure>"
     else:
-        parts.append(f"<figure>{section.drawing}<figcaption>{notes}</figcaption></figure>")
-    for name, table in section.tables:
-        shown = _table(table)
-        folded = _folded(escape(f"Table: {name}" if name else "Table"), shown)
-        parts.append(shown if section.drawing is None else folded)
-    return parts
+        yield notes
+    if section.images:
+        yield _pictures(section.images)
+    yield from (scrolled(table, caption or section.title) for caption, table in section.tables)
+    if section.code:
+        yield f"<pre>{escape(section.code)}</pre>"
+    for part in section.parts:
+        yield from _section(part, level + 1)
+    yield "</details>" if section.folded else "</section>"
 
 
-def _pictures(image: Mapping[str, str]) -> str:
-    shown = (
-        f'<figure><img alt="{kind}" src="data:image/png;base64,{image[kind]}">'
-        f"<figcaption>{kind}</figcaption></figure>"
-        for kind in KINDS
+def _drawing(section: Section) -> str:
+    """The drawing itself, or the file that holds it when it is large."""
+    if section.drawing is None or len(section.drawing) < LARGE:
+        return section.drawing or ""
+    shown = f'<img src="{section.file}" alt="{escape(section.title)}">'
+    return f'<a href="{section.file}">{shown}</a>'
+
+
+def _linked(note: str) -> str:
+    return note.replace(CANDIDATES_FILE, f'<a href="{CANDIDATES_FILE}">{CANDIDATES_FILE}</a>')
+
+
+def _pictures(images: Images) -> str:
+    shown = b64encode(strip(images)).decode("ascii")
+    return (
+        f'<figure class="pictures"><img alt="{escape(scale(images))}" '
+        f'src="data:image/png;base64,{shown}"></figure>'
     )
-    return f'<div class="pictures">{"".join(shown)}</div>'
 
 
-def _table(table: Table, kind: str = "exact") -> str:
-    return f'<div class="scroll {kind}">{as_text(table, "html")}</div>'
-
-
-def _folded(title: str, content: str) -> str:
-    return f"<details><summary>{title}</summary>{content}</details>"
+def scrolled(table: Table, caption: str) -> str:
+    """A table that scrolls by itself, by keyboard too; one with sentences breaks their lines."""
+    headers, rows = table
+    kind = "wrap" if any(len(cell) > 60 for row in rows for cell in row) else "exact"
+    return (
+        f'<div class="scroll {kind}" tabindex="0" role="region" aria-label="{escape(caption)}">'
+        f"{html_table(headers, rows, caption)}</div>"
+    )

@@ -7,6 +7,12 @@ from harness.report.spread import Statistics
 NOTHING = "–"
 
 
+class Best(str):
+    """The text of a cell that stands out."""
+
+    __slots__ = ()
+
+
 def number(found: Statistics | None) -> str:
     """``0.912 ± 0.004``, or the mean alone where there is no spread."""
     if found is None or found.mean is None:

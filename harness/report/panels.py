@@ -1,18 +1,19 @@
-"""Lines in panels: one row of panels for each metric, and one legend for all."""
+"""Lines in panels below one another, each line with its label where there is room for it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from attrs import frozen
 
-from harness.report.svg import literal, svg
+from harness.report.svg import WIDE, label_points, literal, svg
 
-COLUMNS = 6
 MOST_PANELS = 12
+MOST_ABREAST = 9  # panels in one column, with labels at the ends of lines; more stand in two
+LONGEST = 24  # letters of a label beside its line
+HIGH = {1: 1.6, 2: 1.35}
 DECADES = 2
 
 
@@ -28,6 +29,7 @@ class Line:
     colour: Any
     x: Sequence[Any]
     y: Sequence[float]
+    dash: str = "-"
     spread: Sequence[float | None] = ()
     filled: tuple[int, ...] = ()
     thin: bool = False
@@ -47,7 +49,7 @@ def is_number(value: Any) -> bool:
 
 
 def draw_panels(x_label: str, rows: Sequence[tuple[str, Sequence[Panel]]], title: str) -> str:
-    """SVG of ``rows``: the label of the y axis and as many panels in every row.
+    """SVG of ``rows``: the label of the y axis and its panels, which have one scale.
 
     Values of x that are not all numbers stand side by side in the order of the lines; numbers that
     span decades are drawn on a logarithmic axis.
@@ -55,57 +57,51 @@ def draw_panels(x_label: str, rows: Sequence[tuple[str, Sequence[Panel]]], title
     every = [line for _, panels in rows for panel in panels for line in panel.lines]
     names = list(dict.fromkeys(x for line in every for x in line.x))
     numeric = all(map(is_number, names))
-    single = all(len(panels) == 1 for _, panels in rows)
-    columns = min(COLUMNS, len(rows) if single else len(rows[0][1]))
-    grid = list(_grid(rows, columns, single))
-    wide = 2.5 if columns > 3 else 3.2
-    width = max(wide * columns + 0.3, 4.0)
-    legend = _legend(every)
-    longest = max((len(line.label) for line in every), default=0)
-    across = max(1, min(len(legend), int(width / (0.6 + 0.065 * longest))))
-    height = 0.85 * wide * len(grid) + 0.4 + 0.19 * math.ceil(len(legend) / across)
+    labels = list(dict.fromkeys(line.label for line in every if line.label))
+    count = sum(len(panels) for _, panels in rows)
+    columns = 1 if count <= MOST_ABREAST else 2
+    beside = columns == 1 and max(map(len, labels), default=0) <= LONGEST
+    legend = [] if beside else _legend(every)
+    height = HIGH[columns] * math.ceil(count / columns) + 0.4 + 0.17 * len(legend)
 
     def draw(figure: Any) -> None:
-        share = False if single else "row"
-        every_axes = figure.subplots(len(grid), columns, sharex=True, sharey=share, squeeze=False)
-        spots = [*chain.from_iterable(grid), *[None] * columns]
-        for i, axes in enumerate(every_axes.flat):
-            if (spot := spots[i]) is None:
-                axes.set_axis_off()
-                continue
-            axes.set_ylabel(literal(spot[0]))
-            axes.tick_params(labelbottom=spots[i + columns] is None)
-            _panel(axes, spot[1], None if numeric else names)
-        _scale_x(every_axes[0][0], names, numeric)
+        grid = figure.subplots(math.ceil(count / columns), columns, sharex=True, squeeze=False)
+        spots = list(grid.flat)
+        for spot in spots[:-columns]:
+            spot.tick_params(bottom=False)
+        for spot in spots[count:]:
+            spot.set_axis_off()
+            spots[count - columns].tick_params(labelbottom=True, bottom=True)
+        for label, panels in rows:
+            abreast, spots = spots[: len(panels)], spots[len(panels) :]
+            for axes, panel in zip(abreast, panels, strict=True):
+                axes.sharey(abreast[0]) if axes is not abreast[0] else None
+                _panel(axes, panel, None if numeric else names)
+                axes.set_title(literal(" · ".join(filter(None, (label, panel.title)))))
+            for axes, panel in zip(abreast, panels, strict=True):
+                if beside:
+                    label_points(axes, _ends(panel, None if numeric else names), HIGH[1] - 0.3)
+        _scale_x(grid[0][0], names, numeric)
         figure.supxlabel(literal(x_label), fontsize=9)
         if legend:
-            figure.legend(handles=legend, loc="outside upper center", ncols=across)
+            figure.legend(handles=legend, loc="outside upper left", handlelength=3)
 
-    return svg(draw, (width, height), title)
+    return svg(draw, (WIDE, height), title, f"Lines: {', '.join(labels)}" if labels else "")
 
 
-def _grid(
-    rows: Sequence[tuple[str, Sequence[Panel]]], columns: int, single: bool
-) -> Iterator[list[tuple[str, Panel] | None]]:
-    """The panels with their labels in rows of ``columns``; a label stands once in a row, unless
-    each panel has its own."""
-    if single:
-        lists = [[(label, panel) for label, [panel] in rows]]
-    else:
-        lists = [
-            [(label if i % columns == 0 else "", panel) for i, panel in enumerate(panels)]
-            for label, panels in rows
-        ]
-    for spots in lists:
-        for start in range(0, len(spots), columns):
-            row = spots[start : start + columns]
-            yield [*row, *[None] * (columns - len(row))]
+def _ends(panel: Panel, names: list[Any] | None) -> list[tuple[str, float, float, Any]]:
+    return [
+        (line.label, names.index(line.x[-1]) if names else line.x[-1], line.y[-1], line.colour)
+        for line in panel.lines
+        if line.label and line.y
+    ]
 
 
 def _scale_x(axes: Any, names: list[Any], numeric: bool) -> None:
     """A logarithmic axis for numbers that span decades; names side by side, tilted when long."""
     if numeric and _spans_decades(names):
         axes.set_xscale("log")
+        axes.minorticks_off()
     elif not numeric:
         texts = [literal(str(name)) for name in names]
         tilt = {"rotation": 30, "ha": "right"} if max(map(len, texts)) > 6 else {}
@@ -122,25 +118,29 @@ def _legend(lines: Iterable[Line]) -> list[Any]:
     from matplotlib.lines import Line2D
 
     return [
-        Line2D([], [], marker=line.marker, color=line.colour, markersize=5, label=literal(label))
+        Line2D([], [], **{**_look(line), "linestyle": line.dash}, label=literal(label))
         for label, line in {line.label: line for line in lines if line.label}.items()
     ]
 
 
+def _look(line: Line) -> dict[str, Any]:
+    return {"marker": line.marker, "color": line.colour, "markersize": 4, "linestyle": "none"}
+
+
 def _panel(axes: Any, panel: Panel, names: list[Any] | None) -> None:
-    axes.set_title(literal(panel.title), fontsize=9)
-    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.grid(axis="y", alpha=0.3, linewidth=0.6, clip_on=False)
+    axes.tick_params(left=False)
     axes.set_axisbelow(True)
     for line in panel.lines:
         x = [names.index(value) for value in line.x] if names else list(line.x)
-        axes.plot(x, line.y, color=line.colour, linewidth=0.7 if line.thin else 1.3)
-        marks = {"linestyle": "none", "marker": line.marker, "color": line.colour, "markersize": 5}
-        if not line.thin:
-            axes.plot(x, line.y, **marks, markerfacecolor="white")
-        axes.plot([x[i] for i in line.filled], [line.y[i] for i in line.filled], **marks)
-        if any(line.spread):
-            low, high = (
-                [y + sign * (s or 0) for y, s in zip(line.y, line.spread, strict=True)]
-                for sign in (-1, 1)
-            )
-            axes.fill_between(x, low, high, color=line.colour, alpha=0.13, linewidth=0)
+        colour = {"color": line.colour, "clip_on": False}
+        axes.plot(x, line.y, **colour, linewidth=0.8 if line.thin else 1.3, linestyle=line.dash)
+        full = set(line.filled)
+        for filled in (False, True) if not line.thin else (True,):
+            if at := [i for i in range(len(x)) if (i in full) is filled]:
+                marks = {**_look(line), "markerfacecolor": line.colour if filled else "white"}
+                axes.plot([x[i] for i in at], [line.y[i] for i in at], **marks, clip_on=False)
+        bars = [(x[i], line.y[i], spread) for i, spread in enumerate(line.spread) if spread]
+        if bars:
+            ends = [(at, y + sign * s) for at, y, s in bars for sign in (-1, 1, math.nan)]
+            axes.plot(*zip(*ends, strict=True), **colour, linewidth=0.6)

@@ -8,13 +8,15 @@ from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.corruptions.pictures import GAIN, GREY
 from harness.report.results import Results
 
 KINDS = ("clean", "triggered", "difference")
-SIDE = 96
-GAP = 4
+SIDE = 96  # of a tile without its outline, at most
+GAP = 6
+OUTLINE, FRAME = "#777777", "#D55E00"
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
-Images = list[dict[str, str]]
+Images = Sequence[Mapping[str, str]]
 
 
 def pictures(results: Results) -> list[tuple[str, Images]]:
@@ -34,18 +36,67 @@ def pictures(results: Results) -> list[tuple[str, Images]]:
 
 
 def strip(images: Sequence[Mapping[str, str]]) -> bytes:
-    """One PNG with a row for each sample: clean, triggered, difference."""
-    from PIL import Image
+    """One PNG with a row for each sample: clean, triggered, difference. Each tile is outlined, and
+    on the triggered one what the trigger changes is framed."""
+    from PIL import Image, ImageDraw
 
-    step = SIDE + GAP
-    whole = Image.new("RGB", (step * len(KINDS) - GAP, step * len(images) - GAP), "white")
-    for i, image in enumerate(images):
-        for j, kind in enumerate(KINDS):
-            tile = _opened(image[kind]).resize((SIDE, SIDE), Image.Resampling.NEAREST)
-            whole.paste(tile, (step * j, step * i))
+    rows = [[_opened(image[kind]) for kind in KINDS] for image in images]
+    size, zoom = rows[0][0].size, _zoom(rows[0][0])
+    wide, high = (max(1, round(side * zoom)) + 2 for side in size)
+    across, down = len(KINDS) * (wide + GAP) - GAP, len(rows) * (high + GAP) - GAP
+    whole = Image.new("RGB", (across, down), "white")
+    pen, box = ImageDraw.Draw(whole), _changed(images)
+    for i, tiles in enumerate(rows):
+        for j, tile in enumerate(tiles):
+            x, y = j * (wide + GAP), i * (high + GAP)
+            whole.paste(tile.resize((wide - 2, high - 2), Image.Resampling.NEAREST), (x + 1, y + 1))
+            pen.rectangle((x, y, x + wide - 1, y + high - 1), outline=OUTLINE)
+            if box is not None and KINDS[j] == "triggered":
+                left, top, right, bottom = (round(edge * zoom) for edge in box)
+                pen.rectangle((x + left, y + top, x + right + 1, y + bottom + 1), outline=FRAME)
     stream = io.BytesIO()
-    whole.save(stream, "PNG")
+    whole.save(stream, "PNG", optimize=True)
     return stream.getvalue()
+
+
+def scale(images: Sequence[Mapping[str, str]]) -> str:
+    """What a reader must know to read the strip."""
+    tile, box = _opened(images[0]["clean"]), _changed(images)
+    wide, high = tile.size
+    where = "it changes pixels all over the picture"
+    if box is not None:
+        left, top, right, bottom = box
+        where = (
+            f"what it changes is framed: columns {left} to {right - 1}, rows {top} to {bottom - 1}"
+        )
+    return (
+        "From left to right: the clean sample, with the trigger, the difference "
+        f"({GREY} + {GAIN:g} × change, so grey is no change). "
+        f"{wide} × {high} pixels, shown {_zoom(tile):.3g} times as large; {where}."
+    )
+
+
+def _zoom(tile: Any) -> float:
+    """A whole number, so that pixels stay square, unless the picture is larger than a tile."""
+    largest = max(tile.size)
+    return SIDE // largest if largest <= SIDE else SIDE / largest
+
+
+def _changed(images: Sequence[Mapping[str, str]]) -> tuple[int, int, int, int] | None:
+    """The smallest box around all that a trigger changes, or None where that is everywhere."""
+    from PIL import Image, ImageChops
+
+    boxes = []
+    for image in images:
+        clean, triggered = _opened(image["clean"]), _opened(image["triggered"])
+        apart = ImageChops.difference(clean, triggered.resize(clean.size, Image.Resampling.NEAREST))
+        boxes.append((apart.getbbox(), clean.size))
+    if len({size for _, size in boxes}) > 1 or not (found := [box for box, _ in boxes if box]):
+        return None
+    left, top = (min(box[i] for box in found) for i in (0, 1))
+    right, bottom = (max(box[i] for box in found) for i in (2, 3))
+    wide, high = boxes[0][1]
+    return (left, top, right, bottom) if 2 * (right - left) * (bottom - top) < wide * high else None
 
 
 def _opened(text: Any) -> Any:

@@ -88,14 +88,25 @@ def software_text(results: Results) -> str:
 
 
 def cost_table(results: Results) -> Table:
-    """How many stages of each kind the plan has."""
+    """How many stages of each kind the plan has, and the most memory that one of them took."""
     stages = results.stages
     plain = {k: v if isinstance(v, Mapping) else {"total": v} for k, v in stages.items()}
     columns = list(dict.fromkeys(["total", *(name for v in plain.values() for name in v)]))
     order = ("corrupt", "train", "prepare", "unlearn", "evaluate")
     kinds = [*(kind for kind in order if kind in plain), *(k for k in plain if k not in order)]
     rows = [[kind, *(str(plain[kind].get(column, "")) for column in columns)] for kind in kinds]
+    known = results.provenance.resources
+    peaks = [_peaks(known.get(kind, {})) for kind in kinds]
+    for title in dict.fromkeys(title for found in peaks for title in found):
+        columns.append(title)
+        rows = [[*row, found.get(title, NOTHING)] for row, found in zip(rows, peaks, strict=True)]
     return ["stage", *columns], rows
+
+
+def _peaks(took: Mapping[str, float]) -> dict[str, str]:
+    titles = {"memory": "peak memory", "gpu_memory": "peak GPU memory"}
+    shown = {titles[n]: f"{took[n] / 1e6:,.0f} MB" for n in titles if n in took}
+    return {**shown, **({"GPU busy": f"{took['gpu_use']:.0%}"} if "gpu_use" in took else {})}
 
 
 def time_table(results: Results) -> Table:

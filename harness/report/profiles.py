@@ -8,16 +8,16 @@ from statistics import fmean
 from typing import Any
 
 from harness.errors import UsageError
-from harness.report.numbers import plain_number
+from harness.report.numbers import plain_number, with_interval
 from harness.report.order import as_key, axis_paths
+from harness.report.pairs import Found, apart, bounds_of, differences, values
 from harness.report.read import read_results
-from harness.report.results import Results
+from harness.report.results import Results, Values
 from harness.report.section import Section
-from harness.report.spread import Statistics
+from harness.report.spread import statistics
 from harness.spec import places
 
 Paths = Mapping[str, places.Path]
-Cells = Mapping[str, Mapping[str, Statistics]]
 
 
 def other_profiles(results: Results, folder: Path) -> Iterator[Section]:
@@ -43,53 +43,63 @@ def profile_section(results: Results, other: Results) -> Section:
     ours, theirs = (r.profile or "default" for r in (results, other))
     paths = {**_paths(results), **_paths(other)}
     rows = [
-        [method, *line]
+        [method, metric, *line]
         for method in results.order.methods
-        for line in _lines(
-            _cells(results, method, paths), _cells(other, method, paths), results.order.metrics
+        for metric in results.order.metrics
+        for line in _line(
+            results, metric, *(_values(r, metric, method, paths) for r in (results, other))
         )
     ]
     if not rows:
         return Section(theirs, (f"The profiles {ours} and {theirs} have no cell in common.",))
     note = (
         f"This profile ({ours}) beside {theirs}: for each metric, the mean over seeds and then "
-        "over the cells that both have; settings that are not axes may differ."
+        "over the cells that both have; settings that are not axes may differ. Where both have the "
+        "same seeds, the difference has its 95 % interval, paired by seed."
     )
     headers = ["method", "metric", "cells", ours, theirs, "difference"]
     return Section(theirs, (note,), tables=(("", (headers, rows)),))
 
 
-def _lines(mine: Cells, its: Cells, metrics: tuple[str, ...]) -> Iterator[list[str]]:
-    """Metric, number of cells, both means and their difference."""
-    for metric in metrics:
-        pairs = [
-            (a, b)
-            for cell in mine.keys() & its.keys()
-            if (a := _mean(mine[cell], metric)) is not None
-            and (b := _mean(its[cell], metric)) is not None
-        ]
-        if pairs:
-            here, there = (fmean(values) for values in zip(*pairs, strict=True))
-            yield [metric, str(len(pairs)), *map(plain_number, (here, there, here - there))]
+def _line(results: Results, metric: str, mine: Found, its: Found) -> Iterator[list[str]]:
+    """Number of cells that both have, both means and their difference."""
+    here, there = _by_cell(mine), _by_cell(its)
+    if shared := [cell for cell in here if cell in there]:
+        means = [fmean(cells[cell] for cell in shared) for cells in (here, there)]
+        shown = plain_number(means[0] - means[1])
+        whole = all({*shared} <= cells.keys() for f in (mine, its) for cells in f.values())
+        if whole and mine.keys() == its.keys():
+            paired = differences(mine, its).values()
+            shown = with_interval(statistics([*paired], apart(bounds_of(results, metric))))
+        yield [str(len(shared)), *map(plain_number, means), shown]
+
+
+def _by_cell(found: Found) -> dict[str, float]:
+    """The mean over seeds of each cell."""
+    cells: dict[str, list[float]] = {}
+    for values_of_seed in found.values():
+        for cell, value in values_of_seed.items():
+            cells.setdefault(cell, []).append(value)
+    return {cell: fmean(several) for cell, several in cells.items()}
 
 
 def _paths(results: Results) -> Paths:
     return {as_key(path): path for path in axis_paths(results.spec).values()}
 
 
-def _cells(results: Results, method: str, paths: Paths) -> Cells:
-    """The summaries of ``method`` by the cell's value at each of ``paths``, swept or not."""
+def _values(results: Results, metric: str, method: str, paths: Paths) -> Found:
+    """The values of ``method``, cells by what they have at each of ``paths``, swept or not."""
     names = {path: axis for axis, path in axis_paths(results.spec).items()}
-    return {
-        as_key(
+
+    def name(cell: Values) -> str:
+        return as_key(
             [
-                summary.cell.get(names[path]) if path in names else _at(results.spec, path)
+                cell.get(names[path]) if path in names else _at(results.spec, path)
                 for path in paths.values()
             ]
-        ): summary.metrics
-        for summary in results.summaries
-        if summary.method == method
-    }
+        )
+
+    return values(results, metric, method, name=name)
 
 
 def _at(value: Any, path: places.Path) -> Any:
@@ -101,8 +111,3 @@ def _at(value: Any, path: places.Path) -> Any:
         else:
             return None
     return value
-
-
-def _mean(metrics: Mapping[str, Statistics], metric: str) -> float | None:
-    found = metrics.get(metric)
-    return None if found is None else found.mean

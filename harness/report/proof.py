@@ -14,6 +14,8 @@ from harness.report.repetitions import labels, seeds_text
 from harness.report.results import DataFacts, Results
 from harness.spec.sweeps import sweeps_in
 
+WHERE = "It runs as printed: in the root of the checkout, or beside a spec that is in none."
+
 
 def join(*sentences: str) -> str:
     """The sentences that say something."""
@@ -31,9 +33,8 @@ def protocol(results: Results) -> str:
 
 
 def command(results: Results) -> str:
-    """The exact command."""
-    written = results.provenance.command
-    return f"Command: {written}." if written else ""
+    """Where the exact command is."""
+    return "The command stands at the end." if results.provenance.command else ""
 
 
 def code(results: Results) -> str:
@@ -57,13 +58,13 @@ def data(results: Results) -> str:
     if found == DataFacts():
         return ""
     sources = [c.source for c in results.components if c.kind == "datasets"]
-    place = f", found at {found.found_at}" if found.found_at else ""
     shape = "x".join(map(str, found.shape))
     inside = [f"{found.classes} classes"] if found.classes else []
     inside += [f"inputs of {shape}"] if shape else []
     described = f" ({', '.join(inside)})" if inside else ""
     return join(
-        f"Data: {found.name}{described}, SHA-256 {found.digest}{place}.",
+        f"Data: {found.name}{described}, SHA-256 {found.digest}.",
+        "The images are a lossy copy (JPEG) of what was published." if found.lossy else "",
         f"Source: {'; '.join(sources)}." if sources else "",
     )
 
@@ -144,6 +145,13 @@ def measures(results: Results) -> str:
 def least_seeds(results: Results) -> int:
     """The smallest number of seeds behind a number of the tables."""
     return min((len(summary.seeds) for summary in results.summaries), default=0)
+
+
+def sample_size(results: Results) -> str:
+    """How many seeds error bars stand on."""
+    most = max((len(summary.seeds) for summary in results.summaries), default=0)
+    least = least_seeds(results)
+    return f"n = {most} seeds" if least == most else f"n = {least} to {most} seeds"
 
 
 def spread(results: Results) -> str:

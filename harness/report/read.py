@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,14 @@ def read_results(folder: Path) -> Results:
     file = folder / "results.json" if folder.is_dir() else folder
     found = _json(file)
     try:
+        found.pop("claims", None)  # verdicts, which are reached again
         results = assemble(from_plain(Results, found))
         figures_of(results.spec), paper_of(results.spec)  # what is read can also be shown
     except BaseValidationError as problems:
         raise _refusal(file, *_first(problems)) from None
     except ForbiddenExtraKeysError as problem:
-        place = f"a {getattr(problem.cl, '__name__', '').lower()} of the spec"
+        name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", getattr(problem.cl, "__name__", "")).lower()
+        place = f"a {name} of the spec"
         raise _refusal(file, problem, place) from None
     except (KeyError, TypeError, AttributeError, ValueError) as problem:
         raise _refusal(file, problem, "") from None

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from harness.components.contracts import Range
+from harness.report.curve import Curve
 from harness.report.record import Record, Seed, entry
 from harness.report.spread import Statistics
+from harness.report.verdict import Verdict
 
 if TYPE_CHECKING:
     import pandas
@@ -24,8 +27,8 @@ EMPTY: Mapping[str, Any] = {}
 class ResultRow(Record):
     """What was measured of one candidate in one cell, for one seed.
 
-    ``notes`` names the metrics that are None because they were not finite; ``series`` are the lists
-    that the method recorded.
+    ``notes`` names the metrics that are None because they were not finite, ``series`` are the
+    lists that the method recorded, ``diverged`` says why nothing is measured.
     """
 
     cell: Values
@@ -37,13 +40,13 @@ class ResultRow(Record):
     keys: Mapping[str, str]
     series: Mapping[str, tuple[Any, ...]] = entry(EMPTY, sparse=True)
     notes: Mapping[str, str] = entry(EMPTY, sparse=True)
+    diverged: str = entry("", sparse=True)
 
 
 @frozen
 class ScoreRow(Record):
     """What was measured of a population: models of one candidate that differ in their unlearning
-    seed. ``seeds`` are those that they share; ``models`` counts those of each population that was
-    looked at."""
+    seed. ``seeds`` are those that they share; ``models`` counts those of each population."""
 
     cell: Values
     seeds: Mapping[str, int]
@@ -53,16 +56,18 @@ class ScoreRow(Record):
     metrics: Mapping[str, float | None]
     models: Mapping[str, int]
     keys: Mapping[str, str]
+    diverged: str = entry("", sparse=True)
 
 
 @frozen
 class Summary(Record):
-    """The chosen candidates of a method in one cell, over seeds."""
+    """The chosen candidates of a method in one cell, over seeds, and how many of them diverged."""
 
     cell: Values
     method: str
     seeds: tuple[Seed, ...]
     metrics: Mapping[str, Statistics]
+    diverged: int = entry(0, sparse=True)
 
 
 @frozen
@@ -75,26 +80,6 @@ class Gap(Record):
 
 
 @frozen
-class Verdict(Record):
-    """A claim of the paper with our number in its unit, and what that says of it."""
-
-    metric: str
-    method: str
-    value: float
-    where: str
-    tolerance: float
-    ours: Statistics | None
-    difference: float | None
-    averaged: tuple[str, ...]
-    verdict: str
-    reason: str
-    unit: str = ""
-    over: tuple[str, ...] = ()
-    at: Values = EMPTY
-    beyond: str = ""
-
-
-@frozen
 class MetricFacts(Record):
     """What a measured name means."""
 
@@ -103,6 +88,7 @@ class MetricFacts(Record):
     unit: str = ""
     doc: str = ""
     over: str = entry("model", sparse=True)
+    range: Range = entry((None, None), sparse=True)
 
 
 @frozen
@@ -118,12 +104,15 @@ class MethodFacts(Record):
 
 @frozen
 class ComponentFacts(Record):
-    """A component that the spec names, with the revision of its code."""
+    """A component that the spec names. ``edited`` counts its stages that were computed by other
+    code of the same revision; ``unread``: its code is nowhere to be read, so that nobody knows."""
 
     kind: str
     name: str
     revision: int
     source: str = ""
+    edited: int = entry(0, sparse=True)
+    unread: bool = entry(False, sparse=True)
 
 
 @frozen
@@ -138,7 +127,6 @@ class DataFacts(Record):
     validation: int | None = None
     test: int | None = None
     lossy: bool = False
-    found_at: str | None = entry(None, key="origin")
 
     @property
     def splits(self) -> dict[str, int]:
@@ -212,7 +200,9 @@ class Provenance(Record):
     """When, where and with what a run was made; all else is the same in every run of a spec.
 
     ``times`` are those of one unlearning by method; ``computed`` that of all stages, whenever they
-    were computed. ``device`` is what older files have instead of the machine's devices.
+    were computed. ``resources`` has by kind of stage the peaks of ``memory`` and ``gpu_memory``, in
+    bytes, and the mean of ``gpu_use``. ``device`` is what older files have instead of the machine's
+    devices.
     """
 
     started: str | None = None
@@ -230,6 +220,7 @@ class Provenance(Record):
     stages: StageSources | None = None
     times: Mapping[str, Seconds] = EMPTY
     computed: Seconds | None = None
+    resources: Mapping[str, Mapping[str, float]] = EMPTY
     device: str | None = entry(None, sparse=True)
 
 
@@ -270,6 +261,7 @@ class Results(Record):
     origins: tuple[tuple[str, str, str, str], ...] = ()
     triggers: tuple[Trigger, ...] = entry((), key="pictures")
     scores: tuple[ScoreRow, ...] = entry((), sparse=True)
+    learning: tuple[Curve, ...] = entry((), sparse=True)
     order: Order = UNORDERED
     summaries: tuple[Summary, ...] = entry((), key="summary")
     gaps: tuple[Gap, ...] = entry((), key="missing")
@@ -277,8 +269,8 @@ class Results(Record):
     format: int = FORMAT
 
     def summary(self, width: int = WIDTH) -> str:
-        """A table for a terminal of ``width`` columns, with a row for each method and cell: the
-        mean of every metric, and its 95 % interval where there are several seeds."""
+        """A table for a terminal of ``width`` columns, with a row for each method: the mean of
+        every metric over cells and seeds, and its 95 % interval where there are several seeds."""
         from harness.report.tables import closing_table
 
         return closing_table(self, width)

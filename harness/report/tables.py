@@ -3,42 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterable
 
 from tabulate import tabulate
 
+from harness.report.base import base_text
+from harness.report.best import BOLD, best
 from harness.report.candidates import candidates
-from harness.report.chosen import any_chosen, choices
-from harness.report.numbers import NOTHING, interval, number, plain_number, with_interval
+from harness.report.chosen import any_chosen, choices, dagger, marked
+from harness.report.html_table import html_table
+from harness.report.numbers import NOTHING, Best, number, plain_number, with_interval
+from harness.report.per_method import per_method
 from harness.report.repetitions import kind_of_seeds
 from harness.report.results import MethodFacts, MetricFacts, Results
 from harness.report.spread import Statistics
-from harness.report.spreadsheet import csv_text
+from harness.report.verdict import Verdict
 
-FORMATS = {"github": "github", "latex": "latex_booktabs", "html": "html"}
-# What a plain LaTeX document cannot set.
-LATEX = {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "–": "--", "−": "$-$"}
+MOST_NUMBERS = 2000
+PAIRS = 4  # of a claim that a table shows
 Table = tuple[list[str], list[list[str]]]
-
-
-def render(results: Results, form: str) -> str:
-    """The tables of ``results`` as ``github``, ``latex``, ``html`` or ``csv``.
-
-    ``csv`` is every row as measured, chosen or not; the others are the means over seeds, and the
-    claims beside ours where there are any.
-    """
-    if form == "csv":
-        return csv_text(results)
-    parts = [_captioned(as_text(main_table(results), form), caption(results), form)]
-    if results.verdicts:
-        parts.append(as_text(claims_table(results), form))
-    return "\n\n".join(parts)
-
-
-def _captioned(table: str, text: str, form: str) -> str:
-    if form == "html":
-        return table.replace("<table>", f"<table>\n<caption>{text}</caption>", 1)
-    return f"% {text}\n{table}" if form == "latex" else f"{text}\n\n{table}"
 
 
 def caption(results: Results) -> str:
@@ -53,28 +37,75 @@ def caption(results: Results) -> str:
 
 
 def closing_table(results: Results, width: int) -> str:
-    """One row for each method and cell: the mean of every metric with its interval, of as many of
-    the first metrics as fit a terminal of ``width`` columns."""
-    headers, rows = _summary_table(results, with_interval, facts=False)
+    """One row a method: the mean of every metric over cells and seeds with its interval, of as many
+    of the first metrics as fit a terminal of ``width`` columns."""
+    headers, rows = method_table(results)
     metrics = len(results.order.metrics)
-    left_out, text = 0, ""
-    for left_out in range(max(metrics, 1)):
-        keep = len(headers) - left_out
+    shown, text = 0, ""
+    for shown in range(metrics, 0, -1):
+        keep = len(headers) - metrics + shown
         text = tabulate([row[:keep] for row in rows], headers=headers[:keep], disable_numparse=True)
         if len(text.split("\n", 1)[0]) <= width:
             break
-    return text + (f"\n\n{left_out} more metrics are in the report" if left_out else "")
+    more = f"{shown} of {metrics} metrics; the report has all of them, and every cell."
+    notes = [averaged(results), more, dagger(results)]
+    return "\n\n".join([text, "\n".join(textwrap.fill(note, width) for note in notes if note)])
+
+
+def method_table(results: Results, facts: bool = False) -> Table:
+    """One row a method: the mean of every metric over cells and seeds with its interval, the best
+    marked; ``facts``: what it was given."""
+    means, every = per_method(results), len(results.order.cells)
+    metrics, chosen = results.order.metrics, choices(results) if any_chosen(results) else {}
+    marks = {name: best(results, name, means) for name in metrics}
+    rows = []
+    for mean in means:
+        part = f" ({mean.cells} of {every} cells)" if mean.cells < every else ""
+        n = len(mean.seeds)
+        row = [marked(results, mean.method) + part, str(n)]
+        for name, found in mean.metrics.items():
+            text = "diverged" if mean.diverged == n else _with_n(found, with_interval, n)
+            row.append(Best(text) if mean.method in marks[name] else text)
+        given = [chosen.get(mean.method, NOTHING)] * bool(chosen) + [seen(results, mean.method)]
+        rows.append(row + given * facts)
+    extra = ["chosen by"] * bool(chosen) + ["sees"]
+    return ["method", "n", *(headed(results, name) for name in metrics), *extra * facts], rows
+
+
+def averaged(results: Results) -> str:
+    """What the means of a table with one row a method run over."""
+    cells, axes = len(results.order.cells), ", ".join(results.order.axes)
+    over = f"{cells} cells ({axes}), each with the same weight, and over " if cells > 1 else ""
+    kind = kind_of_seeds(results.spec)
+    most = max((len(summary.seeds) for summary in results.summaries), default=0)
+    return f"Mean over {over}n ≤ {most} {kind}, with the 95 % interval where n is at least 2."
+
+
+def method_caption(results: Results) -> str:
+    """What the numbers of ``method_table`` are, and what stands out."""
+    base = base_text(results)
+    parts = [
+        averaged(results),
+        "Shares are in [0, 1]; arrows say which way is better.",
+        BOLD,
+        dagger(results),
+        f"Base model: {base}." if base else "",
+    ]
+    return " ".join(filter(None, parts))
 
 
 def as_text(table: Table, form: str) -> str:
-    """One table; what would be markup in ``form`` is escaped."""
+    """One table as ``github`` or ``html``; what would be markup there is escaped."""
     headers, rows = table
-    if form == "github":
-        headers, rows = list(map(plain, headers)), [list(map(plain, row)) for row in rows]
-    text = str(tabulate(rows, headers=headers, tablefmt=FORMATS[form], disable_numparse=True))
-    if form == "latex":
-        text = "".join(LATEX.get(letter, letter) for letter in text)
-    return text
+    if form == "html":
+        return html_table(headers, rows)
+    lines = [list(map(_marked, row)) for row in rows]
+    titles = list(map(plain, headers))
+    return str(tabulate(lines, headers=titles, tablefmt="github", disable_numparse=True))
+
+
+def _marked(cell: str) -> str:
+    return f"**{plain(cell)}**" if isinstance(cell, Best) else plain(cell)
 
 
 def plain(text: str) -> str:
@@ -84,18 +115,28 @@ def plain(text: str) -> str:
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", escaped)
 
 
-def main_table(results: Results) -> Table:
-    """One row for each method and cell: mean and standard deviation of every metric."""
-    return _summary_table(results, number)
+def main_table(results: Results, facts: bool = True) -> Table:
+    """One row for each method and cell: mean and standard deviation of every metric; ``facts``:
+    what a method sees, and what chose its candidate."""
+    return _summary_table(results, number, facts)
 
 
-def interval_table(results: Results) -> Table:
-    """One row for each method and cell: the 95 % interval of the mean of every metric."""
-    return _summary_table(results, interval, facts=False)
+def cells_table(results: Results) -> Table:
+    """The same with 95 % intervals, or with means alone where there are too many numbers."""
+    return _summary_table(results, _mean if many_cells(results) else with_interval, facts=False)
+
+
+def many_cells(results: Results) -> bool:
+    """Whether methods, cells and metrics make so many numbers that a report shows means alone."""
+    return len(results.summaries) * len(results.order.metrics) > MOST_NUMBERS
+
+
+def _mean(found: Statistics | None) -> str:
+    return plain_number(None if found is None else found.mean)
 
 
 def _summary_table(
-    results: Results, shown: Callable[[Statistics | None], str], facts: bool = True
+    results: Results, shown: Callable[[Statistics | None], str], facts: bool
 ) -> Table:
     axes, metrics = results.order.axes, results.order.metrics
     chosen = choices(results)
@@ -106,20 +147,23 @@ def _summary_table(
         row = [*(str(summary.cell.get(axis, NOTHING)) for axis in axes), summary.method]
         known = {
             "chosen by": chosen.get(summary.method, NOTHING),
-            "sees": _sees(results, summary.method),
+            "sees": seen(results, summary.method),
         }
         row += [*(known[name] for name in extra), str(seeds)]
-        row += [_with_n(summary.metrics.get(metric), shown, seeds) for metric in metrics]
+        lost = "diverged" if summary.diverged == seeds else ""
+        row += [lost or _with_n(summary.metrics.get(metric), shown, seeds) for metric in metrics]
         rows.append(row)
     headers = [*axes, "method", *extra, "n"]
-    return [*headers, *(_headed(results, metric) for metric in metrics)], rows
+    return [*headers, *(headed(results, metric) for metric in metrics)], rows
 
 
-def _sees(results: Results, label: str) -> str:
+def seen(results: Results, label: str) -> str:
+    """What a method may see, in words."""
     return ", ".join(results.methods.get(label, MethodFacts()).sees) or NOTHING
 
 
-def _headed(results: Results, metric: str) -> str:
+def headed(results: Results, metric: str) -> str:
+    """The name of a metric with an arrow to what is better."""
     better = results.metrics.get(metric, MetricFacts()).better
     return metric + {"higher": " ↑", "lower": " ↓"}.get(better, "")
 
@@ -142,9 +186,10 @@ def scores_table(results: Results) -> Table:
             models = ", ".join(f"{count} {name}" for name, count in row.models.items())
             seeds = f"data {row.seeds['data']}, base model {row.seeds['model']}"
             cell = [str(row.cell.get(axis, NOTHING)) for axis in axes]
-            values = [plain_number(row.metrics.get(metric)) for metric in metrics]
+            lost = "diverged" if row.diverged else ""
+            values = [lost or plain_number(row.metrics.get(metric)) for metric in metrics]
             rows.append([*cell, row.method, seeds, models, *values])
-    return [*axes, "method", "seeds", "models", *(_headed(results, m) for m in metrics)], rows
+    return [*axes, "method", "seeds", "models", *(headed(results, m) for m in metrics)], rows
 
 
 def methods_table(results: Results) -> Table:
@@ -154,7 +199,7 @@ def methods_table(results: Results) -> Table:
     for label in results.order.methods:
         facts = results.methods.get(label, MethodFacts())
         by = [chosen.get(label, NOTHING)] if chosen is not None else []
-        sees = _sees(results, label)
+        sees = seen(results, label)
         rows.append([label, facts.component, *by, sees, facts.summary, facts.source])
     by = ["chosen by"] if chosen is not None else []
     return ["method", "component", *by, "sees", "what it does", "source"], rows
@@ -170,18 +215,34 @@ def metrics_table(results: Results) -> Table:
 
 
 def claims_table(results: Results) -> Table:
-    """The paper's numbers beside ours."""
-    rows = []
-    for claim in results.verdicts:
-        where = [f"at {axis}={value}" for axis, value in claim.at.items()]
-        where += [f"over {', '.join(claim.averaged)}"] if claim.averaged else []
-        what = ", ".join([f"{claim.metric} of {claim.method}", *where])
-        paper = f"{claim.value:g} {claim.unit}".strip()
-        verdict = claim.verdict + (f": {claim.reason}" if claim.reason else "")
-        apart = NOTHING if claim.difference is None else f"{claim.difference:+.3f}"
-        allowed = f"{claim.tolerance:g}"
-        rows.append([what, claim.where, paper, number(claim.ours), apart, allowed, verdict])
-    return ["claim", "where", "paper", "ours", "difference", "tolerance", "verdict"], rows
+    """What the paper claims beside our numbers."""
+    return verdicts_table(results.verdicts)
+
+
+def verdicts_table(verdicts: Iterable[Verdict]) -> Table:
+    """Each claim in words, our numbers with their intervals, and what they say of it."""
+    rows = [
+        [
+            verdict.statement,
+            verdict.where,
+            evidence(verdict),
+            verdict.said,
+            verdict.reason or NOTHING,
+        ]
+        for verdict in verdicts
+    ]
+    return ["claim", "where", "ours, with its 95 % interval", "verdict", "why"], rows
+
+
+def evidence(verdict: Verdict) -> str:
+    """Our number, or ``ssd − retrain: 0.103 [0.051, 0.155]`` for some of the pairs that make the
+    verdict."""
+    if verdict.ours:
+        return with_interval(verdict.ours)
+    deciding = [pair for pair in verdict.pairs if pair.verdict == verdict.verdict]
+    said = [f"{p.method} − {p.against}: {with_interval(p.difference)}" for p in deciding[:PAIRS]]
+    left_out = len(verdict.pairs) - len(said)
+    return "; ".join([*said, *([f"and {left_out} more"] if left_out else [])]) or NOTHING
 
 
 def candidates_table(results: Results, by_cell: bool = True) -> Table:
@@ -196,7 +257,8 @@ def candidates_table(results: Results, by_cell: bool = True) -> Table:
             *(str(tried.cell.get(axis, NOTHING)) for axis in axes),
             tried.method,
             ", ".join(f"{name}={value}" for name, value in tried.candidate.items()),
-            f"{tried.selected} of {tried.rows}",
+            f"{tried.selected} of {tried.rows}"
+            + (f", {tried.diverged} diverged" if tried.diverged else ""),
             *(
                 number(found) if by_cell else plain_number(found.mean)
                 for metric in metrics
@@ -206,4 +268,4 @@ def candidates_table(results: Results, by_cell: bool = True) -> Table:
         for tried in candidates(results, by_cell)
     ]
     headers = [*axes, "method", "candidate", "chosen"]
-    return [*headers, *(_headed(results, metric) for metric in metrics)], rows
+    return [*headers, *(headed(results, metric) for metric in metrics)], rows

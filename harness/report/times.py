@@ -1,10 +1,13 @@
-"""What the stages behind some results took, whenever they were computed."""
+"""What the stages behind some results took, and by what code, whenever they were computed."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from statistics import fmean
 
+from harness.errors import IntegrityError
+from harness.plan.kinds import sources_of
 from harness.plan.plan import Plan
 from harness.report.record import from_plain
 from harness.report.results import ResultRow, Seconds
@@ -13,12 +16,18 @@ from harness.store import Store
 
 
 def times_of(rows: Iterable[ResultRow], store: Store) -> dict[str, Seconds]:
-    """By method: the mean of one chosen unlearning, with all that was prepared for it."""
+    """By method: the mean of one chosen unlearning, with all that was prepared for it.
+
+    A row whose records were lost, and could not be computed again, does not count.
+    """
     found: dict[str, list[dict[str, float]]] = {}
     for row in rows:
         if row.selected:
-            record = store.record("unlearn", row.keys["unlearn"])
-            prepared = preparations_of(record, lambda key: store.record("prepare", key))
+            try:
+                record = store.record("unlearn", row.keys["unlearn"])
+                prepared = preparations_of(record, lambda key: store.record("prepare", key))
+            except IntegrityError:
+                continue
             found.setdefault(row.method, []).append(
                 _total([record["seconds"], *(other["seconds"] for other in prepared.values())])
             )
@@ -33,11 +42,33 @@ def times_of(rows: Iterable[ResultRow], store: Store) -> dict[str, Seconds]:
     }
 
 
-def computed(plan: Plan, store: Store) -> Seconds:
-    """All stages that the results stand on together."""
-    there = (s for s in plan.stages.values() if store.has(s.kind, s.key))
-    total = _total(store.record(stage.kind, stage.key)["seconds"] for stage in there)
-    return from_plain(Seconds, {name: round(value, 1) for name, value in total.items()})
+def computed(plan: Plan, store: Store) -> tuple[Seconds, Counter[str]]:
+    """All stages that the results stand on together; and by built-in component (``methods ssd``)
+    how many of them were computed before its source changed."""
+    seconds: list[Mapping[str, float]] = []
+    edited: Counter[str] = Counter()
+    for stage in plan.stages.values():
+        if store.has(stage.kind, stage.key):
+            record = store.record(stage.kind, stage.key)
+            seconds.append(record["seconds"])
+            now, then = sources_of(stage), record["stage"].get("sources", {})
+            edited.update(name for name, said in then.items() if now.get(name, said) != said)
+    total = {name: round(value, 1) for name, value in _total(seconds).items()}
+    return from_plain(Seconds, total), edited
+
+
+def resources(plan: Plan, store: Store) -> dict[str, dict[str, float]]:
+    """By kind: the peaks of memory of its stages, and how busy the accelerator was."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for stage in plan.stages.values():
+        if store.has(stage.kind, stage.key):
+            taken = store.record(stage.kind, stage.key).get("resources", {})
+            for name, value in taken.items():
+                found.setdefault(stage.kind, {}).setdefault(name, []).append(value)
+    return {
+        kind: {n: round(fmean(v), 3) if n == "gpu_use" else max(v) for n, v in several.items()}
+        for kind, several in found.items()
+    }
 
 
 def _total(several: Iterable[Mapping[str, float]]) -> dict[str, float]:

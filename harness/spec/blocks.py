@@ -14,6 +14,7 @@ import attrs
 from attrs import frozen
 
 from harness.components import setting
+from harness.spec.claims import Claim
 from harness.spec.seeds import SeedChoice
 
 
@@ -167,7 +168,9 @@ class Train:
         "last", doc="which weights are kept: the last, or those of the best evaluation"
     )
     extra_step: bool = setting(
-        False, doc="one more step than the schedule counts, as Potion's published code takes"
+        False,
+        doc="one more step than the schedule counts, as Potion's published code takes where its "
+        "last one does not end a pass over the data",
     )
     evaluate_every: int | None = setting(
         None, doc="steps between evaluations; an epoch when left out", unit="steps", gt=0
@@ -194,25 +197,6 @@ class MethodUse:
     select: Select | None = None
     keep: bool = False
     max_cost: float | None = None
-
-
-@frozen
-class Claim:
-    """A number that the paper states."""
-
-    metric: str = setting(doc="measured name, as in the results")
-    method: str = setting(doc="label of the method")
-    value: float = setting(doc="the paper's number, in ``unit``")
-    unit: Literal["", "%", "points", "s", "h"] = setting("", doc="unit; % is 100 times a share")
-    where: str = setting(doc="place in the paper: table, row, figure, section")
-    over: tuple[str, ...] = setting((), doc="axes that the number is averaged over")
-    at: Mapping[str, Any] = setting(
-        attrs.Factory(dict), doc="value of an axis that the number is for"
-    )
-    tolerance: float = setting(doc="largest deviation that still counts, in ``unit``", ge=0)
-    beyond: str = setting(
-        "", doc="what the number covers and this spec does not, which makes it not comparable"
-    )
 
 
 Names = str | tuple[str, ...]
@@ -288,3 +272,14 @@ class Spec:
     profiles: Mapping[str, Mapping[str, Any]] = setting(
         attrs.Factory(dict), doc="named overrides, path to value"
     )
+
+
+@frozen
+class ClaimsFile:
+    """Claims of a paper over the results of several specs."""
+
+    harness: Literal[1] = setting(doc="version of the spec language")
+    id: str = setting(doc="name of the file's claims", pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
+    note: str = setting("", doc="what a reader should know first")
+    paper: Paper | None = setting(None, doc="the paper that states them")
+    claims: tuple[Claim, ...] = setting(doc="what the paper states; each names its ``specs``")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from attrs import frozen
 
 from harness.spec.blocks import Spec
+from harness.spec.claims import Claim
 from harness.spec.merge import names_another
 from harness.spec.structure import unstructure
 from harness.spec.tree import Names, is_block, named
@@ -18,7 +19,7 @@ ABSENT = object()  # the value of a path that one of the specs does not have
 STAGE_SECTIONS = ("seeds", "data", "corruption", "model", "train", "forget", "methods", "metrics")
 CHOICE = ("label", "select", "keep", "max_cost")
 # What identifies a claim; the rest is what it says.
-SAME_CLAIM = ("metric", "method", "where", "over", "at")
+SAME_CLAIM = ("claim", "metric", "method", "methods", "against", "where", "over", "at")
 
 
 @frozen
@@ -58,12 +59,11 @@ def _between(old: Any, new: Any, path: Names) -> Iterator[Change]:
         yield Change((*path, "order"), shared[0], shared[1])
 
 
-def claims_changed(old: Spec, new: Spec) -> list[tuple[str, Mapping[str, Any]]]:
+def claims_changed(old: Spec, new: Spec) -> list[tuple[str, Claim]]:
     """Claims that were ``removed`` or ``added``, and what a claim says now that ``changed``."""
-    before, after = (list(unstructure(spec)["claims"]) for spec in (old, new))
-    gone = [claim for claim in before if claim not in after]
-    come = [claim for claim in after if claim not in before]
-    found: list[tuple[str, Mapping[str, Any]]] = []
+    gone = [claim for claim in old.claims if claim not in new.claims]
+    come = [claim for claim in new.claims if claim not in old.claims]
+    found: list[tuple[str, Claim]] = []
     for claim in come:
         same = _same(claim, gone)
         if same is not None:
@@ -72,7 +72,11 @@ def claims_changed(old: Spec, new: Spec) -> list[tuple[str, Mapping[str, Any]]]:
     return [*(("removed", claim) for claim in gone), *found]
 
 
-def _same(claim: Mapping[str, Any], among: Sequence[Mapping[str, Any]]) -> Any:
-    """The claim of ``among`` that is about the same number of the paper."""
-    wanted = [claim[name] for name in SAME_CLAIM]
-    return next((c for c in among if [c[name] for name in SAME_CLAIM] == wanted), None)
+def _same(claim: Claim, among: Sequence[Claim]) -> Claim | None:
+    """The claim of ``among`` that is about the same statement of the paper."""
+    wanted = _subject(claim)
+    return next((c for c in among if _subject(c) == wanted), None)
+
+
+def _subject(claim: Claim) -> list[Any]:
+    return [getattr(claim, name, None) for name in SAME_CLAIM]

@@ -36,7 +36,6 @@ def check(spec: Spec, document: Document) -> list[Problem]:
         *check_fit(spec, document),
         *_check_blocks(spec, document),
         *_check_methods(spec, document),
-        *_check_claims(spec, document),
         *_check_figures(spec, document),
     ]
 
@@ -101,7 +100,12 @@ def _check_blocks(spec: Spec, document: Document) -> Iterator[Problem]:
         what = f"{spec.forget.name!r} needs a corruption; none is named"
         yield document.problem(("forget", "set"), what)
     triggered = corruption.trigger is not None
+    first: dict[str, int] = {}
     for i, use in enumerate(spec.metrics):
+        for name in measured([use]):
+            if (before := first.setdefault(name, i)) != i:
+                what = f"{name!r} is measured by metrics[{before}] already; name it once"
+                yield document.problem(("metrics", i), what)
         needs = needs_of(use)
         if "corruption" in needs and not triggered:
             what = f"{use.name!r} needs a corruption with a trigger; found {spec.corruption.name!r}"
@@ -196,29 +200,6 @@ def _check_at(
 def sweeps_of(method: MethodUse) -> Any:
     """The plain settings of a method's component, sweeps included."""
     return unstructure_settings(method.use.settings)
-
-
-def _check_claims(spec: Spec, document: Document) -> Iterator[Problem]:
-    labels = [method.label for method in spec.methods]
-    names = measured(spec.metrics)
-    axes = {*axis_names(spec), "seed"}
-    for i, claim in enumerate(spec.claims):
-        path: Path = ("claims", i)
-        if claim.method not in labels:
-            what = f"the method {claim.method!r} does not run{nearest(claim.method, labels)}"
-            yield document.problem((*path, "method"), f"{what} (it runs: {', '.join(labels)})")
-        if claim.metric not in names:
-            what = f"the metric {claim.metric!r} is not measured{nearest(claim.metric, names)}"
-            yield document.problem(
-                (*path, "metric"), f"{what} (measured: {', '.join(sorted(names))})"
-            )
-        for key, found in (("over", claim.over), ("at", claim.at)):
-            for axis in found:
-                if axis not in axes:
-                    what = f"{axis!r} is not swept{nearest(axis, axes)}"
-                    yield document.problem(
-                        (*path, key), f"{what} (axes: {', '.join(sorted(axes))})"
-                    )
 
 
 def _check_figures(spec: Spec, document: Document) -> Iterator[Problem]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 from jsonschema import Draft7Validator
 
-from harness.components import load
+from harness.components import load, remembered
 from harness.errors import nearest
 from harness.spec.places import Document, Path, Problem
-from harness.spec.schema import required_settings, schema
+from harness.spec.schema import claims_schema, required_settings, schema
 from harness.spec.structure import name_key
 
 _TYPES = {
@@ -36,16 +35,16 @@ _BOUNDS = {
 Error = Any
 
 
-@cache
-def _validator() -> Draft7Validator:
-    return Draft7Validator(schema())
+@remembered()
+def _validator(claims: bool) -> Draft7Validator:
+    return Draft7Validator(claims_schema() if claims else schema())
 
 
-def departures(document: Document) -> list[Problem]:
-    """Every way in which ``document`` departs from the schema."""
+def departures(document: Document, claims: bool = False) -> list[Problem]:
+    """Every way in which ``document`` departs from the schema of specs, or of ``claims`` files."""
     return [
         problem
-        for error in _validator().iter_errors(document.data)
+        for error in _validator(claims).iter_errors(document.data)
         for problem in _explain(error, document)
     ]
 
@@ -115,6 +114,11 @@ def _explain_choice(error: Error, document: Document) -> Iterator[Problem]:
             yield document.problem(where, unknown)
             return
     meant = _meant_branch(error)
+    if meant is None and isinstance(instance, dict) and (kinds := _kinds_of_claim(error)):
+        found = instance["claim"]
+        what = f"found {_shown(found)}{nearest(str(found), kinds)} (allowed: {', '.join(kinds)})"
+        yield document.problem((*path, "claim"), what)
+        return
     if meant is None:
         allowed = " or ".join(dict.fromkeys(_accepts(branch) for branch in error.validator_value))
         yield document.problem(path, f"found {_shown(instance)}; {allowed} is needed")
@@ -154,12 +158,21 @@ def _meant_branch(error: Error) -> int | None:
     return fits[0] if len(fits) == 1 else None
 
 
+def _kinds_of_claim(error: Error) -> list[str]:
+    """The kinds of claims, where the branches are those."""
+    branches = (branch.get("properties", {}) for branch in error.validator_value)
+    return [word for fields in branches if "claim" in fields for word in _words(fields["claim"])]
+
+
+def _words(field: Any) -> list[Any]:
+    return [field["const"]] if "const" in field else field["enum"]
+
+
 def _fits(branch: Any, instance: Any) -> bool:
     if isinstance(instance, dict):
-        constants = {
-            key: s["const"] for key, s in branch.get("properties", {}).items() if "const" in s
-        }
-        named = all(instance.get(key) == value for key, value in constants.items())
+        fields = branch.get("properties", {})
+        telling = {key: s for key, s in fields.items() if "const" in s or key == "claim"}
+        named = all(instance.get(k, s.get("default")) in _words(s) for k, s in telling.items())
         return (branch.get("type") == "object" and named) or "$ref" in branch
     kind = branch.get("type")
     if "enum" in branch or "$ref" in branch:

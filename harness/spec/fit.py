@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -65,6 +65,24 @@ def check_fit(spec: Spec, document: Document) -> Iterator[Problem]:
         for here, what in places:
             found.setdefault((here, what), document.problem(here, what))
     yield from found.values()
+
+
+def unlikely(spec: Spec) -> list[str]:
+    """A sentence for each setting that is allowed and hardly meant, before any data is read."""
+    sizes = [_training_facts(data).train for data in _all_data(spec)]
+    batch = unstructure_settings(spec.train)["batch_size"]
+    return list(too_large(batch, min((size for size in sizes if size), default=None)))
+
+
+def too_large(batch: Any, train: int | None) -> Iterator[str]:
+    """Says so where ``batch``, the plain ``train.batch_size`` or its sweep, has more samples than
+    there are for training."""
+    largest = max(batch["sweep"]) if isinstance(batch, Mapping) else batch
+    if train is not None and largest > train:
+        yield (
+            f"train.batch_size is {largest:,}, and there are {train:,} training samples: "
+            "every step of that size sees all of them."
+        )
 
 
 def _no_backbone(data: Data, raw: Facts) -> Iterator[tuple[str, str]]:

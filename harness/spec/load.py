@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path as FilePath
 
 from harness.errors import UsageError, nearest
-from harness.spec.blocks import Spec
+from harness.spec.blocks import ClaimsFile, Spec
 from harness.spec.check import check
+from harness.spec.check_claims import check_claims, wrong_in
 from harness.spec.conformance import departures
 from harness.spec.merge import apply_profile, apply_set, read_extended
 from harness.spec.origins import (
@@ -21,9 +22,11 @@ from harness.spec.origins import (
     wrong_entries,
 )
 from harness.spec.places import Document, Problem, SpecError
-from harness.spec.structure import structure
+from harness.spec.reader import read_file
+from harness.spec.structure import structure, structure_block
 
 LANGUAGE_VERSIONS = (1,)
+CLAIMS_FILE = "claims.yaml"  # how the name of a claims file ends
 
 
 def load_spec(file: FilePath, profile: str | None = None, sets: Iterable[str] = ()) -> Spec:
@@ -40,6 +43,8 @@ def load_with_origins(
     file: FilePath, profile: str | None = None, sets: Iterable[str] = ()
 ) -> tuple[Spec, list[Row]]:
     """As ``load_spec``, with path, value, origin and place of every value."""
+    if is_claims_file(file):
+        raise UsageError(f"{file} is a claims file and no spec; try 'harness claims {file}'")
     document = read_extended(file)
     spec = _checked(document)
     trail = _trail(spec, document)
@@ -67,15 +72,78 @@ def profile_names(profile: str | None) -> tuple[str, ...]:
     return () if profile is None else tuple(name.strip() for name in profile.split(","))
 
 
-def _checked(document: Document) -> Spec:
+def specs_below(folder: FilePath) -> list[FilePath]:
+    """Every spec below ``folder``."""
+    return [file for file in sorted(folder.rglob("*.yaml")) if not is_claims_file(file)]
+
+
+def is_claims_file(file: FilePath) -> bool:
+    """Whether ``file`` holds claims over several specs, by its name."""
+    return file.name.endswith(CLAIMS_FILE)
+
+
+def load_claims(file: FilePath) -> ClaimsFile:
+    """Read the claims file ``file`` and check it against the specs that it names, which lie in its
+    folder or below.
+
+    Raises:
+        SpecError: with every problem of the file. UsageError: it cannot be read.
+    """
+    document = read_file(file)
+    if not isinstance(document.data, dict):
+        raise SpecError([document.problem((), "a claims file is a mapping of keys")])
+    _conform(document, claims=True)
+    found: ClaimsFile = structure_block(ClaimsFile, document.data)
+    _refuse(_wrong_in_file(found, document, _by_id(file.parent)))
+    return found
+
+
+def _by_id(folder: FilePath) -> dict[str, FilePath]:
+    """The specs below ``folder`` by the id that they give themselves."""
+    found = {}
+    for file in specs_below(folder):
+        try:
+            data = read_file(file).data
+        except SpecError:
+            continue  # its own check says what is wrong with it
+        if isinstance(data, dict) and isinstance(data.get("id"), str):
+            found[data["id"]] = file
+    return found
+
+
+def _wrong_in_file(
+    found: ClaimsFile, document: Document, files: Mapping[str, FilePath]
+) -> Iterator[Problem]:
+    named = {name for claim in found.claims for name in claim.specs if name in files}
+    specs = {name: _checked(read_extended(files[name])) for name in sorted(named)}
+    for i, claim in enumerate(found.claims):
+        if not claim.specs:
+            yield document.problem(
+                ("claims", i), "'specs' is missing: the ids of one or more specs"
+            )
+        for name in claim.specs:
+            here = ("claims", i, "specs")
+            if name not in specs:
+                what = f"no spec {name!r} beside or below this file{nearest(name, files)}"
+                yield document.problem(here, f"{what} (specs: {', '.join(sorted(files))})")
+                continue
+            for path, what in wrong_in(claim, specs[name]):
+                yield document.problem(("claims", i, *path), f"in the spec {name!r}: {what}")
+
+
+def _conform(document: Document, claims: bool = False) -> None:
     version = document.data.get("harness")
     if "harness" in document.data and version not in LANGUAGE_VERSIONS:
         known = ", ".join(map(str, LANGUAGE_VERSIONS))
         what = f"unknown language version {version!r}; this harness knows {known}"
         raise SpecError([document.problem(("harness",), what)])
-    _refuse(departures(document))
+    _refuse(departures(document, claims))
+
+
+def _checked(document: Document) -> Spec:
+    _conform(document)
     spec = structure(document.data)
-    _refuse(check(spec, document))
+    _refuse([*check(spec, document), *check_claims(spec, document)])
     return spec
 
 

@@ -14,8 +14,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import attrs
 
-from harness.components import Component, load
-from harness.spec.blocks import Data, MethodUse, Select, Spec, Train
+from harness.components import Component, load, remembered
+from harness.spec.blocks import ClaimsFile, Data, MethodUse, Select, Spec, Train
 from harness.spec.structure import name_key, spelled
 
 Schema = dict[str, Any]
@@ -52,7 +52,7 @@ _METHOD_FIELDS: Mapping[str, Schema] = {
 }
 
 
-@cache
+@remembered()
 def schema() -> Schema:
     """The whole schema, for all components that are installed."""
     definitions: dict[str, Schema] = {"Select": _block(Select)}
@@ -69,6 +69,12 @@ def schema() -> Schema:
         **root,
         "definitions": definitions,
     }
+
+
+@cache
+def claims_schema() -> Schema:
+    """The schema of a claims file."""
+    return _block(ClaimsFile)
 
 
 def schema_text() -> str:
@@ -102,7 +108,7 @@ def required_settings(cls: type) -> list[str]:
 def _block(cls: type) -> Schema:
     hints = _hints(cls)
     required = required_settings(cls)
-    swept = cls in _SWEPT or cls.__module__ != Spec.__module__
+    swept = cls in _SWEPT or not cls.__module__.startswith("harness.spec.")
     return {
         "type": "object",
         "additionalProperties": False,
@@ -164,14 +170,15 @@ def _of_type(hint: Any, metadata: Mapping[str, Any], swept: bool) -> Schema:
 def _item(hint: Any, metadata: Mapping[str, Any]) -> Schema:
     if hint is MethodUse:
         return {"$ref": _REFERENCE + "methods"}
-    if isinstance(hint, type) and attrs.has(hint):
-        return _block(hint)
+    if get_origin(hint) is UnionType or (isinstance(hint, type) and attrs.has(hint)):
+        return _of_type(hint, metadata, swept=False)
     return _scalar(hint, metadata)
 
 
 def _scalar(hint: Any, metadata: Mapping[str, Any]) -> Schema:
     if get_origin(hint) is Literal:
-        return {"enum": list(get_args(hint))}
+        words = list(get_args(hint))
+        return {"const": words[0]} if len(words) == 1 else {"enum": words}
     bounds = {_BOUNDS[name]: bound for name, bound in metadata.get("bounds", {}).items()}
     if hint is bool:
         return {"enum": [True, False, "yes", "no"]}

@@ -13,6 +13,7 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from harness.components import get
 from harness.spec.blocks import MethodUse, Names, Select, Spec, Sweep, Use
+from harness.spec.claims import KINDS, Claim
 from harness.spec.seeds import SeedAxes, SeedChoice, SeedList, SeedRange
 
 # The key that names the component, where it is not ``name``.
@@ -33,6 +34,12 @@ def spelled(field: attrs.Attribute[Any]) -> str:
 def structure(data: Mapping[str, Any]) -> Spec:
     """The typed spec of resolved, schema-checked data."""
     return _converter().structure(data, Spec)
+
+
+def structure_claim(data: Mapping[str, Any]) -> Claim:
+    """The typed claim of plain data; one that does not say its kind is a number."""
+    found: Claim = _converter().structure(data, KINDS[data.get("claim", "number")])
+    return found
 
 
 def structure_block(cls: type, data: Mapping[str, Any]) -> Any:
@@ -185,6 +192,9 @@ def _converter() -> Converter:
     converter.register_structure_hook_factory(_is_literal, _literal)
     converter.register_structure_hook(MethodUse, _structure_method)
     converter.register_structure_hook_func(lambda kind: kind == Names, _to_names)
+    converter.register_structure_hook_func(
+        partial(eq, Claim), lambda data, _: structure_claim(data)
+    )
     for union, cls in ((SeedChoice, SeedAxes), (SeedList, SeedRange)):
         converter.register_structure_hook_func(partial(eq, union), _list_or(cls, converter))
     converter.register_unstructure_hook_factory(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from harness.lazy import torch
-from harness.plan.kinds import kind_of
+from harness.plan.kinds import kind_of, sources_of
 from harness.plan.stage import Stage
 from harness.stages.clock import StageClock
 from harness.stages.foreign import about
@@ -33,12 +33,17 @@ def compute(
         if store.has(stage.kind, stage.key, tensors=kind.tensors):
             return "there"
         slot = store.slot(stage.kind, stage.key, every_seconds=SAVE_SECONDS)
-        watch = StageWatch(progress, stop)
         clock = StageClock(world.device)
+
+        def shown(done: int, total: int, loss: float | None) -> None:
+            clock.sample()
+            progress(done, total, loss)
+
+        watch = StageWatch(shown, stop)
         set_determinism(world.options.deterministic)
         record, tensors = kind.run(stage, world, watch, slot)
-        record["stage"] = about(stage)
-        record["seconds"] = clock.seconds()
+        record["stage"] = {**about(stage), "sources": sources_of(stage)}
+        record["seconds"], record["resources"] = clock.seconds(), clock.resources()
         record["device"], record["threads"] = str(world.device), torch.get_num_threads()
         store.write(stage.kind, stage.key, record, tensors)
         slot.clear()

@@ -24,7 +24,7 @@ from harness.stages.schemas import DATA
 from harness.stages.stored_corruption import stored, stored_faults
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
-from harness.store.records import COUNT
+from harness.store.records import COUNT, every, listed
 from harness.training.seeding import generator
 
 PICTURES = 3  # of corrupted samples, for the report
@@ -70,8 +70,8 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     record: dict[str, Any] = {"data": {**facts, **shape}, "corrupted": len(corruption.rows)}
     if corruption.added is not None:
         record["added"] = len(corruption.added.targets)
-    if component.traits.trigger is not None:
-        record["pictures"] = _pictures(cell, dataset, corruption.rows[:PICTURES])
+    shown = corruption.rows[: PICTURES if component.traits.trigger is not None else 0]
+    record["pictures"] = _pictures(cell, dataset, shown) if len(shown) else []
     return record, tensors
 
 
@@ -114,7 +114,7 @@ KIND = Kind(
     roles={"features": "features", "model": "train"},
     hashes=_hashes,
     leaves="tensors",
-    record={"corrupted": COUNT, "data": DATA},
+    record={"corrupted": COUNT, "data": DATA, "pictures": listed(every({"type": "string"}))},
     samples=_samples,
     published="whole",
     run=_run,

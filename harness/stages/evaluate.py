@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any
 
-from harness.components import get
+from harness.components import get, remembered
+from harness.errors import Diverged, HarnessError
 from harness.lazy import nn, torch
 from harness.metrics.evidence import Evidence
 from harness.plan.cost import sizes_of, split_size
@@ -26,7 +26,7 @@ from harness.store.records import NUMBER, every
 _SOURCES = {"unlearned": "unlearn", "original": "train", "reference": "unlearn"}
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def splits_read(uses: tuple[Use, ...]) -> frozenset[str] | None:
     """The splits that the metrics ``uses`` run models on; None when one does not say."""
     found: set[str] = set()
@@ -54,9 +54,23 @@ def _samples(stage: Stage) -> Samples:
 
 
 def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
+    inputs = dict(stage.inputs)
+    diverged = world.lost("unlearn", inputs["unlearned"])
+    metrics: dict[str, float] = {}
+    try:
+        metrics = {} if diverged else _measured(stage, world, inputs)
+    except Diverged as found:
+        diverged = str(found)
+    record = {"metrics": metrics, "meter": watch.meter.as_dict()}
+    return record | ({"diverged": diverged} if diverged else {}), None
+
+
+def _measured(stage: Stage, world: World, inputs: Mapping[str, str]) -> dict[str, float]:
+    """Raises Diverged where the outputs of the unlearned model are not finite."""
     cell, material = stage.cell, world.material(stage)
     use_threads(cell)
-    inputs = dict(stage.inputs)
+    if "reference" in inputs and (lost := world.lost("unlearn", inputs["reference"])):
+        raise HarnessError(f"the retrained model that it is compared with diverged: {lost}")
     keys = {**inputs, "original": inputs["base"]}
 
     def load(which: str) -> nn.Module:
@@ -82,7 +96,7 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     metrics: dict[str, float] = {}
     for use in stage.uses:
         metrics.update(get("metrics", use.name).function(evidence, use.settings))
-    return {"metrics": metrics, "meter": watch.meter.as_dict()}, None
+    return metrics
 
 
 def _costs(inputs: Mapping[str, str], world: World) -> dict[str, dict[str, float]]:

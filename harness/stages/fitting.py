@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
-from harness.components import get
+from harness.components import get, remembered
 from harness.components.contracts import Encoding
+from harness.errors import Diverged
 from harness.lazy import nn, torch
 from harness.plan.cost import architecture, threads_of
 from harness.plan.kinds import Tensors
@@ -42,7 +42,7 @@ def evaluation(cell: Cell, material: Material) -> Callable[[nn.Module], float] |
     return accuracy
 
 
-@lru_cache(maxsize=64)
+@remembered(64)
 def _expected(model: Use, encoding: Encoding, classes: int) -> Mapping[str, torch.Tensor]:
     """The tensors of a ``model`` of the right shape, without their numbers."""
     use = architecture(model)
@@ -68,6 +68,15 @@ def differing(expected: Tensors, found: Tensors) -> Iterator[str]:
         kinds = [f"{t.dtype} {list(t.shape)}" for t in (found[name], expected[name])]
         if kinds[0] != kinds[1]:
             yield f"{name!r} is {kinds[0]}; {kinds[1]} is needed".replace("torch.", "")
+
+
+def finite_weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The weights of ``model``. Raises Diverged where one of them is not finite."""
+    found = weights(model)
+    for name, value in found.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise Diverged(f"{name} is not finite; lower the learning rate")
+    return found
 
 
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:

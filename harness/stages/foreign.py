@@ -15,7 +15,6 @@ from harness.store.records import wrong_with
 def about(stage: Stage) -> dict[str, Any]:
     """What every record says of its stage."""
     return {
-        "kind": stage.kind,
         "uses": [use.name for use in stage.uses],
         "revisions": [get(use.kind, use.name).revision for use in stage.uses],
         "inputs": dict(stage.inputs),
@@ -24,8 +23,7 @@ def about(stage: Stage) -> dict[str, Any]:
 
 def unlike(stage: Stage, content: Any, tensors: Tensors | None) -> str | None:
     """What tells unsealed ``content`` and ``tensors`` from an artifact of ``stage``, or None."""
-    kind = kind_of(stage)
-    if wrong := wrong_with(stage.kind, content, kind.record):
+    if wrong := wrong_with(content, kind_of(stage).record):
         return f"its record: {wrong}"
     return next(_unlike(stage, content["record"], tensors), None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.errors import Diverged
 from harness.lazy import torch
 from harness.plan.cost import sizes_of, split_size
 from harness.plan.kinds import Kind, Samples, Tensors, source_kind
@@ -32,9 +32,23 @@ def _samples(stage: Stage) -> Samples:
 
 
 def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
-    """float32 [n, classes] by split, without augmentation. Raises HarnessError unless finite."""
-    use_threads(stage.cell)
+    """float32 [n, classes] by split, without augmentation; nothing of a candidate that diverged.
+    Raises HarnessError where those of the base model are not finite."""
     role = "unlearned" if "unlearned" in dict(stage.inputs) else "base"
+    diverged = world.lost("unlearn", stage.input(role)) if role == "unlearned" else ""
+    found: dict[str, torch.Tensor] = {}
+    try:
+        found = {} if diverged else _computed(stage, role, world, watch)
+    except Diverged as lost:
+        if role == "base":
+            raise
+        diverged = str(lost)
+    record: dict[str, Any] = {"meter": watch.meter.as_dict()}
+    return record | ({"diverged": diverged} if diverged else {}), found
+
+
+def _computed(stage: Stage, role: str, world: World, watch: StageWatch) -> dict[str, torch.Tensor]:
+    use_threads(stage.cell)
     dataset = world.material(stage).dataset
     kind, key = source_kind(stage, role), stage.input(role)
     model = world.load_model(stage.cell, dataset, kind, key)
@@ -45,10 +59,10 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
             parts = [model(batch.x).float() for batch in pools[split].ordered(BATCH)]
         logits = torch.cat(parts).cpu()
         if not logits.isfinite().all():
-            raise HarnessError(f"the model diverged: outputs on {split} are not finite")
+            raise Diverged(f"the model diverged: outputs on {split} are not finite")
         watch.meter.forward(len(logits))
         found[split] = logits.clone()
-    return {"meter": watch.meter.as_dict()}, found
+    return found
 
 
 def _faults(stage: Stage, record: Mapping[str, Any], found: Tensors) -> Iterator[str]:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from harness.components import get
+from harness.errors import HarnessError
 from harness.metrics.populations import Populations
 from harness.plan.kinds import Kind, Samples
 from harness.plan.stage import Cell, Stage
@@ -31,6 +32,16 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
         population, _, number = role.partition(":")
         if number and population.partition("+")[0] in _POPULATIONS:
             keys.setdefault(population, []).append(key)
+    diverged = ""
+    for name, found in keys.items():
+        for lost in filter(None, (world.lost("outputs", key) for key in found)):
+            if name != "unlearned":
+                raise HarnessError(f"a {name} model that it is compared with diverged: {lost}")
+            diverged = lost
+    counts = {name: len(found) for name, found in keys.items()}
+    record = {"models": counts, "meter": watch.meter.as_dict()}
+    if diverged:
+        return {**record, "metrics": {}, "diverged": diverged}, None
     populations = Populations(
         outputs={
             name: [partial(world.tensors, "outputs", key) for key in found]
@@ -44,8 +55,7 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     metrics: dict[str, float] = {}
     for use in stage.uses:
         metrics.update(get("metrics", use.name).function(populations, use.settings))
-    counts = {name: len(found) for name, found in keys.items()}
-    return {"metrics": metrics, "models": counts, "meter": watch.meter.as_dict()}, None
+    return {**record, "metrics": metrics}, None
 
 
 KIND = Kind(

@@ -10,11 +10,16 @@ from harness.plan.cost import trained_samples
 from harness.plan.kinds import Kind, Samples
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
-from harness.stages.fitting import SNAPSHOT, evaluation, use_threads, weight_faults, weights
-from harness.stages.schemas import METER
+from harness.stages.fitting import (
+    SNAPSHOT,
+    evaluation,
+    finite_weights,
+    use_threads,
+    weight_faults,
+)
+from harness.stages.schemas import FIT, METER
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
-from harness.store.records import COUNT, NUMBER, block, listed
 from harness.training.loop import fit
 from harness.training.seeding import generator
 
@@ -52,7 +57,7 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     for step, values in fitted.snapshots.items():
         kept |= {f"{name}{SNAPSHOT}{step}": value for name, value in values.items()}
     record = {"meter": watch.meter.as_dict(), "fit": fitted.as_dict()}
-    return record, {**weights(model), **kept}
+    return record, {**finite_weights(model), **kept}
 
 
 KIND = Kind(
@@ -65,7 +70,7 @@ KIND = Kind(
     leaves="tensors",
     weights=True,
     faults=weight_faults,
-    record={"meter": METER, "fit": block(steps=COUNT, losses=listed(NUMBER))},
+    record={"meter": METER, "fit": FIT},
     samples=_samples,
     published="whole",
     run=_run,

@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.components import get
-from harness.errors import HarnessError
-from harness.lazy import torch
+from harness.errors import Diverged, HarnessError
+from harness.lazy import nn, torch
 from harness.plan.cost import sizes_of
-from harness.plan.kinds import Kind, Samples
+from harness.plan.kinds import Kind, Samples, Tensors
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
-from harness.stages.fitting import weight_faults, weights
+from harness.stages.fitting import differing, finite_weights, weight_faults
 from harness.stages.problem import ROLES, prepared_keys, task_of
-from harness.stages.schemas import METER
+from harness.stages.schemas import FIT, METER
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
-from harness.store.records import KEY, NUMBER, every, listed
-from harness.training.loop import steps_of
+from harness.store.records import KEY, NUMBER, NUMBERS, every, listed, optional
+from harness.training.length import length_of
 
 
 def _hashes(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -45,13 +45,31 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     else:
         dataset = world.material(stage).dataset
         model = world.load_model(stage.cell, dataset, "train", stage.input("base"))
-    model = component.function(model, task, use.settings).eval()
-    found = weights(model)
-    for name, value in found.items():
-        if value.is_floating_point() and not torch.isfinite(value).all():
-            raise HarnessError(f"{use.name} diverged: {name} is not finite; lower its lr")
-    record = {"meter": watch.meter.as_dict(), "prepared": prepared_keys(stage)}
-    return {**record, "facts": task.facts, "series": task.series}, found
+    given = {k: torch.empty_like(v, device="meta") for k, v in model.state_dict().items()}
+    found: dict[str, torch.Tensor] = {}
+    left: dict[str, Any] = {"facts": {}, "series": {}}
+    try:
+        found = finite_weights(
+            _checked(use.name, component.function(model, task, use.settings), given)
+        )
+        left = {"facts": task.facts, "series": task.series}
+    except Diverged as diverged:
+        left["diverged"] = str(diverged)[:200]
+    left["fits"] = [fitted.as_dict() for fitted in task.fitted]
+    return {"meter": watch.meter.as_dict(), "prepared": prepared_keys(stage), **left}, found
+
+
+def _checked(method: str, made: Any, given: Tensors) -> nn.Module:
+    """What ``method`` returned. Raises HarnessError unless it is a model with weights like those
+    that were ``given``."""
+    returned = f"the method {method!r} returned"
+    if not isinstance(made, nn.Module):
+        raise HarnessError(
+            f"{returned} {type(made).__name__}; the unlearned model (an nn.Module) is needed"
+        )
+    for fault in differing(given, made.state_dict()):
+        raise HarnessError(f"{returned} another architecture than it was given: {fault}")
+    return made.eval()
 
 
 def _limit(stage: Stage, world: World, watch: StageWatch) -> None:
@@ -60,7 +78,7 @@ def _limit(stage: Stage, world: World, watch: StageWatch) -> None:
     if share is None:
         return
     recipe, rows = stage.cell.train, len(world.material(stage).train_rows)
-    steps, _ = steps_of(recipe, rows)
+    steps = length_of(recipe, rows).total
     samples = steps * recipe.batch_size if recipe.steps is not None else rows * (recipe.epochs or 0)
     watch.limit = share * 3 * samples
     watch.limit_text = f"max_cost {share} of the base training"
@@ -78,8 +96,9 @@ KIND = Kind(
     record={
         "meter": METER,
         "prepared": listed(KEY),
-        "series": every(listed(NUMBER)),
+        "series": every(NUMBERS),
         "facts": every(NUMBER),
+        "fits": optional(listed(FIT)),
     },
     samples=_samples,
     published="chosen",

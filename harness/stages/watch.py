@@ -37,7 +37,10 @@ class StageWatch:
         self._loss: float | None = None
 
     def step(self, done: int, total: int, loss: float | None) -> None:
-        """Report ``done`` of ``total`` steps. Raises Interrupted or OverBudget."""
+        """Report ``done`` of ``total`` steps: with every loss, else now and then.
+
+        Raises Interrupted or OverBudget.
+        """
         if self.stop.is_set():
             raise Interrupted("stopped")
         if self.limit is not None and self.meter.work > self.limit:
@@ -47,6 +50,6 @@ class StageWatch:
             )
         self._loss = loss if loss is not None else self._loss
         now = time.monotonic()
-        if now - self._shown > SHOW_SECONDS:
+        if loss is not None or now - self._shown > SHOW_SECONDS:
             self._shown = now
             self.progress(done, total, self._loss)

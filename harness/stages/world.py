@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -12,16 +13,17 @@ import attrs
 from harness.components import get
 from harness.data.subset import subset
 from harness.data.types import DataRoot, Dataset, Split, digest
-from harness.errors import IntegrityError
+from harness.errors import HarnessError, IntegrityError
 from harness.lazy import nn, torch
 from harness.plan.cost import architecture
+from harness.plan.kinds import store_at
 from harness.plan.stage import Cell, Stage, identity
 from harness.spec.blocks import Data, Use
 from harness.spec.fit import facts_of
 from harness.stages.fitting import SNAPSHOT, differing
 from harness.stages.material import Material, corrupted, material_of
 from harness.stages.options import Options
-from harness.store import Artifact, Store
+from harness.store import Artifact
 from harness.training.seeding import seeded_build
 
 Computed = tuple[dict[str, Any], "Mapping[str, torch.Tensor] | None"]
@@ -42,7 +44,7 @@ class World:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.device = torch.device(options.devices[0])
-        self.store = Store(options.store)
+        self.store = store_at(options.store)
         cache = options.store.parent / "data"
         self.root = DataRoot(folder=options.data_root, offline=options.offline, cache=cache)
         self._memory: OrderedDict[Any, Any] = OrderedDict()
@@ -72,10 +74,21 @@ class World:
         """Only the record of another stage. Raises DamagedInput as ``artifact`` does."""
         return self._checked(self.store.record, kind, key)
 
+    def lost(self, kind: str, key: str) -> str:
+        """How the candidate that an ``unlearn`` or ``outputs`` stage is of diverged, or nothing."""
+        return str(self.record(kind, key).get("diverged", ""))
+
     def _checked(self, read: Callable[[str, str], Any], kind: str, key: str) -> Any:
-        try:
+        with self._trusting(kind, key):
             return read(kind, key)
+
+    @contextmanager
+    def _trusting(self, kind: str, key: str) -> Iterator[None]:
+        """Set the artifact aside, and raise DamagedInput, when the block finds it damaged."""
+        try:
+            yield
         except IntegrityError as error:
+            self._memory.pop((kind, key), None)
             self.store.set_aside(kind, key)
             raise DamagedInput(key, str(error)) from error
 
@@ -86,11 +99,14 @@ class World:
 
     def dataset_of(self, stage: Stage) -> Dataset:
         """The data set that ``stage`` looks at: of features, where its cell has a backbone."""
-        backbone = stage.cell.data.features
-        if backbone is None:
-            return self.dataset(stage.cell.data)
-        key = stage.input("features")
-        return self.remember(("dataset", key), lambda: self._of_features(stage.cell.data, key))
+        data = stage.cell.data
+        if data.features is None:
+            found = self.dataset(data)
+        else:
+            key = stage.input("features")
+            found = self.remember(("dataset", key), lambda: self._of_features(data, key))
+        _check_order(stage.cell, found)
+        return found
 
     def _of_features(self, data: Data, key: str) -> Dataset:
         raw, vectors = self.dataset(data), self.tensors("features", key)
@@ -129,7 +145,8 @@ class World:
             raise _other_data(cell.data, dataset, made)
         tensors = self.tensors("corrupt", corrupt)
         # Cells that differ only in what was discovered share one copy.
-        found = self.remember(("corrupted", corrupt), lambda: corrupted(cell, dataset, tensors))
+        with self._trusting("corrupt", corrupt):
+            found = self.remember(("corrupted", corrupt), lambda: corrupted(cell, dataset, tensors))
         return material_of(cell, dataset, found, tensors, self.root, self.device)
 
     def build(self, cell: Cell, dataset: Dataset, seed: str) -> nn.Module:
@@ -155,8 +172,31 @@ class World:
         """A ``model`` with the weights of an artifact, in eval mode."""
         built = self._built(architecture(model), dataset, key)
         tensors = self.tensors(kind, key)
-        load_weights(built, {k: v for k, v in tensors.items() if SNAPSHOT not in k})
+        with self._trusting(kind, key):
+            load_weights(built, {k: v for k, v in tensors.items() if SNAPSHOT not in k})
         return built.eval()
+
+
+def _check_order(cell: Cell, dataset: Dataset) -> None:
+    """Refuse draws of published code that would give other samples than published.
+
+    A spec that takes part of the data cannot mean the published samples.
+    """
+    if not dataset.reordered or cell.data.train_samples is not None:
+        return
+    uses = {"corruption": cell.corruption, "forget": cell.forget}
+    seeded = [
+        f"{place}.numpy_seed"
+        for place, use in uses.items()
+        if getattr(use.settings, "numpy_seed", None) is not None
+    ]
+    if seeded:
+        raise HarnessError(
+            f"{' and '.join(seeded)}: published code draws samples by row number, but the rows of "
+            f"{dataset.name} in {dataset.source} are in another order than there. Put the original "
+            "files, as torchvision reads them, below --data-root without that copy, or draw other "
+            f"samples: {' '.join(f'--set {name}=null' for name in seeded)}"
+        )
 
 
 def _other_data(data: Data, dataset: Dataset, made: str) -> IntegrityError:

@@ -1,6 +1,6 @@
 """Where artifacts lie, by key: a local folder, and the Hub through a registry."""
 
-from harness.store.maintenance import gc, listing, verify
+from harness.store.maintenance import gc, listing, strays, verify
 from harness.store.store import Artifact, Store
 
-__all__ = ["Artifact", "Store", "gc", "listing", "verify"]
+__all__ = ["Artifact", "Store", "gc", "listing", "strays", "verify"]

@@ -70,7 +70,7 @@ def _wrong(entry: Entry, record: Path, tensors: Path | None, check: Check) -> st
     from safetensors.torch import load_file
 
     try:
-        sealed = unseal(record.read_bytes(), record)
+        sealed = unseal(record.read_bytes(), record, entry.kind, entry.key)
         found = None if tensors is None else load_file(tensors)
         if wrong := check(sealed, found):
             return wrong

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from harness.errors import HarnessError, IntegrityError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+_IN_THE_WAY = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 
 
 class StoreError(HarnessError):
@@ -39,6 +41,11 @@ def explained(place: Path) -> Iterator[None]:
             raise StoreError(
                 f"the store {place} cannot be written ({problem.strerror}); "
                 "use --store with a folder that can"
+            ) from None
+        if problem.errno in _IN_THE_WAY:
+            raise StoreError(
+                f"{problem.filename} is not what the store {place} keeps there "
+                f"({problem.strerror}); move it away"
             ) from None
         raise
 
@@ -66,8 +73,12 @@ def seal(content: Mapping[str, Any]) -> bytes:
     return f'{{"sha256":"{sha256(text.encode())}","content":{text}}}\n'.encode()
 
 
-def unseal(sealed: bytes, file: Path) -> dict[str, Any]:
-    """The content of sealed JSON. Raises IntegrityError that names ``file``."""
+def unseal(sealed: bytes, file: Path, kind: str, key: str) -> dict[str, Any]:
+    """The content of the sealed JSON in ``file``, which has to say that it is of ``kind`` ``key``.
+
+    Raises:
+        IntegrityError: it is not what its hash says, no JSON, or of another stage.
+    """
     prefix, middle, suffix = b'{"sha256":"', b'","content":', b"}\n"
     start = len(prefix) + 64 + len(middle)
     expected = sealed[len(prefix) : len(prefix) + 64]
@@ -77,14 +88,44 @@ def unseal(sealed: bytes, file: Path) -> dict[str, Any]:
     if not whole or sha256(content).encode() != expected:
         raise damaged(file, expected.decode("ascii", "replace"), sha256(content))
     try:
-        record: dict[str, Any] = json.loads(content, parse_constant=_refuse)
-    except ValueError as problem:
-        raise IntegrityError(f"{file} has the right hash and is no record: {problem}") from None
-    return record
+        found = json.loads(content, parse_constant=_refused)
+    except (ValueError, RecursionError) as problem:
+        raise IntegrityError(f"{file} is damaged: {problem}") from None
+    if not isinstance(found, dict) or not {"kind", "key"} <= found.keys():
+        raise IntegrityError(
+            f"{file} does not say whose it is: it was written before records were bound to their "
+            "stages, and could be a copy of another's"
+        )
+    if (found["kind"], found["key"]) != (kind, key):
+        other = f"{found['kind']} {found['key']}"[:110]
+        raise IntegrityError(f"{file} is damaged: it should be of {kind} {key}, it is of {other!r}")
+    return found
 
 
-def _refuse(constant: str) -> None:
+def _refused(constant: str) -> None:
     raise ValueError(f"{constant} is not a finite number")
+
+
+def size_of(file: Path) -> int | None:
+    """The bytes of ``file``; None when it is missing, or no file."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def content_of(file: Path) -> bytes:
+    """What is in ``file``. Raises IntegrityError unless it is a file that can be read.
+
+    Nothing else is opened: a named pipe would block for ever.
+    """
+    if size_of(file) is None:
+        raise IntegrityError(f"{file} is damaged: it is missing, or no file")
+    try:
+        return file.read_bytes()
+    except OSError as problem:
+        raise IntegrityError(f"{file} is damaged: {problem.strerror}") from None
 
 
 def damaged(file: Path, expected: str, found: str) -> IntegrityError:

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from harness.errors import IntegrityError
 from harness.store.files import explained
-from harness.store.store import Store, is_address
+from harness.store.store import REPLACED, Store, is_address, is_part
 
 ABANDONED_SECONDS = 3600  # younger leftovers may belong to a run that is under way
 
@@ -30,8 +30,21 @@ class Listed:
 def _addresses(store: Store) -> Iterator[tuple[str, str, Path]]:
     for kind in store.kinds():
         for folder in sorted((store.folder / kind).glob("*/*")):
-            if is_address(kind, folder.name):
+            there = is_address(kind, folder.name) and folder.is_dir()
+            if there and folder == store.path(kind, folder.name):
                 yield kind, folder.name, folder
+
+
+def strays(store: Store) -> list[Path]:
+    """What lies in the store where nothing of the kind belongs; nobody reads it."""
+    if not store.folder.is_dir():
+        return []
+    found = [place for place in store.folder.iterdir() if not is_part(place)]
+    shelves = [shelf for kind in store.kinds() for shelf in (store.folder / kind).iterdir()]
+    found += [shelf for shelf in shelves if not shelf.is_dir()]
+    artifacts = {folder for _, _, folder in _addresses(store)}
+    inside = (place for shelf in shelves if shelf.is_dir() for place in shelf.iterdir())
+    return sorted([*found, *(place for place in inside if place not in artifacts)])
 
 
 def _size(folder: Path) -> int:
@@ -64,11 +77,18 @@ def gc(store: Store, keep: Collection[tuple[str, str]], *, dry_run: bool = False
                 shutil.rmtree(store.path(artifact.kind, artifact.key))
         removed.append(artifact)
     if not dry_run:
-        for folder in ("temporary", "damaged", "partial"):
+        for folder in ("temporary", "damaged", "partial", REPLACED):
             for leftover in (store.folder / folder).glob("*"):
-                if time.time() - leftover.stat().st_mtime > ABANDONED_SECONDS:
-                    shutil.rmtree(leftover, ignore_errors=True)
+                if time.time() - leftover.lstat().st_mtime > ABANDONED_SECONDS:
+                    _remove(leftover)
     return removed
+
+
+def _remove(place: Path) -> None:
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place, ignore_errors=True)
+    else:
+        place.unlink(missing_ok=True)
 
 
 def verify(store: Store, progress: Callable[[Listed], None] | None = None) -> list[str]:

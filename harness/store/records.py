@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
-
-from jsonschema import Draft7Validator
 
 Schema = Mapping[str, Any]
 
 COUNT: Schema = {"type": "integer", "minimum": 0}
 NUMBER: Schema = {"type": "number"}
+NUMBERS: Schema = {"type": "numbers"}  # a list of them: a word of ours, because lists are long
 TEXT: Schema = {"type": "string", "maxLength": 200}
 KEY: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 
 
 def block(**properties: Schema) -> dict[str, Any]:
-    """The schema of an object that has at least these properties."""
-    return {"type": "object", "properties": properties, "required": list(properties)}
+    """The schema of an object that has at least these properties, those aside that are optional."""
+    required = [name for name, schema in properties.items() if "default" not in schema]
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def optional(schema: Schema) -> dict[str, Any]:
+    """``schema`` of something that records of older versions lack."""
+    return {**schema, "default": None}
 
 
 def every(items: Schema) -> dict[str, Any]:
@@ -30,20 +36,41 @@ def listed(items: Schema) -> dict[str, Any]:
     return {"type": "array", "items": items}
 
 
-_COMMON = {"seconds": every({"type": "number", "minimum": 0}), "device": TEXT, "threads": COUNT}
+_COMMON = {
+    "stage": block(uses=listed(TEXT), revisions=listed(COUNT), inputs=every(KEY)),
+    "seconds": every({"type": "number", "minimum": 0}),
+    "device": TEXT,
+    "threads": COUNT,
+}
 
 
-def wrong_with(kind: str, content: Any, own: Mapping[str, Schema]) -> str | None:
-    """What is wrong with the unsealed record of a ``kind`` artifact, or None.
+_NOT_IN_ALL = {"diverged": TEXT, "resources": every({"type": "number", "minimum": 0})}
 
-    ``own`` has the schema of each fact that only records of this kind have.
+
+def _are_numbers(checker: Any, found: Any) -> bool:
+    return isinstance(found, list) and {type(each) for each in found} <= {int, float}
+
+
+@cache
+def _checker() -> Any:
+    from jsonschema import Draft7Validator, validators
+
+    types = Draft7Validator.TYPE_CHECKER.redefine("numbers", _are_numbers)
+    return validators.extend(Draft7Validator, type_checker=types)
+
+
+def wrong_with(content: Any, own: Mapping[str, Schema] | None) -> str | None:
+    """What is wrong with an unsealed record, or None.
+
+    ``own`` has the schema of each fact that only records of this kind have; None when nothing is
+    known of the kind.
     """
-    stage = block(
-        kind={"const": kind}, uses=listed(TEXT), revisions=listed(COUNT), inputs=every(KEY)
-    )
+    record: dict[str, Any] = {"type": "object"}
+    if own is not None:
+        record = block(**_COMMON, **own)
+        record["properties"] = {**record["properties"], **_NOT_IN_ALL}
     tensors = {"anyOf": [{"type": "null"}, block(sha256=KEY, bytes=COUNT)]}
-    schema = block(record=block(stage=stage, **_COMMON, **own), tensors=tensors)
-    error = next(iter(Draft7Validator(schema).iter_errors(content)), None)
+    error = next(iter(_checker()(block(record=record, tensors=tensors)).iter_errors(content)), None)
     if error is None:
         return None
     place = ".".join(map(str, error.absolute_path)) or "the record"

@@ -9,16 +9,15 @@ from attrs import define, frozen
 
 from harness.components import get
 from harness.data.pool import Batch, Pool
-from harness.errors import HarnessError, Interrupted
+from harness.errors import Diverged, HarnessError, Interrupted
 from harness.lazy import nn, torch
 from harness.spec.blocks import Train
+from harness.training.length import Length, length_of, loss_every
 from harness.training.losses import Loss, cross_entropy
 from harness.training.optimizer_state import optimizer_tensors, restore_optimizer
 from harness.training.parameters import optimizer_of
 from harness.training.seeding import layer_draws, restore_layer_draws, seeded_layers
 from harness.training.watch import Unwatched, Watch
-
-SHOWN_LOSSES = 50  # how many losses of a training are read from the device and kept
 
 
 class Slot(Protocol):
@@ -43,13 +42,6 @@ class Fitted:
         return {"steps": self.steps, "best_step": self.best_step, "losses": self.losses}
 
 
-def steps_of(train: Train, samples: int) -> tuple[int, int]:
-    """Total steps of the recipe on that many samples, and the steps of an epoch."""
-    epoch = -(-samples // train.batch_size)
-    steps = train.steps or max(1, round((train.epochs or 0) * epoch))
-    return steps + train.extra_step, epoch
-
-
 def fit(
     model: nn.Module,
     pool: Pool,
@@ -61,6 +53,7 @@ def fit(
     watch: Watch | None = None,
     slot: Slot | None = None,
     snapshots: Sequence[int] = (),
+    passes: frozenset[int] | None = None,
 ) -> Fitted:
     """Train ``model`` in place on ``pool`` by the recipe ``train``; it ends in eval mode.
 
@@ -71,15 +64,17 @@ def fit(
         evaluate: the score that ``checkpoint: best_...`` maximises.
         slot: where the state is kept, so that an interrupted training goes on exactly.
         snapshots: steps after which the weights are kept, beside the last; 0 is before the first.
+        passes: steps that end a pass over the pool, where passes differ in length.
 
     Raises:
-        HarnessError: the pool is empty, the loss is not finite, or ``checkpoint: best_...`` has
-            nothing to evaluate with.
+        HarnessError: the pool is empty, or ``checkpoint: best_...`` has nothing to evaluate with.
+        Diverged: the loss is not finite.
         Interrupted: from ``watch``, after the state was saved. OverBudget: from ``watch``.
     """
     if not len(pool):
         raise HarnessError("there is no sample to train on")
-    run = _Run(model, pool, train, generator("batches"), loss or cross_entropy(train, pool))
+    length = length_of(train, len(pool), passes)
+    run = _Run(model, pool, train, length, generator("batches"), loss or cross_entropy(train, pool))
     if late := [step for step in snapshots if step > run.total]:
         raise HarnessError(f"a snapshot after step {late[0]} of a training of {run.total}")
     run.wanted = frozenset(snapshots)
@@ -127,11 +122,17 @@ class _Run:
     """One training under way: everything that has to be saved to go on exactly."""
 
     def __init__(
-        self, model: nn.Module, pool: Pool, train: Train, draws: torch.Generator, loss: Loss
+        self,
+        model: nn.Module,
+        pool: Pool,
+        train: Train,
+        length: Length,
+        draws: torch.Generator,
+        loss: Loss,
     ) -> None:
         self.model, self.pool, self.train, self.loss = model, pool, train, loss
         self.evaluate: Callable[[nn.Module], float] | None = None
-        self.total, self.epoch = steps_of(train, len(pool))
+        self.length, self.total, self.epoch = length, length.total, length.epoch
         self.optimizer = optimizer_of(model, train)
         self.peaks = [group["lr"] for group in self.optimizer.param_groups]
         self.draws, self.draws_state = draws, draws.get_state()
@@ -146,7 +147,6 @@ class _Run:
         kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
         kind = kinds.get(train.precision)
         self.autocast = torch.autocast(pool.device.type, dtype=kind, enabled=kind is not None)
-        self.show_every = max(1, self.total // SHOWN_LOSSES)
 
     def steps(self) -> Any:
         """Take every step that is left, one for each item."""
@@ -183,24 +183,24 @@ class _Run:
 
     def _set_rate(self) -> None:
         settings = self.train.schedule.settings
-        planned = self.total - self.train.extra_step
-        factor = self.factor(settings, self.step, planned, self.epoch)
+        factor = self.factor(settings, self.step, self.length.planned, self.epoch)
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * factor
 
     def _show(self, loss: torch.Tensor) -> float | None:
         """The loss on the host, now and then: reading it waits for the device."""
-        if self.step % self.show_every and self.step != self.total:
+        if self.step % loss_every(self.total) and self.step != self.total:
             return None
         value = loss.item()
         if value != value or value in (float("inf"), float("-inf")):
-            raise HarnessError(f"the loss is {value} at step {self.step}; lower the learning rate")
+            raise Diverged(f"the loss is {value} at step {self.step}; lower the learning rate")
         self.losses.append(round(value, 6))
         return value
 
     def _keep_best(self) -> None:
-        every = self.train.evaluate_every or self.epoch
-        if self.evaluate is None or (self.step % every and self.step != self.total):
+        every = self.train.evaluate_every
+        due = self.step % every == 0 if every else self.length.ends_pass(self.step)
+        if self.evaluate is None or not (due or self.step == self.total):
             return
         shown = self._shown_model().eval()
         score = self.evaluate(shown)

@@ -177,3 +177,14 @@ def test_the_first_samples_are_the_first_of_the_training_rows() -> None:
     task = CorruptionTask(corruption="class_swap", rows=rows, dataset=data, seed="s")
     found = function(data.train, use.settings, task)
     assert pairs(found) == {2: 1, 6: 1, 5: 0, 7: 0}
+
+
+def test_discovered_swaps_are_drawn_class_by_class_as_in_the_published_code() -> None:
+    data = labelled([1, 0, 1, 0, 1, 0], 2)
+    chosen = {"classes": [0, 1], "count": 6, "first": True}
+    found = corrupt("class_swap", data, **chosen, numpy_seed=0)
+    assert found.rows.tolist() == [1, 3, 5, 0, 2, 4]
+    assert pairs(found) == pairs(corrupt("class_swap", data, **chosen))
+    # numpy.random.seed(0), then choice([1, 3, 5, 0, 2, 4], 3, replace=False)
+    expected = np.random.RandomState(0).choice([1, 3, 5, 0, 2, 4], 3, replace=False)
+    assert draw(found.rows, 3, torch.Generator(), numpy_seed=0).tolist() == expected.tolist()

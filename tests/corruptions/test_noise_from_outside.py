@@ -63,7 +63,8 @@ def test_stored_noise_reaches_batches_and_a_metric(tmp_path: Path) -> None:
     (info / "entry_points.txt").write_text(entries)
     (tmp_path / "spec.yaml").write_text(SPEC)
     path = os.pathsep.join((str(tmp_path / "site"), str(ROOT)))
-    command = ["run", "spec.yaml", "--store", "store", "--out", "out", "--set", "train.steps=3"]
+    command = ["run", "spec.yaml", "--store", "store", "--out", "out", "--jobs", "1"]
+    command += ["--set", "train.steps=3"]
     done = subprocess.run(
         [sys.executable, "-m", "harness.cli", *command],
         env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"},

@@ -283,7 +283,9 @@ def test_class_folders_are_read_and_resized(tmp_path: Path) -> None:
         Image.new("RGB", (20, 10), (255, 0, 0) if label == "a" else (0, 0, 255)).save(
             folder / "i.png"
         )
-    use = structure_use("datasets", {"name": "image_folder", "folder": "mine", "size": 8})
+    use = structure_use(
+        "datasets", {"name": "image_folder", "folder": "mine", "size": 8, "classes": 2}
+    )
     found = get("datasets", "image_folder").function(use.settings, DataRoot(tmp_path, offline=True))
     assert found.classes == ("a", "b")
     assert found.train.inputs.shape == (2, 3, 8, 8)

@@ -176,6 +176,9 @@ def test_class_folders_that_are_missing_or_differ_are_named(tmp_path: Path) -> N
     folders(tmp_path / "mixed", "ab", "ac")
     with pytest.raises(HarnessError, match="the classes of train and test differ"):
         load("image_folder", root, folder="mixed")
+    folders(tmp_path / "three", "abc", "abc")
+    with pytest.raises(HarnessError, match="has 3 classes, the spec says classes: 10"):
+        load("image_folder", root, folder="three")
     with pytest.raises(RemoteError, match="no folder 'train'"):
         load("image_folder", root, folder="nowhere")
     with pytest.raises(RemoteError, match="--data-root"):
@@ -184,7 +187,7 @@ def test_class_folders_that_are_missing_or_differ_are_named(tmp_path: Path) -> N
 
 def test_class_folders_are_numbered_by_name(tmp_path: Path) -> None:
     folders(tmp_path / "mine", "cab", "bca")
-    found = load("image_folder", DataRoot(tmp_path, offline=True), folder="mine", size=5)
+    found = load("image_folder", DataRoot(tmp_path, offline=True), folder="mine", size=5, classes=3)
     assert found.classes == ("a", "b", "c")
     assert found.train.targets.tolist() == [0, 1, 2]
     assert found.train.inputs[:, 0, 0, 0].tolist() == [10, 20, 0]

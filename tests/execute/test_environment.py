@@ -62,7 +62,7 @@ def test_a_run_records_threads_revision_and_constraints(made: Path) -> None:
     git = ["git", "-C", str(made), "rev-parse", "HEAD"]
     revision = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     assert found["git"]["revision"] == revision
-    assert found["git"]["dirty"]  # the store lies beside the specs
+    assert not found["git"]["dirty"]  # the store beside the specs is no code
     assert found["constraints"] == hashlib.sha256(b"torch==0\n").hexdigest()
     assert found["machine"]["cpu"] == environment.cpu_model()
     assert found["constraints"] in (made / "out" / "checklist.md").read_text()

@@ -21,7 +21,7 @@ def test_a_run_writes_the_whole_report(cli: Cli, tiny: Path, tmp_path: Path) -> 
     names = {file.name for file in out.iterdir()}
     assert names == {
         "results.json", "report.md", "report.html", "checklist.md", "trade_off.svg",
-        "trigger_1.png",
+        "trigger_1.png", "figure_1.svg",
     }  # fmt: skip
     found = results(out)
     assert len(found["rows"]) == 8
@@ -170,7 +170,7 @@ def test_other_data_under_the_same_name_are_not_mixed(cli: Cli, tiny: Path, tmp_
     write("two", 50)
     text = TINY.replace(
         "{dataset: digits, train_samples: 300, test_samples: 100, validation: 0.1}",
-        "{dataset: {name: image_folder, folder: mine, size: 8}}",
+        "{dataset: {name: image_folder, folder: mine, size: 8, classes: 2}}",
     )
     tiny.write_text(text)
     args = ("run", tiny, "--jobs", 1, "--only", "method=none")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -140,6 +141,11 @@ def test_a_corruption_brews_against_a_surrogate_that_all_cells_share(
     tensors = Store(tmp_path / "store").read("corrupt", brewed.key).tensors
     assert tensors is not None
     assert any(torch.is_floating_point(value) for value in tensors.values())
+    # No report reads what the surrogate left: once the poison is brewed, nobody needs it.
+    surrogate = plan.stages[surrogates.pop()]
+    for kind, key in (("train", surrogate.key), ("corrupt", surrogate.input("corrupt"))):
+        shutil.rmtree(Store(tmp_path / "store").path(kind, key))
+    assert ", 0 to compute" in cli("run", file, "--out", "out", "--jobs", 1).stderr
 
 
 def test_a_metric_looks_at_sixteen_models_of_one_method(cli: Cli, tmp_path: Path) -> None:
@@ -149,6 +155,15 @@ def test_a_metric_looks_at_sixteen_models_of_one_method(cli: Cli, tmp_path: Path
         "train": {"steps": 6, "batch_size": 32},
         "methods": ["none", "retrain", {"name": "finetune", "steps": 3}],
         "metrics": ["clean_accuracy", "throwaway_crowd"],
+        "claims": [
+            {
+                "claim": "does_not_remove",
+                "metric": "crowd_gap",
+                "method": "*",
+                "against": "retrain",
+                "where": "T",
+            }
+        ],
     }
     file = written(tmp_path, **changes)
     plan = plan_of(file)
@@ -161,6 +176,10 @@ def test_a_metric_looks_at_sixteen_models_of_one_method(cli: Cli, tmp_path: Path
     assert counted["unlearn"] == 3 * 16 + 8
     assert counted["outputs"] == 3 * 16 + 8
     assert counted["score"] == 3
+    names = [plan.describe(key) for key in plan.stages]
+    assert len(set(names)) == len(names)
+    assert "outputs finetune (seed 0/0/15)" in names
+    assert "score finetune (data seed 0, model seed 0)" in names
     done = cli("run", file, "--out", "out", "--jobs", 1)
     assert done.returncode == 0, done.stderr
     results = read_results(tmp_path / "out")
@@ -169,6 +188,10 @@ def test_a_metric_looks_at_sixteen_models_of_one_method(cli: Cli, tmp_path: Path
     assert scores["retrain"].metrics["crowd_gap"] == 0  # the same models on both sides
     assert scores["retrain"].metrics["crowd_oracle_gap"] > 0
     assert scores["finetune"].models == {"retrained": 16, "retrained+1000000": 8, "unlearned": 16}
+    [verdict] = results.verdicts
+    [pair] = verdict.pairs  # one base model is one repetition of the population
+    assert (pair.method, pair.difference.n, verdict.verdict) == ("finetune", 1, "no verdict")
+    assert pair.difference.mean == scores["finetune"].metrics["crowd_gap"]
     shown = (tmp_path / "out" / "report.md").read_text()
     assert "over n ≤ 16 unlearning seeds" in shown
     assert "crowd_oracle_gap" in shown

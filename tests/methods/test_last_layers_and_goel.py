@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 
+import attrs
 import pytest
 import torch
 from methods.problem import RECIPE, build, make_task, pool, run
@@ -15,8 +16,9 @@ from harness.data.datasets.images import CIFAR
 from harness.data.encodings import Images
 from harness.errors import HarnessError
 from harness.methods.last_layers import split_last
-from harness.methods.teachers import _Alternating, divergence
+from harness.methods.teachers import _Alternating, divergence, pass_ends
 from harness.spec.structure import structure_use
+from harness.training.length import length_of
 
 
 def model_of(name: str, encoding: Images = CIFAR, **settings: object) -> nn.Module:
@@ -121,6 +123,53 @@ def test_goel_scrub_ascends_as_often_as_was_counted_for_the_published_code(
     while len(steps) < 1000:
         steps += both.epoch(512, torch.Generator())  # type: ignore[attr-defined]
     assert sum(steps[:1000]) == ascents
+
+
+def test_goel_scrub_is_evaluated_where_the_published_code_evaluates() -> None:
+    # One batch of up to 512 discovered samples, 98 of the rest: 1, 99, 100, then every 98 steps.
+    ends = pass_ends(1, 98, 100, 1000)
+    assert sorted(ends)[:5] == [1, 99, 100, 198, 296]
+    assert sorted(step for step in ends if step <= 1000)[-1] == 982
+    recipe = attrs.evolve(RECIPE, steps=1000, batch_size=512, extra_step=True)
+    assert length_of(recipe, 49_900, ends).total == 1001
+    # Two batches of up to 1,000, 97 of the rest: the second pass over them begins at step 99.
+    assert sorted(pass_ends(2, 97, 100, 1000))[:5] == [2, 99, 101, 198, 295]
+
+
+def test_goel_scrub_keeps_the_best_weights_after_an_ascent_too() -> None:
+    def evaluated(**settings: object) -> list[int]:
+        task, seen = make_task(), []
+
+        def evaluate(model: nn.Module) -> float:
+            seen.append(task.watch.meter.steps + 1)
+            return -float(len(seen))  # the first is the best
+
+        task._evaluate = evaluate
+        task.recipe = attrs.evolve(RECIPE, checkpoint="best_test", extra_step=True)
+        found = run("scrub_goel", task, steps=8, ascent_steps=3, **settings)
+        kept.append(torch.cat([p.flatten() for p in found.parameters()]))
+        return seen
+
+    # 24 forgotten and 72 other samples in batches of 16: passes of 2 and 5 steps.
+    kept: list[torch.Tensor] = []
+    assert evaluated() == [5, 9]
+    assert evaluated(evaluate_after="pass") == [2, 7, 9]
+    assert not torch.equal(*kept)
+
+
+def test_scrub_lowers_its_rate_after_the_epochs_that_are_named() -> None:
+    def moved(epochs: int, **settings: object) -> torch.Tensor:
+        plain = structure_use("optimizers", {"name": "sgd", "momentum": 0, "weight_decay": 0})
+        task = make_task()
+        task.recipe = attrs.evolve(RECIPE, batch_size=72, optimizer=plain)
+        found = run("scrub", task, epochs=epochs, max_epochs=0, lr=0.1, **settings)
+        return torch.cat([p.detach().flatten() for p in found.parameters()])
+
+    # One step an epoch: the third is a tenth as long, the fourth a hundredth.
+    two, three, four = (moved(n, decay_after=[2, 3]) for n in (2, 3, 4))
+    torch.testing.assert_close(three - two, (moved(3) - two) / 10, rtol=1e-3, atol=1e-6)
+    undecayed = moved(4, decay_after=[2, 30])
+    torch.testing.assert_close(four - three, (undecayed - three) / 10, rtol=1e-2, atol=1e-6)
 
 
 def test_goel_scrub_goes_up_on_the_forget_set_and_down_on_the_retain_set() -> None:

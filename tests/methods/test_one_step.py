@@ -166,8 +166,9 @@ def test_gradient_ascent_is_plain_unless_it_takes_the_recipes_optimiser() -> Non
 
 
 def test_short_recipes_keep_the_last_weights_at_a_constant_rate() -> None:
-    long = recipe(schedule="cosine", checkpoint="best_test", ema=0.9)
+    long = recipe(schedule="cosine", checkpoint="best_test", ema=0.9, extra_step=True)
     short = short_recipe(long, 0.1, None, 2.0)
+    assert not short.extra_step  # that is Potion's, whose recipe this is not
     assert (short.schedule.name, short.checkpoint, short.ema) == ("constant", "last", None)
     assert (short.steps, short.epochs, short.optimizer.settings.lr) == (None, 2.0, 0.1)
 
@@ -214,12 +215,14 @@ def test_ssd_asks_for_the_importances_that_its_settings_name() -> None:
     ask = get("methods", "ssd").traits.requests
     for subset in ("train", "retain"):
         chosen = {"name": "ssd", "importance_set": subset, "gradient": "sample",
-                  "batch_size": 7, "augment": True}  # fmt: skip
+                  "batch_size": 7, "augment": True, "shuffle": True}  # fmt: skip
         other, forget = ask(structure_use("methods", chosen).settings)
         assert (other.name, other.subset, forget.subset) == ("fisher", subset, "forget")
         assert other.settings == forget.settings
         found = attrs.asdict(other.settings)
-        assert found == {"gradient": "sample", "batch_size": 7, "augment": True}
+        assert found == {
+            "gradient": "sample", "batch_size": 7, "augment": True, "shuffle": True
+        }  # fmt: skip
 
 
 @pytest.mark.parametrize("subset", ["forget", "train"])

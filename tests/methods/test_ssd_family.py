@@ -146,6 +146,37 @@ def test_first_hit_order_is_kept_where_the_accuracy_goes_up_again() -> None:
     assert task.facts["steps"] == 1
 
 
+def stopped(right: list[int], samples: int, **settings: object) -> int:
+    """The step at which a search with so many right samples, the base model's first, stops."""
+    chosen = PTN(cap=len(right), **settings)
+    done = prepared(PTN(cap=1))
+    shown = torch.tensor(right, dtype=torch.float64) / samples
+    columns = ("percentile", "threshold", "dampened")
+    [at] = [name for name in done if name[0] == "trajectory"]
+    done[at] = {"accuracy": shown, **{name: torch.linspace(99, 90, len(right)) for name in columns}}
+    task = make_task(done)
+    task._pools = {**task._pools, "forget": pool(torch.arange(samples))}
+    get("methods", "ptn").function(copy.deepcopy(BASE), task, chosen)
+    return int(task.facts["steps"])
+
+
+@pytest.mark.parametrize(("samples", "tie"), [(10, 2), (20, 4)])
+def test_a_search_stops_at_an_exact_tie_where_the_published_comparison_goes_on(
+    samples: int, tie: int
+) -> None:
+    right = [samples, tie + 1, tie, tie - 1]
+    assert stopped(right, samples, rho=0.2) == 2
+    assert stopped(right, samples, rho=0.2, compare="float32") == 3
+
+
+@pytest.mark.parametrize(("rho", "base", "tie"), [(0.05, 40, 2), (0.15, 20, 3), (0.75, 84, 63)])
+def test_rho_is_the_decimal_number_of_the_spec(rho: float, base: int, tie: int) -> None:
+    # In floating point, tie / samples is above rho * (base / samples) for some size of the set.
+    for samples in range(base, 97):
+        assert stopped([base, tie + 1, tie, 0], samples, rho=rho) == 2, samples
+    assert any(tie / n > rho * (base / n) for n in range(base, 97))
+
+
 def test_the_search_dampens_at_least_once_although_nothing_was_learned() -> None:
     settings = PTN(rho=0.2, cap=5)
     model = copy.deepcopy(BASE)
@@ -195,6 +226,30 @@ def test_a_louder_sample_pulls_the_squared_norm_more_than_the_norm() -> None:
         shares[output] = float(found[0] / found.sum())
     assert shares["norm"] == pytest.approx(10 / 11)
     assert shares["squared_norm"] == pytest.approx(100 / 101)
+
+
+@pytest.mark.parametrize("name", ["fisher", "sensitivity"])
+def test_shuffled_importances_are_those_of_other_batches_of_the_same_samples(name: str) -> None:
+    component = get("preparations", name)
+
+    def found(**settings: object) -> torch.Tensor:
+        chosen = component.settings(batch_size=16, **settings)
+        values = component.function(copy.deepcopy(BASE), make_task(), chosen, RETAIN).values()
+        return torch.cat([value.flatten() for value in values])
+
+    ordered, shuffled = found(), found(shuffle=True)
+    assert not torch.allclose(ordered, shuffled, rtol=1e-3)
+    torch.testing.assert_close(found(shuffle=True), shuffled)
+    # Sample by sample, an order means nothing.
+    by_sample = found(gradient="sample")
+    torch.testing.assert_close(found(gradient="sample", shuffle=True), by_sample)
+
+
+def test_the_family_asks_for_shuffled_importances() -> None:
+    for name in ("ssd", "assd", "lfssd", "xlf", "ptn"):
+        component = get("methods", name)
+        asked = component.traits.requests(component.settings(shuffle=True))
+        assert all(r.settings.shuffle for r in asked if r.name != "trajectory"), name
 
 
 class _Fixed:

@@ -7,6 +7,8 @@ import pytest
 import torch
 from scipy.special import softmax
 from scipy.stats import entropy
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
 
 from harness.components import get
 from harness.data.encodings import Images
@@ -124,6 +126,18 @@ def test_the_attack_is_at_chance_on_equal_and_certain_on_separate_losses() -> No
     same, other = draws.normal(size=(2, 1000))
     assert attack(same, other, settings) == pytest.approx(0.5, abs=0.05)
     assert attack(same - 50, other + 50, settings) == 1.0
+
+
+def test_the_split_of_the_starting_kit_is_that_of_scikit_learn() -> None:
+    # Dossier of the challenge, 2.4: ten shuffle splits with the default test size, random state 0.
+    kit = StratifiedShuffleSplit(n_splits=10, random_state=0)
+    members, others = np.random.default_rng(0).normal([[0.3], [0]], size=(2, 100))
+    x, y = np.concatenate([members, others])[:, None], np.repeat([1, 0], 100)
+    expected = cross_val_score(LogisticRegression(), x, y, cv=kit, scoring="accuracy").mean()
+    found = {share: attack(members, others, MembershipInference(test_share=share))
+             for share in (0.1, 0.3)}  # fmt: skip
+    assert found[0.1] == pytest.approx(expected)
+    assert found[0.3] != pytest.approx(expected)
 
 
 def test_membership_inference_needs_samples_on_both_sides() -> None:

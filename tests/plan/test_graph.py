@@ -14,7 +14,7 @@ from harness.plan.kinds import Kind, Samples, kinds, publishable, source_kind
 from harness.plan.plan import Plan
 from harness.plan.protocol import cells_of, compile_plan
 from harness.plan.stage import identity
-from harness.spec.structure import structure
+from harness.spec.structure import structure, structure_use
 from harness.store import Store
 
 SPEC = structure(yaml.safe_load(TINY))
@@ -83,6 +83,14 @@ def test_a_revision_moves_keys_and_no_draws(monkeypatch: pytest.MonkeyPatch) -> 
     moved = {s.kind for k, s in after.stages.items() if k not in before.stages}
     assert moved == {"unlearn", "evaluate"}
     assert _draws(after) == _draws(before)
+
+
+def test_a_setting_that_was_added_later_moves_keys_only_once_it_is_used() -> None:
+    first = identity(structure_use("methods", {"name": "ptn", "rho": 0.5}))
+    same = identity(structure_use("methods", {"name": "ptn", "rho": 0.5, "compare": "counts"}))
+    other = identity(structure_use("methods", {"name": "ptn", "rho": 0.5, "compare": "float32"}))
+    assert "compare" not in first
+    assert first == same != other
 
 
 def test_draws_differ_wherever_settings_seeds_or_inputs_do() -> None:

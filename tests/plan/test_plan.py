@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -177,3 +178,46 @@ def test_compiling_a_plan_imports_no_torch() -> None:
         "compile_plan(load_spec(Path('specs/quickstart.yaml')))\nassert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_a_plan_in_print_tells_trainings_retrainings_preparations_and_searches(
+    cli: Cli, tiny: Path
+) -> None:
+    shown = cli("plan", tiny)
+    assert shown.returncode == 0, shown.stderr
+    found = {
+        what: int(stages)
+        for what, stages in re.findall(
+            r"^\w+ +([a-z][a-z ]+?)  +(\d+) +0 ", shown.stdout, re.MULTILINE
+        )
+    }
+    assert found == {
+        "trainings": 1,
+        "preparations": 3,
+        "retrainings": 2,
+        "candidates of searches": 4,
+        "without a search": 1,
+    }
+    assert "this device" not in shown.stdout  # is measured on a terminal, or where it is asked for
+
+
+def test_hours_on_this_device_stand_beside_the_budget_once_they_are_asked_for(
+    cli: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.execute import calibrate
+
+    monkeypatch.setattr(calibrate, "SECONDS", 0.01)
+    tiny.write_text(TINY.replace("seeds: [0]", "seeds: [0]\nbudget: {cpu_hours: 2}"))
+    shown = cli("plan", tiny, "--calibrate").stdout
+    assert re.search(
+        r"^budget: cpu_hours 2.0\nthis device \(cpu\): about \d+ s for the rest, one stage after "
+        r"another, at [\d.]+ [MGT]FLOP/s",
+        shown,
+        re.MULTILINE,
+    )
+
+
+def test_what_is_there_costs_nothing_in_a_plan(cli: Cli, tiny: Path, finished: Path) -> None:
+    shown = json.loads(cli("plan", tiny, "--json").stdout)
+    assert shown["flops_left"] == 0
+    assert all(row["done"] == row["stages"] for row in shown["work"])

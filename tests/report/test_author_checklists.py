@@ -48,7 +48,7 @@ def test_every_item_stands_there_under_its_official_title() -> None:
     assert len(items("variables", sample())) == 9
     text = author_checklist("neurips", "markdown", sample())
     assert [f"## {i}. {title}" for i, title in enumerate(NEURIPS, 1)] == re.findall(
-        "^## .*$", text, re.MULTILINE
+        r"^## \d.*$", text, re.MULTILINE
     )
 
 
@@ -100,7 +100,7 @@ def test_the_facts_of_the_run_are_filled_in() -> None:
 
 
 def nasty() -> Results:
-    return pinned(clean(), command=NASTY)
+    return pinned(clean(), git=Git(NASTY), command=NASTY)
 
 
 def test_latex_shows_nasty_text_as_it_is() -> None:
@@ -118,8 +118,9 @@ def test_latex_shows_nasty_text_as_it_is() -> None:
 
 
 def test_markdown_shows_nasty_text_as_it_is() -> None:
-    text = author_checklist("neurips", "markdown", nasty())
+    text, _, command = author_checklist("neurips", "markdown", nasty()).partition("\n```\n")
     assert NASTY not in text
+    assert command == f"{NASTY}\n```\n"
     assert r"\<b\> \| \`q\`" in text
     assert r"a_b \& 5% of \$x\$" in text
 
@@ -143,3 +144,23 @@ def test_the_command_prints_or_writes(cli: Cli, tmp_path: Path) -> None:
     assert cli("checklist", QUICKSTART, "--kind", "icml").returncode == 2
     plain = cli("checklist", QUICKSTART)
     assert plain.stdout == (QUICKSTART / "checklist.md").read_text()
+
+
+@pytest.mark.parametrize("kind", ["variables", "neurips", "ml-reproducibility"])
+def test_a_stranger_reads_where_the_data_come_from_and_that_they_are_lossy(kind: str) -> None:
+    results = read_results(ROOT / "results" / "potion-cifar10" / "cpu")
+    for form in ("markdown", "latex"):
+        text = author_checklist(kind, form, results)
+        assert "lossy copy" in text
+        assert "Krizhevsky 2009" in text
+        assert results.data.digest in text
+        assert "listed below" not in text
+    assert "lossy" not in author_checklist(kind, "markdown", read_results(QUICKSTART))
+
+
+def test_n_stands_beside_error_bars() -> None:
+    text = author_checklist("neurips", "markdown", clean())
+    asked = text.index("Are there error bars")
+    assert "**Answer: Yes (n = 3 seeds)**" in text[asked : asked + 200]
+    fewer = clean(found=[r for r in rows() if r["seed"] < 2 or r["method"] != "ssd"])
+    assert r"\answerYes{} (n = 2 to 3 seeds)" in author_checklist("neurips", "latex", fewer)

@@ -69,6 +69,17 @@ def test_the_mean_is_of_cells_not_of_rows() -> None:
     assert section.tables[0][1][1][0][2:] == ["4", "1.350", "1.400", "-0.050"]
 
 
+def test_a_difference_between_profiles_has_its_paired_interval() -> None:
+    """The seeds differ by 0.1 each, in both alike, and the profiles by 0.25 ± 0.01 · seed."""
+    more = valued()
+    for row in more:
+        row["metrics"]["clean_accuracy"] += 0.25 + row["seed"] / 100
+    section = profile_section(sample(valued()), sample(more, profile="other"))
+    half = 4.302653 * 0.01 / 3**0.5
+    shown = f"-0.260 [{-0.26 - half:.3f}, {-0.26 + half:.3f}]"
+    assert section.tables[0][1][1][0][5] == shown
+
+
 def test_profiles_without_a_common_cell_say_so() -> None:
     section = profile_section(
         sample([r for r in valued() if r["cell"]["discovered"] == 1.0]), small()
@@ -119,24 +130,41 @@ def test_triggers_are_inline_in_the_page_and_files_beside_the_text(tmp_path: Pat
     ]
     files = written(tmp_path / "a", sample(pictures=shown))
     page, text = files["report.html"].decode(), files["report.md"].decode()
-    assert "img-src data:" in page
-    assert page.count(f'<img alt="clean" src="data:image/png;base64,{png("red")}">') == 3
-    assert "<script" not in page
+    assert "img-src 'self' data:" in page
+    assert page.count('src="data:image/png;base64,') == 2
+    assert page.count("<script") == 1  # our own
     assert "(trigger_1.png)" in text
     assert "(trigger_2.png)" in text
     whole = Image.open(io.BytesIO(files["trigger_1.png"]))
-    assert whole.size == (296, 196)
-    assert [whole.getpixel(at) for at in ((5, 5), (105, 105), (290, 190), (98, 98))] == [
-        (255, 0, 0),
-        (0, 255, 0),
-        (0, 0, 255),
-        (255, 255, 255),
-    ]
+    assert whole.size == (306, 202)
+    spots = {(5, 5): (255, 0, 0), (150, 150): (0, 255, 0), (290, 190): (0, 0, 255)}
+    spots |= {(0, 0): (119, 119, 119), (100, 100): (255, 255, 255)}  # an outline, and between
+    assert {at: whole.getpixel(at) for at in spots} == spots
     again = written(tmp_path / "b", read_results(tmp_path / "a"))
     assert again == files
     left = {f.name for f in write_report(sample(), tmp_path / "a")}
     assert {f.name for f in (tmp_path / "a").iterdir()} == left
     assert not any(name.startswith("trigger") for name in left)
+
+
+def test_pictures_of_a_trigger_say_their_scale_and_frame_what_it_changes(tmp_path: Path) -> None:
+    stamped = Image.new("RGB", (8, 8), "red")
+    stamped.paste("lime", (5, 6, 8, 8))
+    stream = io.BytesIO()
+    stamped.save(stream, "PNG")
+    patch = {**trigger(), "triggered": b64encode(stream.getvalue()).decode()}
+    shown = [{"title": "patch", "images": [patch]}, {"title": "all", "images": [trigger()]}]
+    files = written(tmp_path, sample(pictures=shown))
+    for name in ("report.html", "report.md"):
+        text = files[name].decode()
+        assert "8 × 8 pixels, shown 12 times as large" in text, name
+        assert "(128 + 4 × change, so grey is no change)" in text, name
+        assert "what it changes is framed: columns 5 to 7, rows 6 to 7" in text, name
+        assert "it changes pixels all over the picture" in text, name
+    whole = Image.open(io.BytesIO(files["trigger_1.png"]))
+    frame = whole.getpixel((104 + 60, 72))
+    assert frame == (213, 94, 0)
+    assert frame not in {c for _, c in Image.open(io.BytesIO(files["trigger_2.png"])).getcolors()}
 
 
 @pytest.mark.parametrize(
@@ -175,7 +203,7 @@ def test_times_stand_under_cost(tmp_path: Path) -> None:
     [ssd] = re.findall(r"\| ssd .*", cost)
     assert ssd.split() == ["|", "ssd", "|", "1.25", "|", "1,234.50", "|", "–", "|", "12", "|"]
     assert "mean over n" in cost
-    assert b"<script" not in files["report.html"]
+    assert files["report.html"].count(b"<script") == 1  # our own
     assert "mean over n" not in written(tmp_path, sample())["report.md"].decode()
 
 
@@ -188,8 +216,12 @@ def test_many_candidates_are_averaged_over_cells_or_left_to_the_files(tmp_path: 
     ]
     files = written(tmp_path, sample(many))
     text, page = files["report.md"].decode(), files["report.html"].decode()
-    assert "alpha=5.0" not in text
-    assert "`harness report FOLDER --format csv`" in text
-    [line] = re.findall(r"<tr><td>ssd *</td><td>alpha=50.0 *</td>.*", page)
+    assert text.count("alpha=50.0") == 1
+    assert '<a href="candidates.csv">' in page
+    assert len(files["candidates.csv"].splitlines()) == 1 + len(many)
+    [line] = re.findall(r"<tr><th scope=\"row\">ssd<td>alpha=50.0<td>.*", page)
     # mean of count / 1000 is 0.55, the share was 0.5 when the numbers were made
-    assert re.findall(r"<td>\s*([^<]*?)\s*</td>", line)[2:4] == ["202 of 202", "1.050"]
+    assert line.split("<td>")[2:4] == ["202 of 202", "1.050"]
+    left = {f.name for f in write_report(sample(), tmp_path)}
+    assert {f.name for f in tmp_path.iterdir()} == left
+    assert "candidates.csv" not in left

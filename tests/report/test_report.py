@@ -90,23 +90,18 @@ def test_one_seed_has_no_spread() -> None:
 
 
 @pytest.mark.parametrize(
-    ("claim", "verdict", "ours"),
+    ("claim", "ours"),
     [
-        ({"value": 91.5, "unit": "%"}, "reproduced", 91.0),
-        ({"value": 95, "unit": "%"}, "deviates", 91.0),
-        ({"value": 0.5, "metric": "attack_success_rate", "at": {"discovered": 0.5}, "tolerance": 0},
-         "reproduced", 0.5),
-        ({"value": 75, "unit": "%", "metric": "attack_success_rate", "over": ["discovered"]},
-         "reproduced", 75.0),
-        ({"value": 1, "metric": "healed"}, "not comparable", None),
+        ({"value": 91.5}, 91.0),
+        ({"value": 50, "metric": "attack_success_rate", "at": {"discovered": 0.5}}, 50.0),
+        ({"value": 75, "metric": "attack_success_rate", "over": ["discovered"]}, 75.0),
     ],
-)  # fmt: skip
-def test_claims_are_judged_in_their_unit_with_their_tolerance(
-    claim: dict, verdict: str, ours: float | None
-) -> None:
-    [judged] = results(**claim).verdicts
-    assert judged.verdict == verdict
-    assert (judged.ours and judged.ours.mean) == (None if ours is None else pytest.approx(ours))
+)
+def test_two_seeds_have_a_mean_and_give_no_verdict(claim: dict, ours: float) -> None:
+    [judged] = results(unit="%", **claim).verdicts
+    assert judged.ours.mean == pytest.approx(ours)
+    assert judged.verdict == "no verdict"
+    assert judged.reasons == ("2 seeds; 3 or more are needed",)
 
 
 def test_a_smaller_profile_or_failed_stages_are_never_compared() -> None:
@@ -119,7 +114,7 @@ def test_a_smaller_profile_or_failed_stages_are_never_compared() -> None:
 
 
 def test_every_file_is_the_same_when_written_twice(tmp_path: Path) -> None:
-    found = results(value=1)
+    found = results(value=1, unit="%")
     first = {f.name: f.read_bytes() for f in write_report(found, tmp_path / "a")}
     second = {f.name: f.read_bytes() for f in write_report(found, tmp_path / "b")}
     assert first == second
@@ -129,7 +124,7 @@ def test_every_file_is_the_same_when_written_twice(tmp_path: Path) -> None:
 def test_text_of_a_spec_cannot_become_markup(tmp_path: Path) -> None:
     write_report(results(note="<script>alert(1)</script>"), tmp_path)
     page = (tmp_path / "report.html").read_text()
-    assert "<script" not in page
+    assert "<script>alert" not in page
     assert "&lt;script&gt;" in page
 
 
@@ -156,7 +151,8 @@ def test_csv_holds_every_row_as_it_is() -> None:
 
 def test_pipes_are_escaped_in_markdown_and_underscores_in_latex() -> None:
     assert "a\\|b" in render(results(), "github")
-    assert "clean\\_accuracy" in render(results(), "latex")
+    assert "a\\textbar{}b" in render(results(), "latex")
+    assert "clean\\_ \\\\ accuracy" in render(results(), "latex")
 
 
 def test_the_checklist_has_nine_variables_and_both_answers(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ from report.sample import claim, rows, sample
 from conftest import ROOT
 from harness.errors import HarnessError, UsageError
 from harness.report import read_results
+from harness.report.per_method import per_method
 from harness.report.read import to_json
 from harness.report.record import from_plain, to_plain
 from harness.report.results import Machine, Provenance
+from harness.report.spread import statistics
 
 COMMITTED = sorted((ROOT / "results").rglob("results.json"))
 
@@ -71,7 +74,10 @@ def test_a_whole_number_stays_one(tmp_path: Path) -> None:
         (lambda r: r.update(weather={}), "holds 'weather', which"),
         (lambda r: r["rows"][3].update(mood=1), "holds 'mood' at rows[3], which"),
         (lambda r: r["provenance"]["machine"].update(npu=1), "'npu' at provenance.machine, which"),
-        (lambda r: r["spec"]["claims"][0].update(mood=1), "'mood' at a claim of the spec, which"),
+        (
+            lambda r: r["spec"]["claims"][0].update(mood=1),
+            "'mood' at a number claim of the spec, which",
+        ),
         (lambda r: r["spec"]["paper"].update(mood=1), "'mood' at a paper of the spec, which"),
     ],
 )
@@ -111,19 +117,34 @@ def test_made_results_are_equal_to_the_same_ones_read(tmp_path: Path) -> None:
     assert again.verdicts[0].ours == found.verdicts[0].ours
 
 
-def test_the_summary_has_a_row_for_each_method_and_cell_with_mean_and_interval() -> None:
+def test_the_summary_has_a_row_a_method_with_the_mean_over_cells_and_its_interval() -> None:
     lines = sample().summary(200).splitlines()
-    assert lines[0].split()[:4] == ["count", "discovered", "method", "n"]
-    assert len(lines) == 2 + 4 * 3
-    found = sample().summaries[0].metrics["clean_accuracy"]
+    assert lines[0].split()[:3] == ["method", "n", "clean_accuracy"]
+    assert [line.split()[0] for line in lines[2:5]] == ["none", "retrain", "ssd"]
+    by_seed = [
+        [r["metrics"]["clean_accuracy"] for r in rows() if r["method"] == "none" and r["seed"] == s]
+        for s in (0, 1, 2)
+    ]
+    found = statistics([fmean(values) for values in by_seed])
     assert f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]" in lines[2]
+    assert "Mean over 4 cells (count, discovered), each with the same weight" in lines[6]
     one = sample([row for row in rows() if row["seed"] == 0]).summary()
     assert "[" not in one
 
 
+def test_a_mean_over_cells_runs_over_the_same_cells_for_every_seed() -> None:
+    torn = [r for r in rows() if not (r["seed"] == 2 and r["cell"]["count"] == 1000)]
+    found = per_method(sample(torn))
+    assert {mean.seeds for mean in found} == {(0, 1)}
+    assert {mean.cells for mean in found} == {4}
+    halves = [r for r in torn if r["cell"]["count"] == 100]
+    assert {mean.cells for mean in per_method(sample(halves))} == {2}
+    assert "2 of 4" in sample(halves).summary()
+
+
 def test_a_narrow_summary_says_what_it_leaves_out() -> None:
     text = sample().summary(60)
-    assert "2 more metrics are in the report" in text
+    assert "2 of 3 metrics; the report has all of them, and every cell." in text.replace("\n", " ")
     assert max(map(len, text.splitlines())) <= 60
 
 

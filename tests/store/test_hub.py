@@ -72,14 +72,15 @@ def fetch(entry: Entry, hub: Hub, store: Store) -> None:
     """As the commands do, who know what a record of each kind holds."""
 
     def check(content: Any, tensors: Any) -> str | None:
-        wrong = wrong_with(entry.kind, content, kinds()[entry.kind].record)
+        wrong = wrong_with(content, kinds()[entry.kind].record)
         return wrong and f"its record: {wrong}"
 
     fetching.fetch(entry, hub, store, check)
 
 
+OWN = {"kind": "train", "key": KEY}
 RECORD = {
-    "stage": {"kind": "train", "uses": ["small_cnn"], "revisions": [1], "inputs": {}},
+    "stage": {"uses": ["small_cnn"], "revisions": [1], "inputs": {}},
     "seconds": {"wall": 0.5, "cpu": 0.5},
     "device": "cpu",
     "threads": 1,
@@ -235,7 +236,7 @@ def vouched_for(entry: Entry, server: HubServer, name: str, content: bytes) -> N
 def sealed(entry: Entry, record: object) -> bytes:
     assert entry.tensors is not None
     tensors = {"sha256": entry.tensors.sha256, "bytes": entry.tensors.bytes}
-    return seal({"record": record, "tensors": tensors})
+    return seal({**OWN, "record": record, "tensors": tensors})
 
 
 def raw(text: str) -> bytes:
@@ -245,13 +246,21 @@ def raw(text: str) -> bytes:
 
 STRANGE: dict[str, tuple[Callable[[Entry], bytes], str]] = {
     "a seal that does not fit": (lambda _: raw("{}").replace(b"{}", b"[]"), "is damaged"),
-    "a list": (lambda _: raw("[]"), "is not of type 'object'"),
+    "a list": (lambda _: raw("[]"), "does not say whose it is"),
+    "nobody's": (lambda _: seal({"record": RECORD, "tensors": None}), "does not say whose it is"),
+    "another stage's": (
+        lambda _: seal({**OWN, "key": "cd" * 32, "record": RECORD, "tensors": None}),
+        f"it should be of train {KEY}, it is of 'train {'cd' * 32}'",
+    ),
     "no JSON": (lambda _: raw("{"), "Expecting property name"),
     "too deep": (lambda _: raw('{"a":' + "[" * 10**5 + "]" * 10**5 + "}"), "recursion"),
-    "no tensors": (lambda _: seal({"record": RECORD, "tensors": None}), "not of one artifact"),
+    "no tensors": (
+        lambda _: seal({**OWN, "record": RECORD, "tensors": None}),
+        "not of one artifact",
+    ),
     "another kind": (
-        lambda e: sealed(e, {**RECORD, "stage": {"kind": "unlearn", "uses": []}}),
-        "record.stage.kind: 'train' was expected",
+        lambda _: seal({**OWN, "kind": "unlearn", "record": RECORD, "tensors": None}),
+        f"it should be of train {KEY}, it is of 'unlearn {KEY}'",
     ),
     "no meter": (lambda e: sealed(e, {**RECORD, "meter": {}}), "record.meter: 'forward'"),
     "text for a number": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,8 +106,42 @@ def test_dropped_weights_leave_the_record_and_can_be_written_again(store: Store)
     assert store.has("train", KEY)
     assert not store.has("train", KEY, tensors=True)
     assert store.read("train", KEY).tensors is None
+    assert verify(store) == []
+    store.drop_tensors("train", KEY)
     store.write("train", KEY, {"a": 1}, {"w": torch.arange(6.0)})
     assert store.has("train", KEY, tensors=True)
+
+
+def test_a_drop_that_was_cut_off_loses_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "unlink", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        store.drop_tensors("train", KEY)
+    monkeypatch.undo()
+    found = store.read("train", KEY).tensors
+    assert found is not None and torch.equal(found["w"], torch.arange(6.0))
+    assert verify(store) == []
+    store.drop_tensors("train", KEY)
+    assert store.read("train", KEY).tensors is None
+
+
+def test_a_record_and_a_saved_state_are_only_taken_from_their_own_stage(store: Store) -> None:
+    store.write("train", OTHER, {"a": 2}, {"w": torch.arange(6.0)})
+    place, other = store.path("train", KEY), store.path("train", OTHER)
+    shutil.copytree(place, other, dirs_exist_ok=True)
+    with pytest.raises(
+        IntegrityError, match=f"it should be of train {OTHER}, it is of 'train {KEY}'"
+    ):
+        store.read("train", OTHER)
+    own, its = (store.slot("train", key, 0) for key in (KEY, OTHER))
+    own.save({}, {"step": 1})
+    shutil.copytree(own.folder, its.folder)
+    assert own.load() is not None
+    assert its.load() is None
 
 
 def test_what_is_set_aside_is_kept_and_can_be_computed_again(store: Store) -> None:

@@ -125,12 +125,12 @@ def test_the_extra_step_of_published_code_ends_at_a_fifth_of_the_peak() -> None:
     # Protocol section 4: 4,001 steps for 4,000, the last at 20.8 % of the peak.
     from harness.spec.blocks import Train
     from harness.spec.structure import structure_block
-    from harness.training.loop import steps_of
+    from harness.training.length import Length, length_of
 
     plain = {"steps": 4000, "batch_size": 512, "schedule": {"name": "linear", "warmup": 0.01,
                                                            "stretch": 1.25}}  # fmt: skip
-    assert steps_of(structure_block(Train, plain), 50_000) == (4000, 98)
+    assert length_of(structure_block(Train, plain), 50_000) == Length(4000, 4000, 98)
     train = structure_block(Train, {**plain, "extra_step": True})
-    assert steps_of(train, 50_000) == (4001, 98)
+    assert length_of(train, 50_000) == Length(4000, 4001, 98)
     factor = get("schedules", "linear").function
     assert round(factor(train.schedule.settings, 4000, 4000, 98), 3) == 0.208

@@ -18,7 +18,8 @@ from harness.data.types import DataRoot
 from harness.errors import HarnessError, Interrupted
 from harness.spec.blocks import Train
 from harness.spec.structure import structure_block, structure_use
-from harness.training.loop import Fitted, fit, steps_of
+from harness.training.length import Length, length_of
+from harness.training.loop import Fitted, fit
 from harness.training.losses import balanced_weights
 from harness.training.parameters import optimizer_of
 from harness.training.seeding import generator, seeded_build
@@ -208,9 +209,24 @@ def test_streams_of_other_keys_and_purposes_differ() -> None:
 
 
 def test_steps_follow_from_epochs_with_the_last_batch_kept() -> None:
-    assert steps_of(recipe(epochs=2.5), 90) == (15, 6)
-    assert steps_of(recipe(steps=7), 90) == (7, 6)
-    assert steps_of(recipe(epochs=0.01), 90) == (1, 6)
+    assert length_of(recipe(epochs=2.5), 90) == Length(15, 15, 6)
+    assert length_of(recipe(steps=7), 90) == Length(7, 7, 6)
+    assert length_of(recipe(epochs=0.01), 90) == Length(1, 1, 6)
+
+
+def test_no_extra_step_is_taken_where_the_last_one_ends_a_pass_as_in_the_published_loop() -> None:
+    def published(steps: int, epoch: int) -> int:
+        taken = 0
+        while taken < steps:
+            for _ in range(epoch):
+                taken += 1
+                if taken > steps:
+                    break
+        return taken
+
+    for steps in range(1, 30):
+        found = length_of(recipe(steps=steps, extra_step=True), 90)
+        assert (found.planned, found.total) == (steps, published(steps, 6)), steps
 
 
 def test_small_steps_take_one_thread() -> None:

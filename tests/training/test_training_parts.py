@@ -15,7 +15,7 @@ from torch import nn
 
 from harness.spec.blocks import Train
 from harness.spec.structure import structure_block
-from harness.training.loop import steps_of
+from harness.training.length import Length, length_of
 from harness.training.losses import balanced_weights
 from harness.training.parameters import optimizer_of, with_lr
 from harness.training.seeding import generator, seed, seeded_build
@@ -117,7 +117,8 @@ def test_steps_of_epochs_are_the_batches_that_a_loop_counts(
 ) -> None:
     batches = len(range(0, samples, size))
     train = structure_block(Train, {"epochs": epochs, "batch_size": size})
-    assert steps_of(train, samples) == (max(1, round(epochs * batches)), batches)
+    steps = max(1, round(epochs * batches))
+    assert length_of(train, samples) == Length(steps, steps, batches)
 
 
 @pytest.mark.parametrize(("cores", "threads"), [(1, 1), (4, 4), (8, 8), (64, 8)])

@@ -17,13 +17,12 @@ from harness.commands.publish.offers import Offer, PublishRequest, offers_of
 from harness.commands.publish.upload import upload, write_entries
 from harness.errors import UsageError
 from harness.execute import environment
-from harness.plan.kinds import publishable
+from harness.plan.kinds import publishable, store_at
 from harness.plan.stage import address
 from harness.report import read_results
 from harness.report.pinned import settings_text
 from harness.report.record import to_plain
 from harness.spec.structure import unstructure
-from harness.store import Store
 from harness.store.files import sha256
 from harness.store.hub import Hub
 from harness.store.registry import REPO, Entry, find_registry, path_in_repo, read_registry
@@ -94,7 +93,7 @@ def publish(request: PublishRequest, known: Mapping[str, Entry], hub: Hub) -> st
     if not re.fullmatch(REPO, request.repo) or ".." in request.repo:
         raise UsageError(f"--to {request.repo!r}: ORG/NAME is needed, of letters, digits, . _ -")
     provenance = _provenance(request)
-    store = Store(request.store)
+    store = store_at(request.store)
     found = list(offers_of(request, store, sha256(provenance)))
     if not found:
         return f"nothing to publish: {request.store} holds nothing of the plan; run the spec first"

@@ -61,7 +61,8 @@ def offers_of(request: PublishRequest, store: Store, provenance: str) -> Iterato
         wanted = kind.published == "whole" or key in whole or key in prepared
         with_tensors = kind.published_whole
         if wanted and store.has(stage.kind, key, tensors=with_tensors):
-            store.read(stage.kind, key)  # hashes it
+            if "diverged" in store.read(stage.kind, key).record:  # which is hashed here, too
+                continue
             name = _name(stage, cells[key])
             metrics = chosen.get(key) or of_base.get(key, {})
             yield _offer(request, store, stage, name, metrics, provenance)

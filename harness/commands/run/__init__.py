@@ -21,10 +21,13 @@ from harness.commands.options import (
     changed_spec,
     registry_of,
 )
-from harness.commands.plan import plan_text
+from harness.commands.plan import plan_text, summary
 from harness.commands.run.outcome import RunRequest, run_spec
 from harness.errors import IntegrityError, OverBudget, RemoteError, StageFailed
+from harness.execute.environment import place_in_checkout
+from harness.plan.recompute import asked_again
 from harness.report.results import Results
+from harness.spec.fit import unlikely
 from harness.store.store import default_folder
 
 FAILURES = {kind.exit_code: kind for kind in (OverBudget, IntegrityError, RemoteError)}
@@ -46,12 +49,25 @@ FAILURES = {kind.exit_code: kind for kind in (OverBudget, IntegrityError, Remote
 @ONLY
 @click.option("--offline", is_flag=True, help="Never download anything.")
 @REGISTRY
+@click.option(
+    "--recompute",
+    multiple=True,
+    metavar="WHAT=NAME",
+    help="Compute again what method=ssd makes, or another component (metric=cost), kind=unlearn or "
+    "key=0123abcd, and all that depends on it; repeatable. What it replaces goes when all is "
+    "there; interrupted, the same command goes on.",
+)
 @click.option("--no-reuse", is_flag=True, help="Do not look for checkpoints on the Hub.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option(
     "--keep-going/--fail-fast", default=True, help="After a failed stage, go on with the others."
 )
 @click.option("--json-log", type=click.Path(path_type=Path), help="Write events here, JSON lines.")
+@click.option(
+    "--log-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write losses and metrics here for TensorBoard.",
+)
 @click.option(
     "--limit-hours",
     type=click.FloatRange(0, min_open=True),
@@ -66,6 +82,7 @@ def command(
     experiment: Experiment,
     registry: Path | None,
     only: tuple[str, ...],
+    recompute: tuple[str, ...],
     dry_run: bool,
     no_reuse: bool,
     **how: Any,
@@ -77,11 +94,16 @@ def command(
     """
     place = registry_of(experiment.file, registry)
     if dry_run:
-        click.echo(plan_text(experiment.plan(only), how["store"], place))
+        plan = experiment.plan(only)
+        click.echo(plan_text(summary(plan, how["store"], place)))
+        if recompute:
+            click.echo(f"to be computed again: {len(asked_again(plan, recompute)):,} stages")
         return
-    text = command_text(sys.argv[1:])
-    reuse = not no_reuse
-    request = asked(experiment, only=only, command=text, registry=place, reuse=reuse, **how)
+    for notice in unlikely(experiment.spec):
+        click.echo(f"notice: {notice}", err=True)
+    request = asked(
+        experiment, only=only, recompute=recompute, registry=place, reuse=not no_reuse, **how
+    )
     outcome = run_spec(request)
     click.echo(outcome.text)
     if outcome.exit_code:
@@ -98,12 +120,14 @@ def run(
     data_root: Path | str | None = None,
     offline: bool = False,
     only: Sequence[str] = (),
+    recompute: Sequence[str] = (),
     registry: Path | str | None = None,
     reuse: bool = True,
     keep_going: bool = True,
     json_log: Path | str | None = None,
     limit_hours: float | None = None,
     limit_memory_gb: float | None = None,
+    log_dir: Path | str | None = None,
 ) -> Results:
     """Run a spec, or go on with it, write its report and return its results.
 
@@ -121,7 +145,7 @@ def run(
     request = asked(
         experiment,
         only=only,
-        command=f"harness.run({experiment.file.name!r})",
+        recompute=recompute,
         store=Path(store or default_folder()),
         out=_path(out),
         device=device,
@@ -132,6 +156,7 @@ def run(
         reuse=reuse,
         keep_going=keep_going,
         json_log=_path(json_log),
+        log_dir=_path(log_dir),
         limit_hours=limit_hours,
         limit_memory_gb=limit_memory_gb,
     )
@@ -142,16 +167,25 @@ def run(
 
 
 def asked(
-    experiment: Experiment, *, only: Sequence[str], out: Path | None, command: str, **how: Any
+    experiment: Experiment,
+    *,
+    only: Sequence[str],
+    recompute: Sequence[str],
+    out: Path | None,
+    device: str,
+    **how: Any,
 ) -> RunRequest:
     """The request that the command line and Python share."""
+    plan = experiment.plan(only)
     return RunRequest(
-        plan=experiment.plan(only),
+        plan=plan,
+        recompute=asked_again(plan, recompute),
         profile=experiment.profile,
         changes=experiment.changes,
         origins=experiment.origins,
         spec_file=experiment.file,
-        command=command,
+        command=command_text(experiment, only, device),
+        device=device,
         out=out or experiment.folder,
         **how,
     )
@@ -161,6 +195,14 @@ def _path(place: Path | str | None) -> Path | None:
     return None if place is None else Path(place)
 
 
-def command_text(arguments: list[str]) -> str:
-    """The command for the report, without where on this machine its files lie."""
-    return shlex.join(["harness", *(Path(a).name if os.path.isabs(a) else a for a in arguments)])
+def command_text(experiment: Experiment, only: Sequence[str], device: str) -> str:
+    """The command that computes the same on another machine, wherever its files lie there."""
+    profile = [] if experiment.profile is None else [experiment.profile.replace("+", ",")]
+    options = {
+        "--profile": profile,
+        "--set": experiment.changes,
+        "--only": only,
+        "--device": [] if device == "auto" else [device],
+    }
+    pairs = [part for name, values in options.items() for v in values for part in (name, v)]
+    return shlex.join(["harness", "run", place_in_checkout(experiment.file), *pairs])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,13 +12,13 @@ from attrs import frozen
 from harness.execute import environment
 from harness.execute.limits import memory_limit
 from harness.execute.run import Finished, RunOptions, run_plan
+from harness.plan.kinds import store_at
 from harness.report import write_report
 from harness.report.gather import Findings, gather
+from harness.report.notices import of_code
 from harness.report.record import from_plain
 from harness.report.results import Git, Machine, Provenance, Results, StageSources
-from harness.report.tables import as_text, claims_table
 from harness.spec.origins import Row
-from harness.store import Store
 
 _EXIT_CODES = {"OverBudget": 3, "IntegrityError": 4, "RemoteError": 5}
 
@@ -59,7 +60,7 @@ def _run(request: RunRequest) -> Outcome:
     finished = run_plan(request)
     results = gather(
         request.plan,
-        Store(request.store),
+        store_at(request.store),
         Findings(finished.measured, finished.chosen, finished.failed, finished.stopped),
         _provenance(request, finished),
         profile=request.profile,
@@ -96,9 +97,11 @@ def _text(request: RunRequest, finished: Finished, results: Results) -> str:
     if results.rows:
         lines = [results.summary(shutil.get_terminal_size((120, 24)).columns), ""]
         if results.verdicts:
-            lines += [as_text(claims_table(results), "github"), ""]
+            found = Counter(claim.verdict for claim in results.verdicts)
+            counts = ", ".join(f"{count} {verdict}" for verdict, count in found.items())
+            lines += [f"claims of the paper: {counts} (each with its reason in the report)", ""]
         lines.append(f"report: {request.out / 'report.html'} and {request.out / 'report.md'}")
-    return "\n".join([*lines, *_failures(request, finished)])
+    return "\n".join([*lines, *of_code(results), *_failures(request, finished)])
 
 
 def _failures(request: RunRequest, finished: Finished) -> list[str]:
@@ -107,7 +110,7 @@ def _failures(request: RunRequest, finished: Finished) -> list[str]:
     many = f"{len(finished.failed)} stages failed, {len(finished.stopped)} were not run:"
     lines = ["", many]
     for key, reason in finished.failed.items():
-        lines.append(f"  {request.plan.stages[key].name}: {reason}")
+        lines.append(f"  {request.plan.describe(key)}: {reason}")
         if trace := finished.traces.get(key):
             lines += ["", trace]
     return lines

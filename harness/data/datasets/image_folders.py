@@ -17,7 +17,7 @@ class Folder:
 
     folder: str = setting(doc="folder below the data root, with train/CLASS/ and test/CLASS/")
     size: int = setting(32, doc="side that images are resized to", unit="pixels", ge=4)
-    classes: int = setting(10, doc="number of classes, for checks and estimates", ge=2)
+    classes: int = setting(10, doc="number of classes, each a folder", ge=2)
 
 
 @component(
@@ -31,7 +31,8 @@ def image_folder(settings: Folder, root: DataRoot) -> Dataset:
     """Any images in ``FOLDER/train/CLASS/*`` and ``FOLDER/test/CLASS/*``: uint8 [N, 3, S, S].
 
     Raises:
-        HarnessError: the folder leaves the data root, or the two parts have other classes.
+        HarnessError: the folder leaves the data root, the two parts have other classes, or there
+            are not as many as the spec says.
         RemoteError: it does not exist.
     """
     if root.folder is None:
@@ -40,6 +41,10 @@ def image_folder(settings: Folder, root: DataRoot) -> Dataset:
     if not folder.is_relative_to(root.folder.resolve()):
         raise HarnessError(f"{settings.folder!r} leaves the data root")
     train, test, names = read_folders(folder, ("train", "test"), settings.size)
+    if len(names) != settings.classes:
+        raise HarnessError(
+            f"{folder} has {len(names)} classes, the spec says classes: {settings.classes}"
+        )
     return dataset("image_folder", train, test, names, photographs(settings.size), str(folder))
 
 

@@ -27,6 +27,20 @@ class Corrupted:
         doc="draw with numpy's legacy generator of this seed, as published code, in every repeat",
         ge=0,
     )
+    after_corruption: tuple[float, ...] = setting(
+        (),
+        doc="shares that numpy_seed's generator draws after the corrupted samples and not anew, as "
+        "published code the first share of a script",
+        ge=0,
+        le=1,
+        later=True,
+    )
+
+
+def corrupted_misfits(settings: Corrupted, facts: Facts) -> Iterator[Misfit]:
+    """A stream that goes on from none (trait ``check``)."""
+    if settings.after_corruption and settings.numpy_seed is None:
+        yield Misfit("after_corruption", "goes on with the generator of numpy_seed, which is none")
 
 
 @component(
@@ -35,6 +49,7 @@ class Corrupted:
     settings=Corrupted,
     of_corrupted=True,
     size=lambda s, train, corrupted, classes: max(1, round(corrupted * s.discovered)),
+    check=corrupted_misfits,
     source="Goel et al., arXiv 2402.14015, section 2: corrective unlearning",
 )
 def corrupted(
@@ -45,11 +60,29 @@ def corrupted(
     generator: torch.Generator,
     root: DataRoot,
 ) -> torch.Tensor:
-    """The discovered part of the corrupted samples, at least one; nested over shares."""
+    """The discovered part of the corrupted samples, at least one; nested over shares.
+
+    With ``numpy_seed``, shares in ``after_corruption`` go on where the draw of the corrupted
+    samples ended, which has to be of all training rows with the same seed; they are nested with
+    each other only.
+
+    Raises:
+        HarnessError: nothing is corrupted, or the corrupted samples were drawn otherwise.
+    """
     if not len(corruption.rows):
         raise HarnessError("forget set: nothing is corrupted, so nothing can be discovered")
     wanted = max(1, round(settings.discovered * len(corruption.rows)))
-    return draw(corruption.rows, wanted, generator, settings.numpy_seed).sort().values
+    seed, after = settings.numpy_seed, 0
+    if seed is not None and settings.discovered in settings.after_corruption:
+        after = len(rows)
+        first = draw(rows, len(corruption.rows), generator, seed)
+        if not torch.equal(first.sort().values, corruption.rows):
+            raise HarnessError(
+                f"forget.after_corruption: the corrupted samples are not those that numpy draws of "
+                f"{len(rows):,} training rows with the seed {seed}. Set corruption.numpy_seed and "
+                "draw from all classes (include_target), or take after_corruption away"
+            )
+    return draw(corruption.rows, wanted, generator, seed, after).sort().values
 
 
 @frozen

@@ -23,6 +23,9 @@ class Gradients:
     )
     batch_size: int = setting(64, doc="samples of one gradient", unit="samples", gt=0)
     augment: bool = setting(False, doc="augment the samples as in training")
+    shuffle: bool = setting(
+        False, doc="draw which samples make a batch, as published code", later=True
+    )
 
 
 def importance(
@@ -36,7 +39,7 @@ def importance(
     """Mean over batches (or samples) of the size of the gradient of ``quantity``.
 
     ``quantity`` takes logits [B, C] and the batch to a scalar. fp32, eval-mode BatchNorm, batches
-    in order. Returns one tensor a parameter, of its shape.
+    in order unless they are shuffled. Returns one tensor a parameter, of its shape.
 
     Raises:
         HarnessError: the pool is empty.
@@ -48,6 +51,9 @@ def importance(
     totals = [torch.zeros_like(weight) for weight in weights]
     terms = 0
     draws = task.generator("importance augmentation")
+    if settings.shuffle:
+        order = torch.randperm(len(pool), generator=task.generator("importance order"))
+        pool = pool.subset(order.to(pool.device))
     batch_size = settings.batch_size if settings.gradient == "batch" else 1
     batches = -(-len(pool) // batch_size)
     for batch in pool.ordered(batch_size, augment=settings.augment, generator=draws):

@@ -25,7 +25,7 @@ class Fisher(Gradients):
 def fisher(model: nn.Module, task: Task, settings: Fisher, pool: Pool) -> dict[str, torch.Tensor]:
     """Mean over batches (or samples) of the squared gradient of the mean cross-entropy.
 
-    fp32, eval-mode BatchNorm, batches in order. Returns one tensor a parameter, of its shape.
+    fp32, eval-mode BatchNorm. Returns one tensor a parameter, of its shape.
 
     Raises:
         HarnessError: the pool is empty.

@@ -35,7 +35,7 @@ def sensitivity(
     """Mean over batches (or samples) of |gradient of the mean output norm|.
 
     The square weights each sample by twice its norm, so that samples with large outputs prevail;
-    the norm itself does not. fp32, eval-mode BatchNorm, batches in order, labels are not read.
+    the norm itself does not. fp32, eval-mode BatchNorm, labels are not read.
     Returns one tensor a parameter, of its shape.
 
     Raises:

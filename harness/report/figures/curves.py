@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from attrs import frozen
 
 from harness.report.chosen import dagger, marked
+from harness.report.figures.few import few
 from harness.report.figures.parts import (
     Averaged,
     Axis,
@@ -37,6 +38,8 @@ class _Curves:
     x: Axis
     panels: Axis
     methods: list[str]
+    drawn_methods: list[str]
+    rule: str
     groups: Groups
     cells: Mapping[tuple[str, str], int]  # how many there are for a panel and a value of x
 
@@ -48,15 +51,17 @@ class _Curves:
         return averaged(rows, metric, len(labels(self.results.spec)) * cells)
 
     def line(self, method: str, panel: str, metric: str) -> Line:
-        marker, colour = look(self.results, method, self.methods)
         values = self.x.values.items()
         points = [(value, self.at(method, panel, [key], metric), True) for key, value in values]
         label = marked(self.results, method)
-        return line_through(points, label=label, marker=marker, colour=colour)
+        return line_through(points, label=label, **look(method, self.drawn_methods))
 
     def drawn(self, metric: str) -> list[Panel]:
         return [
-            Panel(self.panels.title(key), tuple(self.line(m, key, metric) for m in self.methods))
+            Panel(
+                self.panels.title(key),
+                tuple(self.line(m, key, metric) for m in self.drawn_methods),
+            )
             for key in self.panels.drawn
         ]
 
@@ -78,7 +83,8 @@ class _Curves:
         results = self.results
         over = [a for a in results.order.axes if a not in (self.x.name, self.panels.name)]
         daggers = dagger(results) if any(marked(results, m) != m for m in self.methods) else ""
-        return [spread_note(results, over), *self.panels.notes(asked, "in the table"), daggers]
+        left_out = self.panels.notes(asked, "in the table")
+        return [spread_note(results, over), self.rule, *left_out, daggers]
 
 
 def curves(results: Results, figure: Figure) -> Section:
@@ -92,8 +98,8 @@ def curves(results: Results, figure: Figure) -> Section:
     present = {method for method, _, _ in groups}
     methods = [label for label in results.order.methods if label in present]
     cells = Counter((panels.of(cell), x.of(cell)) for cell in results.order.cells)
-    found = _Curves(results, x, panels, methods, groups, cells)
     names = names_of(figure)
+    found = _Curves(results, x, panels, methods, *few(results, methods, names), groups, cells)
     drawn = {metric: found.drawn(metric) for metric in names}
     return section(results, figure, drawn, found.notes(figure.panels), map(found.table, names))
 

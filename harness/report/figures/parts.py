@@ -142,7 +142,7 @@ def spread_note(results: Results, over: Iterable[str]) -> str:
     if seeds < 2:
         spread = "; one seed, so no spread is known"
     else:
-        spread = f", then mean ± sample standard deviation (band) over {seeds} seeds"
+        spread = f", then mean ± sample standard deviation (bar) over {seeds} seeds"
     return f"{mean}{spread}; (k of n) where numbers are missing."
 
 

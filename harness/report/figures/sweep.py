@@ -26,7 +26,7 @@ from harness.report.panels import Line, Panel
 from harness.report.repetitions import labels
 from harness.report.results import ResultRow, Results
 from harness.report.section import Section
-from harness.report.svg import COLOURS, look
+from harness.report.svg import look
 from harness.spec.blocks import Figure
 
 
@@ -53,16 +53,13 @@ class _Sweep:
         return averaged(self.groups.get((panel, rest, value), ()), metric, expected)
 
     def line(self, panel: str, rest: str, metric: str) -> Line:
-        _, colour = look(self.results, self.method)
-        if self.several:
-            colour = COLOURS[list(self.rests).index(rest) % len(COLOURS)]
         points = [
             (v, self.at(panel, rest, key, metric), _chosen(self.groups.get((panel, rest, key), ())))
             for key, v in self.values.items()
         ]
         label = self.rests[rest] if self.several else ""
         marks = ((v, found, chosen > 0) for v, found, chosen in points)
-        return line_through(marks, label=label, marker="o", colour=colour)
+        return line_through(marks, label=label, **look(rest, list(self.rests)))
 
     def drawn(self, metric: str) -> list[Panel]:
         return [

@@ -12,7 +12,7 @@ from harness.report.results import ResultRow, Results
 from harness.report.section import Section
 from harness.spec.blocks import Figure
 
-MOST_LABELS = 12
+MOST_LABELS = 8
 
 
 @frozen
@@ -77,7 +77,7 @@ def _shades(count: int) -> list[str]:
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
-    return [to_hex(colormaps["viridis"](0.9 * i / max(count - 1, 1))) for i in range(count)]
+    return [to_hex(colormaps["viridis"](0.85 * i / max(count - 1, 1))) for i in range(count)]
 
 
 def path_of(row: ResultRow, x: str, y: str, label: str, colour: str) -> Line:
