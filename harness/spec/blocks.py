@@ -153,6 +153,11 @@ class Train:
     precision: Literal["fp32", "bf16", "fp16"] = setting(
         "fp32", doc="arithmetic of forward and backward passes; fp16 scales its loss"
     )
+    evaluate_precision: Literal["fp32", "recipe"] = setting(
+        "fp32",
+        doc="arithmetic of what measures a model, or chooses a checkpoint: fp32, or the recipe's",
+        later=True,
+    )
     label_smoothing: float = setting(0.0, doc="label smoothing", ge=0, lt=1)
     class_weights: Literal["none", "balanced"] = setting(
         "none", doc="weight of a class in the loss; balanced is inverse frequency"
