@@ -269,6 +269,11 @@ class Spec:
     forget: Use = use("forget_sets", doc="what has to be forgotten")
     methods: tuple[MethodUse, ...] = setting(doc="unlearning methods to compare")
     metrics: tuple[Use, ...] = use("metrics", doc="what is measured", many=True)
+    weights: Mapping[str, Mapping[str, float]] = setting(
+        attrs.Factory(dict),
+        doc="by axis: what each of its values counts in means over cells; else all count the same",
+        gt=0,
+    )
     claims: tuple[Claim, ...] = setting((), doc="what the paper states")
     figures: tuple[Figure, ...] = setting((), doc="what the report shows beside its tables")
     provenance: tuple[Origin, ...] = setting(
