@@ -18,8 +18,8 @@ Cells = Mapping[str, ResultRow]  # the chosen results of one method and seed
 
 @frozen
 class MethodMean:
-    """What the chosen candidates of a method measured in ``cells`` cells of the spec, and for how
-    many seeds one of them diverged."""
+    """What the chosen candidates of a method measured in ``cells`` cells of the spec, without the
+    metrics that have nothing to measure of it, and for how many seeds one of them diverged."""
 
     method: str
     cells: int
@@ -50,6 +50,7 @@ def per_method(results: Results) -> tuple[MethodMean, ...]:
             metrics = {
                 name: _mean(results, name, list(seeds.values()), shared)
                 for name in results.order.metrics
+                if any(name in row.metrics for cells in seeds.values() for row in cells.values())
             }
             lost = sum(any(row.diverged for row in cells.values()) for cells in seeds.values())
             means.append(MethodMean(method, len(shared), tuple(seeds), metrics, lost))

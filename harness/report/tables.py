@@ -64,7 +64,8 @@ def method_table(results: Results, facts: bool = False) -> Table:
         part = f" ({mean.cells} of {every} cells)" if mean.cells < every else ""
         n = len(mean.seeds)
         row = [marked(results, mean.method) + part, str(n)]
-        for name, found in mean.metrics.items():
+        for name in metrics:
+            found = mean.metrics.get(name)
             text = "diverged" if mean.diverged == n else _with_n(found, with_interval, n)
             row.append(Best(text) if mean.method in marks[name] else text)
         given = [chosen.get(mean.method, NOTHING)] * bool(chosen) + [seen(results, mean.method)]
