@@ -36,7 +36,7 @@ def test_the_method_of_contributing_runs_from_a_spec(
     assert "shrink" in process("list", "methods", PYTHONPATH=path).stdout
     assert "Multiply every weight" in process("describe", "shrink", PYTHONPATH=path).stdout
     tiny.write_text(TINY.replace("  - retrain\n", "  - {name: shrink, factor: 0.5}\n"))
-    done = process("run", tiny, "--jobs", 2, "--only", "method=shrink", PYTHONPATH=path)
+    done = process("run", tiny, "--jobs", 1, "--only", "method=shrink", PYTHONPATH=path)
     assert done.returncode == 0, done.stderr
     assert "shrink" in done.stdout
     text = (tmp_path / "results/tiny/default/results.json").read_text()

@@ -124,6 +124,7 @@ def test_a_wrong_a_dear_and_an_endless_spec_fail(repository: Path) -> None:
     assert "--limit-hours are over" in said
 
 
+@pytest.mark.slow
 def test_a_spec_whose_data_are_not_there_is_not_blamed(repository: Path) -> None:
     text = TINY.replace("dataset: digits", "dataset: cifar10").replace(
         "{train.steps: 5", "{train.steps: 1"

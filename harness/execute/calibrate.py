@@ -9,6 +9,7 @@ from harness.lazy import torch
 from harness.plan.cost import architecture, flops_per_sample, threads_of
 from harness.plan.stage import Cell
 from harness.spec.fit import facts_of
+from harness.training.precision import arithmetic
 
 SECONDS = 1.0
 STEP = {"cpu": 2e10, "cuda": 2e12}  # FLOPs of a step, so that no model takes minutes
@@ -19,7 +20,6 @@ def flops_per_second(cell: Cell, device: str) -> float:
     facts, kind = facts_of(cell.data), torch.device(device).type
     each = 3 * flops_per_sample(cell.model, facts.encoding, facts.classes)
     size = max(2, min(cell.train.batch_size, int(STEP[kind] / max(each, 1))))
-    precision = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(cell.train.precision)
     threads = torch.get_num_threads()
     torch.set_num_threads(threads_of(cell))
     try:
@@ -29,7 +29,7 @@ def flops_per_second(cell: Cell, device: str) -> float:
             batch, steps = facts.encoding.example(size), -1
             begun = time.monotonic()
             while steps < 1 or time.monotonic() - begun < SECONDS:
-                with torch.autocast(kind, dtype=precision, enabled=precision is not None):
+                with arithmetic(kind, cell.train.precision):
                     loss = model(batch).float().logsumexp(1).mean()
                 model.zero_grad()
                 loss.backward()

@@ -9,6 +9,7 @@ from harness.data.pool import Pool
 from harness.errors import Diverged, HarnessError
 from harness.lazy import nn, torch
 from harness.spec.requests import Answers
+from harness.training.precision import arithmetic
 from harness.training.seeding import generator
 
 Which = Literal["unlearned", "original", "reference"]
@@ -30,6 +31,7 @@ class Evidence:
         facts: numbers that the method left.
         corruption: the corruption's own tensors by name.
         shared: remembers what others may ask again: the outputs of the original model.
+        precision: the arithmetic of the models.
         answers: what the metrics asked other stages for.
     """
 
@@ -45,11 +47,12 @@ class Evidence:
         facts: Mapping[str, float] | None = None,
         corruption: Mapping[str, torch.Tensor] | None = None,
         shared: Callable[[str, Callable[[], torch.Tensor]], torch.Tensor] | None = None,
+        precision: str = "fp32",
         answers: Answers | None = None,
     ) -> None:
         self.classes, self.target_class, self.costs = classes, target_class, costs
         self.facts = facts or {}
-        self.answers = answers
+        self.answers, self._precision = answers, precision
         self._corruption = corruption or {}
         self._shared = shared or (lambda split, make: make())
         self._load, self._pools, self._seed = models, pools, seed
@@ -86,8 +89,9 @@ class Evidence:
 
     def _compute(self, split: str, which: Which) -> torch.Tensor:
         model = self.model(which)
-        with torch.inference_mode():
-            parts = [model(batch.x).float() for batch in self._pool(split).ordered(BATCH)]
+        pool = self._pool(split)
+        with torch.inference_mode(), arithmetic(pool.device.type, self._precision):
+            parts = [model(batch.x).float() for batch in pool.ordered(BATCH)]
         logits = torch.cat(parts).cpu()
         if not logits.isfinite().all():
             kind = Diverged if which == "unlearned" else HarnessError

@@ -119,6 +119,7 @@ def _identified(value: Any, revisions: bool) -> Any:
             a.name: _identified(getattr(value, a.name), revisions)
             for a in value.__attrs_attrs__
             if getattr(value, a.name) is not None or "use" not in a.metadata
+            if a.name not in _silent(value)
         }
     # 1 and 1.0 are one number to a spec and must be one to a key.
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import fmean
-
 from harness.components import get
 from harness.errors import HarnessError
 from harness.report.numbers import with_interval
@@ -12,6 +10,7 @@ from harness.report.pairs import bounds_of
 from harness.report.record import Seed
 from harness.report.results import Results
 from harness.report.spread import statistics
+from harness.report.weights import weighted_mean, weights_of
 
 
 def drops(results: Results) -> dict[str, str]:
@@ -38,7 +37,7 @@ def base_text(results: Results) -> str:
             if row.selected and here is not None and lost is not None:
                 first.setdefault(row.seed, {}).setdefault(as_key(row.cell), here + lost)
         if first:
-            each = [fmean(cells.values()) for cells in first.values()]
+            each = [weighted_mean(cells, weights_of(results)) for cells in first.values()]
             known[of] = f"{of} {with_interval(statistics(each, bounds_of(results, of)))}"
         else:
             unknown.append(of)

@@ -23,7 +23,8 @@ def best(results: Results, metric: str, means: Sequence[MethodMean]) -> set[str]
     values = {
         mean.method: sign * float(plain_number(found))
         for mean in means
-        if (found := mean.metrics[metric].mean) is not None and mean.cells == cells and sign
+        if metric in mean.metrics and mean.cells == cells and sign
+        if (found := mean.metrics[metric].mean) is not None
     }
     given = {method: _given(results, method) for method in values}
     rivals = {m: [o for o in values if o != m and given[o] <= given[m]] for m in values}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import inf
 
@@ -15,6 +15,7 @@ from harness.report.record import Seed
 from harness.report.results import MethodFacts, MetricFacts, Results
 from harness.report.spread import Bounds, Statistics, statistics, with_n
 from harness.report.verdict import VERDICTS, Pair, Verdict
+from harness.report.weights import weights_of
 from harness.spec.claims import (
     EVERY,
     SCALES,
@@ -131,8 +132,7 @@ def _of_all(tests: Iterable[_Test], n: int) -> str:
 
 def _test(claim: Claim, pair: tuple[str, str | None], several: Sequence[Results]) -> _Test:
     """The interval of a method, or of its differences from another."""
-    method, against = pair
-    metric, scale, bounds = claim.metric, 1.0, bounds_of(several[0], claim.metric)
+    scale, bounds = 1.0, bounds_of(several[0], claim.metric)
     if isinstance(claim, NumberClaim):
         scale = SCALES[claim.unit]
         bounds = bounds[0] * scale, bounds[1] * scale
@@ -140,14 +140,18 @@ def _test(claim: Claim, pair: tuple[str, str | None], several: Sequence[Results]
         wanted = claim.value - slack, claim.value + slack
     else:
         bounds, wanted = apart(bounds), _claimed(claim, several[0])
-    found, left_out = joined(
-        means(values(r, metric, method, claim.at))
-        if against is None
-        else differences(*(values(r, metric, label, claim.at) for label in (method, against)))
-        for r in several
-    )
+    found, left_out = joined(_by_seed(claim, pair, results) for results in several)
     ours = statistics([scale * value for value in found.values()], bounds)
     return _Test(pair, ours, bounds, *wanted, left_out)
+
+
+def _by_seed(claim: Claim, pair: tuple[str, str | None], results: Results) -> Mapping[Seed, float]:
+    """The mean over cells of a method, or of its differences from another."""
+    weigh = weights_of(results)
+    mine, *other = (
+        values(results, claim.metric, label, claim.at) for label in pair if label is not None
+    )
+    return differences(mine, other[0], weigh) if other else means(mine, weigh)
 
 
 def _pairs(claim: Claim, results: Results) -> Pairs:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from harness.report.numbers import Best
 from harness.report.tables import Table
 
-# Width of a column of a two-column paper, and of letters in it at \footnotesize, in points.
-COLUMN = 238.0
-NARROW, WIDE, GAP = 2.3, 4.2, 6.0
+# Width of the narrowest column of a two-column paper, of a page, and of letters at \footnotesize,
+# which may be bold, in points.
+COLUMN, PAGE = 219.0, 345.0
+NARROW, WIDE, GAP = 2.6, 4.9, 6.0
 _LATEX = {
     "\\": r"\textbackslash{}",
     **{letter: f"\\{letter}" for letter in "{}$&#_%"},
@@ -62,16 +63,33 @@ def latex_table(table: Table, lead: int, caption: str) -> str:
 def latex_text_table(table: Table, caption: str) -> str:
     """A floating table of sentences, as wide as a page; each column by its longest text."""
     headers, rows = table
-    longest = [min(max(map(len, column)), 60) for column in zip(headers, *rows, strict=True)]
     sides = "".join(
-        rf"p{{{0.97 * length / sum(longest):.3f}\linewidth-2\tabcolsep}}" for length in longest
+        rf"p{{\dimexpr{share:.3f}\linewidth-2\tabcolsep\relax}}"
+        for share in _shares(list(zip(headers, *rows, strict=True)))
     )
-    lines = [" & ".join(map(latex_plain, row)) + r" \\" for row in [headers, *rows]]
+    breakable = [
+        [latex_plain(text).replace(r"\_", r"\_\allowbreak{}") for text in row] for row in rows
+    ]
+    lines = [" & ".join(row) + r" \\" for row in [[*map(latex_plain, headers)], *breakable]]
     inside = "\n".join([r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"])
     return (
-        f"\\begin{{table*}}\n\\footnotesize\\raggedright\n\\caption{{{latex_plain(caption)}}}\n"
+        "\\begin{table*}\n\\footnotesize\\raggedright\\setlength{\\tabcolsep}{3pt}\n"
+        f"\\caption{{{latex_plain(caption)}}}\n"
         f"\\begin{{tabular}}{{@{{}}{sides}@{{}}}}\n{inside}\n\\end{{tabular}}\n\\end{{table*}}"
     )
+
+
+def _shares(columns: Sequence[tuple[str, ...]]) -> list[float]:
+    """Of the width of a page, for columns of sentences: what the longest word needs, and of the
+    rest in proportion to the longest text."""
+    words = ([word for text in column for word in re.split("[ _]", text)] for column in columns)
+    least = [GAP + WIDE * max(map(len, found)) for found in words]
+    longest = [min(max(map(len, column)), 60) for column in columns]
+    rest = max(0.0, PAGE - sum(least))
+    return [
+        (own + rest * length / sum(longest)) / PAGE
+        for own, length in zip(least, longest, strict=True)
+    ]
 
 
 def _blocks(columns: list[list[str]], lead: int) -> Iterator[list[list[str]]]:

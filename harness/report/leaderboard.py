@@ -171,6 +171,7 @@ def as_json(found: Sequence[Entry]) -> str:
             for entry in found
             for of in per_method(entry.results)
             for name in entry.metrics
+            if name in of.metrics
         ],
         "rules": list(RULES),
     }

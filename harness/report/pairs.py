@@ -10,6 +10,7 @@ from harness.report.order import as_key
 from harness.report.record import Seed
 from harness.report.results import EMPTY, MetricFacts, ResultRow, Results, ScoreRow, Values
 from harness.report.spread import Bounds, Statistics, statistics
+from harness.report.weights import Weigh, weighted_mean, weights_of
 
 Found = Mapping[Seed, Mapping[str, float]]  # by repetition and cell
 
@@ -24,7 +25,8 @@ def paired(
     out well, cancels. Metrics over a population are repeated over data and base model seeds.
     """
     mine, other = (values(results, metric, label, at) for label in (method, against))
-    return statistics([*differences(mine, other).values()], apart(bounds_of(results, metric)))
+    found = differences(mine, other, weights_of(results))
+    return statistics([*found.values()], apart(bounds_of(results, metric)))
 
 
 def values(
@@ -65,20 +67,21 @@ def fits(at: Values, cell: Values, seed: Seed) -> bool:
     return all(axis in facts and facts[axis] == value for axis, value in at.items())
 
 
-def means(found: Found) -> dict[Seed, float]:
+def means(found: Found, weigh: Weigh) -> dict[Seed, float]:
     """The mean over cells by seed. Cells of one seed share their base model: taken as independent
     they would narrow the interval."""
-    return {seed: fmean(cells.values()) for seed, cells in found.items()}
+    return {seed: weighted_mean(cells, weigh) for seed, cells in found.items()}
 
 
-def differences(mine: Found, other: Found) -> dict[Seed, float]:
+def differences(mine: Found, other: Found, weigh: Weigh) -> dict[Seed, float]:
     """The mean difference over the cells that both have, by the seeds that both have."""
     return means(
         {
             seed: {cell: cells[cell] - other[seed][cell] for cell in cells if cell in other[seed]}
             for seed, cells in mine.items()
             if cells.keys() & other.get(seed, {}).keys()
-        }
+        },
+        weigh,
     )
 
 

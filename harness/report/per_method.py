@@ -1,9 +1,8 @@
-"""One row a method: the mean over cells, each with the same weight, and over seeds."""
+"""One row a method: the mean over cells, with the weights of the spec, and over seeds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 
 from attrs import frozen
 
@@ -12,14 +11,15 @@ from harness.report.pairs import bounds_of
 from harness.report.record import Seed
 from harness.report.results import ResultRow, Results
 from harness.report.spread import Statistics, statistics
+from harness.report.weights import weighted_mean, weights_of
 
 Cells = Mapping[str, ResultRow]  # the chosen results of one method and seed
 
 
 @frozen
 class MethodMean:
-    """What the chosen candidates of a method measured in ``cells`` cells of the spec, and for how
-    many seeds one of them diverged."""
+    """What the chosen candidates of a method measured in ``cells`` cells of the spec, without the
+    metrics that have nothing to measure of it, and for how many seeds one of them diverged."""
 
     method: str
     cells: int
@@ -50,6 +50,7 @@ def per_method(results: Results) -> tuple[MethodMean, ...]:
             metrics = {
                 name: _mean(results, name, list(seeds.values()), shared)
                 for name in results.order.metrics
+                if any(name in row.metrics for cells in seeds.values() for row in cells.values())
             }
             lost = sum(any(row.diverged for row in cells.values()) for cells in seeds.values())
             means.append(MethodMean(method, len(shared), tuple(seeds), metrics, lost))
@@ -57,7 +58,8 @@ def per_method(results: Results) -> tuple[MethodMean, ...]:
 
 
 def _mean(results: Results, metric: str, seeds: Sequence[Cells], shared: set[str]) -> Statistics:
-    several = ([cells[key].metrics.get(metric) for key in sorted(shared)] for cells in seeds)
-    whole = ([v for v in values if v is not None] for values in several)
-    each = [fmean(values) for values in whole if len(values) == len(shared)]
+    several = ({key: cells[key].metrics.get(metric) for key in sorted(shared)} for cells in seeds)
+    whole = ({key: v for key, v in values.items() if v is not None} for values in several)
+    weigh = weights_of(results)
+    each = [weighted_mean(values, weigh) for values in whole if len(values) == len(shared)]
     return statistics(each, bounds_of(results, metric))

@@ -69,7 +69,7 @@ def _line(results: Results, metric: str, mine: Found, its: Found) -> Iterator[li
         shown = plain_number(means[0] - means[1])
         whole = all({*shared} <= cells.keys() for f in (mine, its) for cells in f.values())
         if whole and mine.keys() == its.keys():
-            paired = differences(mine, its).values()
+            paired = differences(mine, its, weigh=lambda cell: 1.0).values()
             shown = with_interval(statistics([*paired], apart(bounds_of(results, metric))))
         yield [str(len(shared)), *map(plain_number, means), shown]
 

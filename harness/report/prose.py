@@ -23,10 +23,13 @@ from statistics import fmean
 from typing import Any
 
 from harness.errors import UsageError
+from harness.report.order import as_key
+from harness.report.pairs import apart, bounds_of, means
 from harness.report.read import read_results
 from harness.report.record import Seed, to_plain
 from harness.report.results import ResultRow, Results
 from harness.report.spread import statistics
+from harness.report.weights import weights_of
 
 MARK = re.compile(r"(<!--n (.*?)-->)(.*?)(<!--/n-->)")
 UNITS = {"": 1.0, "%": 100.0, "min": 1 / 60}
@@ -79,11 +82,15 @@ def _value(results: Results, what: str, options: Mapping[str, str]) -> str:
     if what == "rows":
         return f"{len(rows):,}"
     _one_of(what, results.order.metrics, "metric")
-    means = _means(rows, what)
+    by_seed, bounds = _means(results, rows, what), bounds_of(results, what)
     if other := options.get("minus"):
-        less = _means(_rows(results, {**wanted, "method": other}, every=False), what)
-        means = {seed: mean - less[seed] for seed, mean in means.items() if seed in less}
-    found = statistics([UNITS[unit] * mean for mean in means.values()])
+        less = _means(results, _rows(results, {**wanted, "method": other}, every=False), what)
+        by_seed = {seed: mean - less[seed] for seed, mean in by_seed.items() if seed in less}
+        bounds = apart(bounds)
+    scale = UNITS[unit]
+    found = statistics(
+        [scale * m for m in by_seed.values()], (scale * bounds[0], scale * bounds[1])
+    )
     names = _one_of(options.get("show", "mean"), SHOWN, "show").split("±")
     values = [getattr(found, name) for name in names]
     if None in values:
@@ -91,13 +98,14 @@ def _value(results: Results, what: str, options: Mapping[str, str]) -> str:
     return " ± ".join(str(v) if isinstance(v, int) else f"{v:.{digits}f}" for v in values)
 
 
-def _means(rows: list[ResultRow], metric: str) -> dict[Seed, float]:
-    """By seed, over cells."""
-    seeds: dict[Seed, list[float]] = {}
+def _means(results: Results, rows: list[ResultRow], metric: str) -> dict[Seed, float]:
+    """By seed: the mean over cells of those over what else the rows differ in."""
+    seeds: dict[Seed, dict[str, list[float]]] = {}
     for row in rows:
         if (measured := row.metrics.get(metric)) is not None:
-            seeds.setdefault(row.seed, []).append(measured)
-    return {seed: fmean(values) for seed, values in seeds.items()}
+            seeds.setdefault(row.seed, {}).setdefault(as_key(row.cell), []).append(measured)
+    found = {s: {cell: fmean(v) for cell, v in cells.items()} for s, cells in seeds.items()}
+    return means(found, weights_of(results))
 
 
 def _rows(results: Results, wanted: Mapping[str, str], every: bool) -> list[ResultRow]:

@@ -19,6 +19,7 @@ from harness.report.repetitions import kind_of_seeds
 from harness.report.results import MethodFacts, MetricFacts, Results
 from harness.report.spread import Statistics
 from harness.report.verdict import Verdict
+from harness.report.weights import weights_text
 
 MOST_NUMBERS = 2000
 PAIRS = 4  # of a claim that a table shows
@@ -63,7 +64,8 @@ def method_table(results: Results, facts: bool = False) -> Table:
         part = f" ({mean.cells} of {every} cells)" if mean.cells < every else ""
         n = len(mean.seeds)
         row = [marked(results, mean.method) + part, str(n)]
-        for name, found in mean.metrics.items():
+        for name in metrics:
+            found = mean.metrics.get(name)
             text = "diverged" if mean.diverged == n else _with_n(found, with_interval, n)
             row.append(Best(text) if mean.method in marks[name] else text)
         given = [chosen.get(mean.method, NOTHING)] * bool(chosen) + [seen(results, mean.method)]
@@ -75,7 +77,7 @@ def method_table(results: Results, facts: bool = False) -> Table:
 def averaged(results: Results) -> str:
     """What the means of a table with one row a method run over."""
     cells, axes = len(results.order.cells), ", ".join(results.order.axes)
-    over = f"{cells} cells ({axes}), each with the same weight, and over " if cells > 1 else ""
+    over = f"{cells} cells ({axes}), {weights_text(results)}, and over " if cells > 1 else ""
     kind = kind_of_seeds(results.spec)
     most = max((len(summary.seeds) for summary in results.summaries), default=0)
     return f"Mean over {over}n ≤ {most} {kind}, with the 95 % interval where n is at least 2."

@@ -153,6 +153,11 @@ class Train:
     precision: Literal["fp32", "bf16", "fp16"] = setting(
         "fp32", doc="arithmetic of forward and backward passes; fp16 scales its loss"
     )
+    evaluate_precision: Literal["fp32", "recipe"] = setting(
+        "fp32",
+        doc="arithmetic of what measures a model, or chooses a checkpoint: fp32, or the recipe's",
+        later=True,
+    )
     label_smoothing: float = setting(0.0, doc="label smoothing", ge=0, lt=1)
     class_weights: Literal["none", "balanced"] = setting(
         "none", doc="weight of a class in the loss; balanced is inverse frequency"
@@ -264,6 +269,11 @@ class Spec:
     forget: Use = use("forget_sets", doc="what has to be forgotten")
     methods: tuple[MethodUse, ...] = setting(doc="unlearning methods to compare")
     metrics: tuple[Use, ...] = use("metrics", doc="what is measured", many=True)
+    weights: Mapping[str, Mapping[str, float]] = setting(
+        attrs.Factory(dict),
+        doc="by axis: what each of its values counts in means over cells; else all count the same",
+        gt=0,
+    )
     claims: tuple[Claim, ...] = setting((), doc="what the paper states")
     figures: tuple[Figure, ...] = setting((), doc="what the report shows beside its tables")
     provenance: tuple[Origin, ...] = setting(

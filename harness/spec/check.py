@@ -18,6 +18,7 @@ from harness.spec.sweeps import (
     assignments,
     axis_names,
     cell_blocks,
+    plain_value,
     points_of,
     substitute,
     sweeps_in,
@@ -37,6 +38,7 @@ def check(spec: Spec, document: Document) -> list[Problem]:
         *_check_blocks(spec, document),
         *_check_methods(spec, document),
         *_check_figures(spec, document),
+        *_check_weights(spec, document),
     ]
 
 
@@ -61,6 +63,21 @@ def _check_points(spec: Spec, document: Document) -> Iterator[Problem]:
     if points > MOST_POINTS:
         what = f"the sweeps span {points:,} points; at most {MOST_POINTS:,} are allowed"
         yield document.problem((), what)
+
+
+def _check_weights(spec: Spec, document: Document) -> Iterator[Problem]:
+    """A value that is not weighted would count as much as nobody said."""
+    axes = axis_names(spec)
+    for axis, weights in spec.weights.items():
+        if axis not in axes:
+            what = f"{axis!r} is not swept{nearest(axis, axes)} (axes: {', '.join(sorted(axes))})"
+            yield document.problem(("weights", axis), what)
+            continue
+        points = assignments(cell_blocks(spec))
+        swept = list(dict.fromkeys(plain_value(point[axes[axis]]) for point in points))
+        if set(swept) != {plain_value(value) for value in weights}:
+            what = f"found {', '.join(weights)}; each of {', '.join(swept)} needs a weight"
+            yield document.problem(("weights", axis), what)
 
 
 def _check_sweeps(spec: Spec, document: Document) -> Iterator[Problem]:

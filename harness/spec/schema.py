@@ -160,7 +160,8 @@ def _of_type(hint: Any, metadata: Mapping[str, Any], swept: bool) -> Schema:
         items = [_item(a, metadata) for a in args]
         return {"type": "array", "items": items, "minItems": len(args), "maxItems": len(args)}
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return {"type": "object"}
+        inner = {} if args[1] is Any else _of_type(args[1], metadata, swept)
+        return {"type": "object", **({"additionalProperties": inner} if inner else {})}
     if isinstance(hint, type) and attrs.has(hint) and hint is not MethodUse:
         return _block(hint)
     scalar = _scalar(hint, metadata)

@@ -77,3 +77,8 @@ def axis_names(spec: Spec) -> dict[str, Path]:
         (name if last.count(name) == 1 else ".".join(map(str, path))): path
         for name, path in zip(last, paths, strict=True)
     }
+
+
+def plain_value(value: Any) -> str:
+    """The text of a swept value, as a key of a mapping names it: 1 and 1.0 are the same."""
+    return str(value).removesuffix(".0")

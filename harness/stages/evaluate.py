@@ -15,13 +15,14 @@ from harness.plan.stage import Cell, Stage, identity
 from harness.spec.blocks import Use
 from harness.stages.answers import StageAnswers
 from harness.stages.clock import preparations_of
-from harness.stages.fitting import use_threads
+from harness.stages.fitting import measured_in, use_threads
 from harness.stages.problem import ROLES
 from harness.stages.schemas import METER
 from harness.stages.splits import splits_of
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
 from harness.store.records import NUMBER, every
+from harness.training.precision import of_evaluation
 
 _SOURCES = {"unlearned": "unlearn", "original": "train", "reference": "unlearn"}
 
@@ -42,7 +43,7 @@ def _hashes(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tup
     """Metrics that read neither part of the data measure the same for all forget sets."""
     splits = splits_read(uses)
     split = splits is None or not {"retain", "forget"}.isdisjoint(splits)
-    return list(uses), cell.forget if split else ""
+    return list(uses), cell.forget if split else "", *measured_in(cell)
 
 
 def _samples(stage: Stage) -> Samples:
@@ -72,13 +73,14 @@ def _measured(stage: Stage, world: World, inputs: Mapping[str, str]) -> dict[str
     if "reference" in inputs and (lost := world.lost("unlearn", inputs["reference"])):
         raise HarnessError(f"the retrained model that it is compared with diverged: {lost}")
     keys = {**inputs, "original": inputs["base"]}
+    precision = of_evaluation(cell.train)
 
     def load(which: str) -> nn.Module:
         return world.load_model(cell, material.dataset, _SOURCES[which], keys[which])
 
     def shared(split: str, make: Callable[[], torch.Tensor]) -> torch.Tensor:
         of = inputs["base"], identity(cell.forget) if split in ("retain", "forget") else ""
-        logits: torch.Tensor = world.remember(("logits", split, *of), make)
+        logits: torch.Tensor = world.remember(("logits", split, precision, *of), make)
         return logits
 
     evidence = Evidence(
@@ -90,6 +92,7 @@ def _measured(stage: Stage, world: World, inputs: Mapping[str, str]) -> dict[str
         seed=stage.draws,
         facts=world.record("unlearn", inputs["unlearned"])["facts"],
         shared=shared,
+        precision=precision,
         corruption=material.corruption.tensors,
         answers=StageAnswers(stage, world),
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import attrs
+
 from harness.components import get, remembered
 from harness.components.contracts import Encoding
 from harness.errors import Diverged
@@ -12,9 +14,10 @@ from harness.lazy import nn, torch
 from harness.plan.cost import architecture, threads_of
 from harness.plan.kinds import Tensors
 from harness.plan.stage import Cell, Stage
-from harness.spec.blocks import Use
+from harness.spec.blocks import Train, Use
 from harness.spec.fit import facts_of
 from harness.stages.material import Material
+from harness.training.precision import arithmetic, of_evaluation
 
 SNAPSHOT = "@"  # in the names of tensors that are not the last weights: ``layer.weight@100``
 
@@ -22,6 +25,19 @@ SNAPSHOT = "@"  # in the names of tensors that are not the last weights: ``layer
 def use_threads(cell: Cell) -> None:
     """The fixed rule: intra-op threads from the FLOPs of one training step."""
     torch.set_num_threads(threads_of(cell))
+
+
+def learned_from(train: Train) -> Train:
+    """What of a recipe decides the weights: how models are measured does not, unless that chooses
+    a checkpoint."""
+    plain = attrs.evolve(train, evaluate_precision="fp32")
+    return plain if train.checkpoint == "last" else train
+
+
+def measured_in(cell: Cell) -> tuple[str, ...]:
+    """What a key says of the arithmetic that models are measured with, where it is not fp32."""
+    precision = of_evaluation(cell.train)
+    return () if precision == "fp32" else (f"measured in {precision}",)
 
 
 def evaluation(cell: Cell, material: Material) -> Callable[[nn.Module], float] | None:
@@ -35,7 +51,8 @@ def evaluation(cell: Cell, material: Material) -> Callable[[nn.Module], float] |
             return None
 
     def accuracy(model: nn.Module) -> float:
-        with torch.inference_mode():
+        device = pool.device.type
+        with torch.inference_mode(), arithmetic(device, of_evaluation(cell.train)):
             right = [(model(b.x).argmax(1) == b.y).sum() for b in pool.ordered(512)]
         return int(torch.stack(right).sum()) / len(pool)
 

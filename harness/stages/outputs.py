@@ -12,18 +12,20 @@ from harness.plan.kinds import Kind, Samples, Tensors, source_kind
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
 from harness.spec.fit import facts_of
-from harness.stages.fitting import differing, use_threads
+from harness.stages.fitting import differing, measured_in, use_threads
 from harness.stages.schemas import METER
 from harness.stages.splits import splits_of
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
+from harness.training.precision import arithmetic, of_evaluation
 
 BATCH = 512
 
 
 def _hashes(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:
     splits = detail["splits"]
-    return list(splits), "" if {"retain", "forget"}.isdisjoint(splits) else cell.forget
+    forget = "" if {"retain", "forget"}.isdisjoint(splits) else cell.forget
+    return list(splits), forget, *measured_in(cell)
 
 
 def _samples(stage: Stage) -> Samples:
@@ -52,10 +54,10 @@ def _computed(stage: Stage, role: str, world: World, watch: StageWatch) -> dict[
     dataset = world.material(stage).dataset
     kind, key = source_kind(stage, role), stage.input(role)
     model = world.load_model(stage.cell, dataset, kind, key)
-    pools = splits_of(stage, world)
+    pools, precision = splits_of(stage, world), of_evaluation(stage.cell.train)
     found = {}
     for split in stage.detail["splits"]:
-        with torch.inference_mode():
+        with torch.inference_mode(), arithmetic(world.device.type, precision):
             parts = [model(batch.x).float() for batch in pools[split].ordered(BATCH)]
         logits = torch.cat(parts).cpu()
         if not logits.isfinite().all():

@@ -14,6 +14,7 @@ from harness.stages.fitting import (
     SNAPSHOT,
     evaluation,
     finite_weights,
+    learned_from,
     use_threads,
     weight_faults,
 )
@@ -25,7 +26,7 @@ from harness.training.seeding import generator
 
 
 def _draws(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:
-    return cell.data.augment, cell.model, cell.train, str(cell.seeds.model)
+    return cell.data.augment, cell.model, learned_from(cell.train), str(cell.seeds.model)
 
 
 def _hashes(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:

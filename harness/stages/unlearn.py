@@ -12,7 +12,7 @@ from harness.plan.cost import sizes_of
 from harness.plan.kinds import Kind, Samples, Tensors
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
-from harness.stages.fitting import differing, finite_weights, weight_faults
+from harness.stages.fitting import differing, finite_weights, learned_from, weight_faults
 from harness.stages.problem import ROLES, prepared_keys, task_of
 from harness.stages.schemas import FIT, METER
 from harness.stages.watch import StageWatch
@@ -26,7 +26,9 @@ def _hashes(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tup
     that starts from scratch reads the recipe itself."""
     traits = get("methods", uses[0].name).traits
     forget = "" if {"retain", "forget"}.isdisjoint(traits.sees) else cell.forget
-    recipe = (cell.data.augment, cell.model, cell.train) if traits.starts == "scratch" else ()
+    recipe: tuple[Any, ...] = ()
+    if traits.starts == "scratch":
+        recipe = cell.data.augment, cell.model, learned_from(cell.train)
     return uses[0], forget, *recipe, str(cell.seeds.unlearn)
 
 

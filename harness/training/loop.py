@@ -16,6 +16,7 @@ from harness.training.length import Length, length_of, loss_every
 from harness.training.losses import Loss, cross_entropy
 from harness.training.optimizer_state import optimizer_tensors, restore_optimizer
 from harness.training.parameters import optimizer_of
+from harness.training.precision import arithmetic
 from harness.training.seeding import layer_draws, restore_layer_draws, seeded_layers
 from harness.training.watch import Unwatched, Watch
 
@@ -144,9 +145,7 @@ class _Run:
         self.wanted: frozenset[int] = frozenset()
         self.snapshots: dict[int, dict[str, torch.Tensor]] = {}
         self.factor = get("schedules", train.schedule.name).function
-        kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
-        kind = kinds.get(train.precision)
-        self.autocast = torch.autocast(pool.device.type, dtype=kind, enabled=kind is not None)
+        self.autocast = arithmetic(pool.device.type, train.precision)
 
     def steps(self) -> Any:
         """Take every step that is left, one for each item."""

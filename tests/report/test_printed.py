@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from statistics import fmean
 
@@ -13,7 +15,8 @@ import pytest
 from PIL import ImageFont
 from report.sample import Rows, rows, sample
 
-from conftest import Cli
+import harness
+from conftest import ROOT, Cli
 from harness.report import Results, render
 from harness.report.numbers import Best
 from harness.report.read import to_json
@@ -133,3 +136,27 @@ def test_latex_fits_a_column_with_the_best_in_bold() -> None:
         for kind in ("table", "tabular"):
             assert text.count(f"\\begin{{{kind}}}") == text.count(f"\\end{{{kind}}}")
         assert text.count("{") == text.count("}")
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_tables_compile_and_none_is_wider_than_a_column(tmp_path: Path) -> None:
+    results = harness.read_results(ROOT / "results" / "quickstart" / "default")
+    potion = harness.read_results(ROOT / "results" / "potion-cifar10" / "cpu")  # with claims
+    tables = "\n".join(render(found, "latex") for found in (results, potion))
+    head = "\\documentclass[twocolumn]{article}\n\\usepackage{booktabs}\n\\begin{document}\n"
+    (tmp_path / "t.tex").write_text(f"{head}{tables}\n\\end{{document}}\n")
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "t.tex"], cwd=tmp_path, capture_output=True
+    )
+    said = done.stdout.decode(errors="replace")
+    assert done.returncode == 0, said[-2000:]
+    assert "Overfull \\hbox" not in said, said
+
+
+def test_a_metric_that_has_nothing_to_measure_of_a_method_has_a_dash_there() -> None:
+    potion = harness.read_results(ROOT / "results" / "potion-cifar10" / "cpu+longer")
+    headers, lines = method_table(potion)
+    column = next(i for i, header in enumerate(headers) if header.startswith("ptn_percentile"))
+    shown = {line[0]: line[column] for line in lines}
+    assert shown["none"] == shown["retrain"] == "–"
+    assert shown["ptn-xlf"][0].isdigit()

@@ -77,9 +77,16 @@ def test_official_takes_what_the_published_code_does_and_the_default_does_not(na
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "confusion"])
+def test_official_measures_in_the_precision_of_the_published_code(name: str) -> None:
+    train = spec_of(name, "official").train
+    assert (train.precision, train.evaluate_precision) == ("fp16", "recipe")
+    assert spec_of(name, None).train.evaluate_precision == "fp32"
+
+
 def test_what_official_does_not_repeat_is_named() -> None:
     note = spec_of("cifar10", None).note
-    for what in ("fp32", "our seeds", "grid script", "another order"):
+    for what in ("our seeds", "grid script", "another order"):
         assert what in note
 
 
