@@ -167,6 +167,7 @@ NAMES = ("forgetting_quality", "unlearning_score", "unlearning_score_low", "unle
     },
     reads=lambda s: ("forget", "retain", "test"),
     better=dict.fromkeys(NAMES, "higher"),
+    range={"forgetting_quality": (0, 1), "unlearning_score": (0, None)},
     over="population",
     requests=lambda s: (Outputs("unlearned"), Outputs("retrained", offset=INDEPENDENT)),
 )
