@@ -1,4 +1,4 @@
-# The two commands of the README, and three for those who change the code.
+# The two commands of the README, and four for those who change the code.
 .PHONY: quickstart test lint bench gpu schema
 
 quickstart:

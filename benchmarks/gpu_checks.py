@@ -27,7 +27,10 @@ from side_by_side import interleaved, middle
 KINDS = {"bf16": torch.bfloat16, "fp16": torch.float16}  # of matrices; else fp32
 PRECISIONS = ("fp32", "bf16", "fp16")
 SAME_LOGITS = 1e-4  # of the largest logit: the same weights on two devices, without TF32
-SAME_TRAINING = 1e-2  # of the way that the weights went: a few steps on two devices, without TF32
+# Of the way that the weights went, without TF32; or twice what the CPU's own two memory layouts are
+# apart: 0.6 % after a step, 12 % after five (ResNet-9 of width 16, batch 128), because rounding
+# decides which of two nearly equal pixels a max-pool takes, and training enlarges that.
+SAME_WAY = 1e-2
 Weights = dict[str, torch.Tensor]
 
 
@@ -188,36 +191,43 @@ class Table:
 
 
 def parity(case: Case) -> Table:
-    """The same few steps and the same evaluation on CPU and device."""
-    cpu, rows = torch.device("cpu"), []
-    recipe = case.recipe("fp32", case.few)
-    start = weights(case.model(cpu))
-    reference = case.model(cpu)
-    ours(reference, case.pool(cpu), recipe)
-    expected, ended = logits(reference, case, cpu), weights(reference)
-    for name, device, tf32 in (
-        ("CPU, other memory layout", cpu, False),
-        (f"{case.device.type}, full fp32", case.device, False),
-        (f"{case.device.type}, convolutions in TF32", case.device, True),
+    """The same steps and the same evaluation on CPU and device."""
+    cpu, rows, allowed = torch.device("cpu"), [], []
+    lengths, start = (1, case.few), weights(case.model(cpu))
+
+    def trained(device: torch.device, last: bool) -> list[torch.nn.Module]:
+        pool, models = case.pool(device, last), [case.model(device, last) for _ in lengths]
+        for steps, model in zip(lengths, models, strict=True):
+            ours(model, pool, case.recipe("fp32", steps))
+        return models
+
+    reference = trained(cpu, last=False)
+    expected, ended = logits(reference[-1], case, cpu), [weights(model) for model in reference]
+    for name, device, last, tf32 in (
+        ("cpu, channels-last", cpu, True, False),
+        (f"{case.device.type}", case.device, False, False),
+        (f"{case.device.type}, channels-last", case.device, True, False),
+        (f"{case.device.type}, channels-last, TF32", case.device, True, True),
     ):
         with kernels(bitwise=True, tf32=tf32):
-            moved = case.model(device, channels_last=False)
-            moved.load_state_dict(reference.state_dict())
-            found = logits(moved, case, device)
-            trained = case.model(device, channels_last=device != cpu)
-            ours(trained, case.pool(device, channels_last=device != cpu), recipe)
+            moved = case.model(device, last)
+            moved.load_state_dict(reference[-1].state_dict())
+            found, models = logits(moved, case, device), trained(device, last)
         off = float((found - expected).abs().max() / expected.abs().max())
-        way = apart(ended, weights(trained), start)
+        ways = [apart(a, weights(b), start) for a, b in zip(ended, models, strict=True)]
+        allowed = allowed or [max(SAME_WAY, 2 * way) for way in ways]
         agreeing = float((found.argmax(1) == expected.argmax(1)).float().mean())
-        agrees = "yes" if off <= SAME_LOGITS and way <= SAME_TRAINING else "no"
-        rows.append([name, f"{off:.1e}", f"{agreeing:.4f}", f"{way:.1e}", agrees])
+        near = all(way <= most for way, most in zip(ways, allowed, strict=True))
+        rows.append([name, f"{off:.1e}", f"{agreeing:.4f}", *(f"{way:.1e}" for way in ways),
+                     "yes" if off <= SAME_LOGITS and near else "no"])  # fmt: skip
     return Table(
-        f"Device against CPU: an evaluation, and {case.few} steps from the same weights",
-        ["against the CPU", "logits off", "same class", "weights apart", "within tolerance"],
+        f"Against the CPU, in fp32: an evaluation, and {case.few} steps from the same weights",
+        ["what", "logits off", "same class", "apart after a step", f"after {case.few}", "agrees"],
         rows,
-        f"Logits off: largest difference over the largest logit, at most {SAME_LOGITS:g}. Weights "
-        "apart: distance over the way that they went, at most "
-        f"{SAME_TRAINING:g}. TF32 rounds more, and is not expected to be within.",
+        f"Logits off: largest difference over the largest logit, of the same weights; at most "
+        f"{SAME_LOGITS:g} agrees. Apart: distance of the weights over the way that they went; at "
+        f"most {allowed[0]:.1e} and {allowed[1]:.1e} agree: {SAME_WAY:g}, or twice what the CPU's "
+        "own two memory layouts are apart. TF32 rounds more: its row is there to be read.",
     )  # fmt: skip
 
 
