@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import attrs
@@ -102,8 +103,14 @@ def _rows(plan: Plan, store: Store, findings: Findings) -> Iterator[ResultRow]:
             if record is not None:
                 selected = position == findings.chosen.get(i)
                 series = _series(candidate.unlearn, store) if selected else {}
-                row = _row(group, candidate, selected, record["metrics"], series)
+                row = _row(group, candidate, selected, _metrics(record), series)
                 yield attrs.evolve(row, diverged=record.get("diverged", ""))
+
+
+def _metrics(record: Mapping[str, Any]) -> dict[str, float]:
+    """What was measured, with what is no finite number."""
+    undefined = {name: float(text) for name, text in record.get("undefined", {}).items()}
+    return {**record["metrics"], **undefined}
 
 
 def _chosen(plan: Plan, findings: Findings) -> dict[str, Group]:
@@ -148,7 +155,7 @@ def _scores(plan: Plan, findings: Findings) -> Iterator[ScoreRow]:
                     method=first.method.label,
                     candidate=dict(candidate.values),
                     selected=position == findings.chosen.get(i),
-                    metrics=dict(record["metrics"]),
+                    metrics={n: v if isfinite(v) else None for n, v in _metrics(record).items()},
                     models=dict(record["models"]),
                     keys={"score": key},
                     diverged=record.get("diverged", ""),

@@ -15,7 +15,7 @@ from harness.plan.stage import Cell, Stage, identity
 from harness.spec.blocks import Use
 from harness.stages.answers import StageAnswers
 from harness.stages.clock import preparations_of
-from harness.stages.fitting import measured_in, use_threads
+from harness.stages.fitting import measured_in, measured_part, use_threads
 from harness.stages.problem import ROLES
 from harness.stages.schemas import METER
 from harness.stages.splits import splits_of
@@ -62,7 +62,7 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
         metrics = {} if diverged else _measured(stage, world, inputs)
     except Diverged as found:
         diverged = str(found)
-    record = {"metrics": metrics, "meter": watch.meter.as_dict()}
+    record = {**measured_part(metrics), "meter": watch.meter.as_dict()}
     return record | ({"diverged": diverged} if diverged else {}), None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -99,3 +100,11 @@ def finite_weights(model: nn.Module) -> dict[str, torch.Tensor]:
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:
     """Every parameter and buffer of ``model``, as an artifact keeps them."""
     return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+
+
+def measured_part(metrics: Mapping[str, float]) -> dict[str, Any]:
+    """The ``metrics`` of a record, and apart from them those that are ``undefined``, as 0/0 is:
+    JSON has no word for them, and a candidate without a number is no failure."""
+    undefined = {name: str(float(v)) for name, v in metrics.items() if not math.isfinite(v)}
+    finite = {name: value for name, value in metrics.items() if name not in undefined}
+    return {"metrics": finite, **({"undefined": undefined} if undefined else {})}

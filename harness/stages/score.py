@@ -13,6 +13,7 @@ from harness.plan.kinds import Kind, Samples
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
 from harness.stages.answers import StageAnswers
+from harness.stages.fitting import measured_part
 from harness.stages.schemas import METER
 from harness.stages.splits import splits_of
 from harness.stages.watch import StageWatch
@@ -55,7 +56,7 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     metrics: dict[str, float] = {}
     for use in stage.uses:
         metrics.update(get("metrics", use.name).function(populations, use.settings))
-    return {**record, "metrics": metrics}, None
+    return {**record, **measured_part(metrics)}, None
 
 
 KIND = Kind(

@@ -44,7 +44,11 @@ _COMMON = {
 }
 
 
-_NOT_IN_ALL = {"diverged": TEXT, "resources": every({"type": "number", "minimum": 0})}
+_NOT_IN_ALL = {
+    "diverged": TEXT,
+    "undefined": every(TEXT),
+    "resources": every({"type": "number", "minimum": 0}),
+}
 
 
 def _are_numbers(checker: Any, found: Any) -> bool:

@@ -20,7 +20,7 @@ from harness.execute.retention import choose
 from harness.plan.protocol import compile_plan
 from harness.spec.load import load_spec
 
-NAME = "throwaway_scaled"
+NAME, RATIO = "throwaway_scaled", "throwaway_ratio"
 
 
 @frozen
@@ -56,8 +56,24 @@ def scaled() -> Iterator[None]:
             weight.data.mul_(settings.factor)
         return model
 
+    catalogue.load("metrics")
+
+    @component(
+        "metrics",
+        RATIO,
+        source="here",
+        outputs=lambda settings: (RATIO,),
+        reads=lambda settings: ("test",),
+        better="higher",
+    )
+    def ratio(evidence: Any, settings: Any) -> dict[str, float]:
+        """0/0 for a model that knows nothing but one class."""
+        classes = evidence.logits("test").argmax(1).unique()
+        return {RATIO: float("nan") if len(classes) == 1 else float(len(classes))}
+
     yield
     del catalogue._catalogue["methods"][NAME]
+    del catalogue._catalogue["metrics"][RATIO]
     for cached in catalogue._caches:
         cached.cache_clear()
 
@@ -186,3 +202,17 @@ def test_a_diverged_retraining_that_others_are_compared_with_is_a_failure(
     assert "the retrained model that it is compared with diverged: the loss is nan" in done.stdout
     [row] = rows_of(tmp_path)
     assert (row["method"], row["diverged"]) == ("retrain", "the loss is nan")
+
+
+def test_a_metric_without_a_value_loses_and_fails_nothing(cli: Cli, tmp_path: Path) -> None:
+    """0/0 is no number of JSON: it took the whole method out of the table."""
+    swept = f"{{name: {NAME}, factor: {{sweep: [0.0, 1.0]}}, select: {{maximize: {RATIO}}}}}"
+    spec = written(tmp_path, swept, metrics=f"clean_accuracy, {RATIO}")
+    done = cli("run", spec, "--jobs", 1, "--out", "out", "--set", "train.steps=40")
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(tmp_path)
+    assert [row["selected"] for row in rows] == [False, True]
+    assert rows[0]["metrics"][RATIO] is None
+    assert rows[0]["notes"] == {RATIO: "nan"}
+    assert rows[0]["metrics"]["clean_accuracy"] is not None
+    assert "1 values are not finite" in (tmp_path / "out" / "report.md").read_text()
