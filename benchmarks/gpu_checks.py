@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from statistics import median
 from typing import Any
@@ -369,11 +369,8 @@ def replicas(case: Case) -> Table:
             one(model, seed)
 
     def together(models: list[torch.nn.Module]) -> None:
-        running = [threading.Thread(target=one, args=(m, s)) for s, m in enumerate(models)]
-        for thread in running:
-            thread.start()
-        for thread in running:
-            thread.join()
+        with ThreadPoolExecutor(len(models)) as workers:
+            list(workers.map(one, models, range(len(models))))
 
     for use in uses:
         name = f"{use.name} {getattr(use.settings, 'width', '')}".strip()
