@@ -135,7 +135,13 @@ def test_a_spec_cannot_extend_a_file_elsewhere(cli: Cli, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "jobs"), [("cifar10", 1), ("cifar100", 1), ("mnist", 1), ("imagenette", 2)]
+    ("name", "jobs"),
+    [
+        ("cifar10", 1),
+        pytest.param("cifar100", 1, marks=pytest.mark.slow),
+        pytest.param("mnist", 1, marks=pytest.mark.slow),
+        ("imagenette", 2),
+    ],
 )
 def test_offline_no_data_set_reaches_another_host(
     process: Cli, tmp_path: Path, name: str, jobs: int

@@ -107,6 +107,7 @@ def test_a_changed_and_a_new_spec_are_run_and_explained(repository: Path) -> Non
     assert not (repository / "pwned").exists()
 
 
+@pytest.mark.slow
 def test_a_wrong_a_dear_and_an_endless_spec_fail(repository: Path) -> None:
     specs = repository / "specs"
     specs.joinpath("wrong.yaml").write_text(TINY.replace("badnet", "badnett"))

@@ -167,7 +167,7 @@ NAMES = ("forgetting_quality", "unlearning_score", "unlearning_score_low", "unle
     },
     reads=lambda s: ("forget", "retain", "test"),
     better=dict.fromkeys(NAMES, "higher"),
-    range={"forgetting_quality": (0, 1), "unlearning_score": (0, None)},
+    range={**dict.fromkeys(NAMES, (0, None)), "forgetting_quality": (0, 1)},
     over="population",
     requests=lambda s: (Outputs("unlearned"), Outputs("retrained", offset=INDEPENDENT)),
 )
@@ -194,7 +194,7 @@ def forgetting_quality(populations: Populations, settings: ForgettingQuality) ->
         for _ in range(settings.resamples)
     ]
     around = 1.96 * float(np.std(halves, ddof=1))
-    return dict(zip(NAMES, (found, score, score - around, score + around), strict=True))
+    return dict(zip(NAMES, (found, score, max(0.0, score - around), score + around), strict=True))
 
 
 @frozen(eq=False)
