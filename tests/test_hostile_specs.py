@@ -221,6 +221,7 @@ with limits.time_limit(0.2 / 3600, threading.Event()):
     assert "--limit-hours" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_within_its_limits_is_as_without_them(cli: Cli, process: Cli, tmp_path: Path) -> None:
     file, rows = spec(tmp_path), []
     only = ("--profile", "smoke", "--only", "method=none", "--jobs", 1)
