@@ -158,6 +158,11 @@ class Train:
         doc="arithmetic of what measures a model, or chooses a checkpoint: fp32, or the recipe's",
         later=True,
     )
+    memory_format: Literal["contiguous", "channels_last"] = setting(
+        "contiguous",
+        doc="how weights lie in the memory of a CPU; a GPU always has them channels_last",
+        later=True,
+    )
     label_smoothing: float = setting(0.0, doc="label smoothing", ge=0, lt=1)
     class_weights: Literal["none", "balanced"] = setting(
         "none", doc="weight of a class in the loss; balanced is inverse frequency"
