@@ -15,7 +15,7 @@ from harness.methods.task import Task
 from harness.methods.weights import convolutions
 
 COSINE = {"name": "cosine", "per": "epoch"}
-TEAM = "NeurIPS 2023 unlearning challenge, 5th place (toshi_k and marvelworld)"
+TEAM = "NeurIPS 2023 unlearning, 5th place; protocol section 4.7"
 
 
 @frozen
@@ -37,7 +37,7 @@ class KernelTranspose(OwnSGD):
 def kernel_transpose(model: nn.Module, task: Task, settings: KernelTranspose) -> nn.Module:
     """Swap height and width of every convolution's kernels, then fine-tune on the retain set.
 
-    Raises HarnessError when kernels are not square.
+    Raises HarnessError when kernels are not square, or the model has no convolution.
     """
     for layer in convolutions(model):
         height, width = layer.weight.shape[2:]

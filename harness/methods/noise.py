@@ -45,7 +45,7 @@ def add_noise(layers: Sequence[nn.Conv2d], deviation: float, draws: torch.Genera
     "methods",
     "conv_noise",
     settings=ConvNoise,
-    source="NeurIPS 2023 unlearning challenge, 3rd place (Achour); CFW in arXiv 2410.01276",
+    source="NeurIPS 2023 unlearning, 3rd place; CFW in arXiv 2410.01276; protocol section 4.5",
     sees=frozenset({"retain", "original weights"}),
     work=lambda s, sizes: (s.epochs * sizes.retain,) * 2,
 )
@@ -53,6 +53,7 @@ def conv_noise(model: nn.Module, task: Task, settings: ConvNoise) -> nn.Module:
     """Add strong noise to convolutions, fine-tune, with weak noise before the last epoch.
 
     As published, class 0's share of a batch sets the size of the step; no sample has a weight.
+    Raises HarnessError when the model has no convolution.
     """
     layers = convolutions(model)[: 1 if settings.layers == "first" else None]
     add_noise(layers, settings.noise, task.generator("noise"))

@@ -52,7 +52,7 @@ def entropy(logits: torch.Tensor) -> torch.Tensor:
     "methods",
     "prune_reinit_entropy",
     settings=PruneReinitEntropy,
-    source="NeurIPS 2023 unlearning challenge, 4th place (Oleszko); PRMQ in arXiv 2410.01276",
+    source="NeurIPS 2023 unlearning, 4th place; PRMQ in arXiv 2410.01276; protocol section 4.6",
     sees=frozenset({"retain", "original weights"}),
     work=lambda s, sizes: (2 * s.epochs * sizes.retain, s.epochs * sizes.retain),
 )

@@ -22,9 +22,7 @@ class TargetedReinit(OwnSGD):
         "layer", doc="whether each layer gives that share of its weights (the port), or all "
         "convolutions together (the team's text)",
     )  # fmt: skip
-    kept_gradient: float = setting(
-        0.1, doc="factor on the loss's gradient of weights that keep their values", ge=0
-    )
+    kept_gradient: float = setting(0.1, doc="factor on the gradient of weights that stay", ge=0)
     epochs: int = setting(5, doc="passes over the retain set", unit="epochs", gt=0)
     lr: float = setting(1e-3, doc="peak learning rate, of the epoch in the middle", gt=0)
 
@@ -33,10 +31,8 @@ class TargetedReinit(OwnSGD):
     "methods",
     "targeted_reinit",
     settings=TargetedReinit,
-    source="NeurIPS 2023 unlearning challenge, 2nd place (LD&BGW&KJH); MSG in arXiv 2410.01276",
-    work=lambda s, sizes: (
-        (s.epochs * sizes.retain + sizes.forget + min(sizes.forget, sizes.retain),) * 2
-    ),
+    source="NeurIPS 2023 unlearning, 2nd place; MSG in arXiv 2410.01276; protocol section 4.4",
+    work=lambda s, sizes: (s.epochs * sizes.retain + 2 * sizes.forget,) * 2,
 )
 def targeted_reinit(model: nn.Module, task: Task, settings: TargetedReinit) -> nn.Module:
     """Initialise the convolutions' weights of smallest gradient anew, then fine-tune.
@@ -46,6 +42,7 @@ def targeted_reinit(model: nn.Module, task: Task, settings: TargetedReinit) -> n
     Kaiming-normal: variance 2 / (outputs * height * width). The fine-tuning on the retain set
     scales the loss's gradient of weights that were kept, not their decay, and its rate rises and
     falls by epochs. All passes are in train mode, so BatchNorm's statistics move. Biases are kept.
+    Raises HarnessError when the model has no convolution.
     """
     weights: list[Any] = [layer.weight for layer in convolutions(model)]
     _accumulate(model, task, settings.batch_size)

@@ -12,9 +12,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from harness.components import get
+from harness.errors import Interrupted
 from harness.methods.task import Task
 from harness.spec.structure import structure_use
 from harness.training.seeding import generator, seeded_build
+from harness.training.watch import Unwatched
 
 FROZEN = 1e-60  # a rate that changes no weight: 0 as float32
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -94,3 +96,15 @@ def by_hand(
 
 def cosine(peak: float, epochs: int) -> Callable[[int], float]:
     return lambda epoch: peak * (1 + math.cos(math.pi * epoch / epochs)) / 2
+
+
+class Stopper(Unwatched):
+    """Interrupts a training after that many steps."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at = at
+
+    def step(self, done: int, total: int, loss: float | None) -> None:
+        if done == self.at:
+            raise Interrupted("stopped")

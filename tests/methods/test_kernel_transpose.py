@@ -19,7 +19,7 @@ def without_training(task: Task) -> Task:
     return task
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(
     size=st.sampled_from([1, 2, 3, 5]),
     channels=st.integers(1, 3),
@@ -71,9 +71,9 @@ def test_246_of_512_runs_transpose_and_each_always_goes_the_same_way() -> None:
         run("mixture", task, model, **more)
         return bool(task.facts["transposed"])
 
-    drawn = [way(seed) for seed in range(200)]
-    # Three standard errors of 200 draws.
-    assert sum(drawn) / 200 == pytest.approx(246 / 512, abs=3 * 0.0353)
+    drawn = [way(seed) for seed in range(120)]
+    # Three standard errors of 120 draws.
+    assert sum(drawn) / 120 == pytest.approx(246 / 512, abs=3 * 0.0456)
     assert [way(seed) for seed in range(5)] == drawn[:5]
     assert all(way(seed, transpose_share=1) for seed in range(10))
     assert not any(way(seed, transpose_share=0) for seed in range(10))

@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from methods.convolutional import FROZEN, build, by_hand, cosine, layers_of, same, state, task_of
+from methods.convolutional import (
+    FROZEN,
+    Stopper,
+    build,
+    by_hand,
+    cosine,
+    layers_of,
+    same,
+    state,
+    task_of,
+)
 from methods.problem import run
 from torch import nn
 
@@ -90,23 +100,13 @@ def test_the_training_is_sgd_as_written_out(kind: str) -> None:
     same(run("conv_noise", task_of(), build("base"), **settings), expected, atol=1e-5)
 
 
-class _Stopper(Unwatched):
-    def __init__(self, at: int) -> None:
-        super().__init__()
-        self.at = at
-
-    def step(self, done: int, total: int, loss: float | None) -> None:
-        if done == self.at:
-            raise Interrupted("stopped")
-
-
 @pytest.mark.parametrize("at", [14, 15, 16])
 def test_weak_noise_is_added_once_also_by_an_interrupted_run(at: int, tmp_path: Path) -> None:
     settings = {"lr": 0.07, "batch_size": 16}
     whole = run("conv_noise", task_of(), build("base"), **settings)
     slot = Slot(tmp_path / "slot", every_seconds=1e9)
     with pytest.raises(Interrupted):
-        run("conv_noise", task_of(slot=slot, watch=_Stopper(at)), build("base"), **settings)
+        run("conv_noise", task_of(slot=slot, watch=Stopper(at)), build("base"), **settings)
     again = run("conv_noise", task_of(slot=slot), build("base"), **settings)
     for a, b in zip(again.parameters(), whole.parameters(), strict=True):
         assert torch.equal(a, b)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
-from methods.convolutional import FROZEN, build, layers_of, same, state, task_of
+from methods.convolutional import FROZEN, Stopper, build, layers_of, same, state, task_of
 from methods.problem import everything, pool, run
 from torch import nn
 from torch.nn import functional as F
 
 from harness.components import get
-from harness.errors import HarnessError
+from harness.errors import HarnessError, Interrupted
 from harness.methods.weights import smallest
 from harness.plan.cost import Sizes
 from harness.spec.structure import structure_use
+from harness.store.slots import Slot
 
 ONE_BATCH = {"batch_size": 100, "weight_decay": 0}
 METHOD = "targeted_reinit"
@@ -115,6 +117,18 @@ def test_ties_are_cut_exactly() -> None:
     masks = smallest([torch.zeros(2, 3), torch.tensor([1.0, 0.0])], 7)
     assert [mask.tolist() for mask in masks] == [[[True] * 3] * 2, [False, True]]
     assert sum(int(m.sum()) for m in smallest([torch.zeros(5), torch.zeros(4)], 4)) == 4
+
+
+@pytest.mark.parametrize("name", [METHOD, "prune_reinit_entropy", "kernel_transpose", "mixture"])
+def test_a_method_that_was_cut_off_ends_with_the_same_bytes(name: str, tmp_path: Path) -> None:
+    settings = {"lr": 0.05, **({"transpose_share": 0} if name == "mixture" else {})}
+    whole = run(name, task_of(), build("base"), **settings)
+    slot = Slot(tmp_path / "slot", every_seconds=1e9)
+    with pytest.raises(Interrupted):
+        run(name, task_of(slot=slot, watch=Stopper(3)), build("base"), **settings)
+    found = run(name, task_of(slot=slot), build("base"), **settings)
+    for a, b in zip(found.state_dict().values(), whole.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize("name", [METHOD, "conv_noise", "kernel_transpose"])
