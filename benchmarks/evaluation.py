@@ -1,7 +1,7 @@
 """The evaluation of one candidate, before and after: python benchmarks/evaluation.py DATA_ROOT
 
-One cell of Potion's profile cpu with a base model of ten steps (what a pass costs does not depend on
-what was learned): every metric with passes of its own, passes shared, and weights channels-last.
+One cell of Potion's profile cpu with a base model of ten steps (a pass costs the same whatever was
+learned): every metric with passes of its own, passes shared, and weights channels-last.
 """
 
 from __future__ import annotations
