@@ -150,6 +150,10 @@ class Pool:
         """The same samples with other labels, int64 [n]."""
         return self._changed(targets=targets.to(self.device))
 
+    def plain(self) -> Pool:
+        """The same samples without augmentation."""
+        return self._changed(augment=[])
+
     def joined(self, other: Pool) -> Pool:
         """This pool's samples, then those of ``other``, rows of the same split.
 
