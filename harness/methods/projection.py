@@ -27,12 +27,8 @@ class GradientProjection:
     )
     forget_lr: float = setting(0.02, doc="step of the forget rounds", gt=0)
     retain_lr: float = setting(0.02, doc="step of the retain rounds", gt=0)
-    forget_batch_size: int = setting(
-        128, doc="batch that drives a forget round", unit="samples", gt=0
-    )
-    retain_batch_size: int = setting(
-        256, doc="batch that drives a retain round", unit="samples", gt=0
-    )
+    forget_batch_size: int = setting(128, doc="batch in forget rounds", unit="samples", gt=0)
+    retain_batch_size: int = setting(256, doc="batch in retain rounds", unit="samples", gt=0)
     protected_batch_size: int = setting(
         64, doc="batch of the other set, drawn anew at each step", unit="samples", gt=0
     )
@@ -52,17 +48,16 @@ def _rounds(
 ) -> Iterator[tuple[Any, Any, int, int, float]]:
     """What drives each round, what it protects, its passes, batch size and signed step."""
     for number, epochs in enumerate(settings.rounds):
-        if number % 2 == 0:
-            yield forget, retain, epochs, settings.forget_batch_size, settings.forget_lr
-        else:
+        if number % 2:
             yield retain, forget, epochs, settings.retain_batch_size, -settings.retain_lr
+        else:
+            yield forget, retain, epochs, settings.forget_batch_size, settings.forget_lr
 
 
 def _work(settings: GradientProjection, sizes: Any) -> tuple[float, float]:
     samples = 0
-    for driving, other, epochs, size, _ in _rounds(
-        settings, range(sizes.forget), range(sizes.retain)
-    ):
+    rounds = _rounds(settings, range(sizes.forget), range(sizes.retain))
+    for driving, other, epochs, size, _ in rounds:
         protected = -(-len(driving) // size) * min(settings.protected_batch_size, len(other))
         samples += epochs * (len(driving) + protected)
     return samples, samples
@@ -91,9 +86,7 @@ def gradient_projection(model: nn.Module, task: Task, settings: GradientProjecti
     rounds. A step with d = 0 is left out. All passes are in train mode and in fp32; weights and
     biases of batch normalisation stay as they are, its statistics move.
     """
-    forget, retain = task.forget, task.retain
-    if not settings.augment:
-        forget, retain = forget.plain(), retain.plain()
+    forget, retain = (pool.plain(not settings.augment) for pool in (task.forget, task.retain))
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.requires_grad_(False)
@@ -102,9 +95,7 @@ def gradient_projection(model: nn.Module, task: Task, settings: GradientProjecti
     return model.requires_grad_(True).eval()
 
 
-def _carry_out(
-    rounds: list[Any], model: nn.Module, task: Task, settings: GradientProjection
-) -> None:
+def _carry_out(rounds: Any, model: nn.Module, task: Task, settings: GradientProjection) -> None:
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     sizes, meter = [weight.numel() for weight in weights], task.watch.meter
     driving_draws, protected_draws = task.generator("driving"), task.generator("protected")

@@ -33,14 +33,10 @@ class UniformContrastive:
         ge=0,
     )
     uniform_lr: float = setting(5e-3, doc="learning rate of the first stage", gt=0)
-    epochs: int = setting(
-        8, doc="times that forget rounds and a retain round are done", unit="epochs", gt=0
-    )
+    epochs: int = setting(8, doc="turns of forget rounds and a retain round", unit="epochs", gt=0)
     forget_rounds: int = setting(1, doc="forget rounds before each retain round", gt=0)
     forget_batch_size: int = setting(64, doc="batch of forget samples", unit="samples", gt=0)
-    retain_batch_size: int = setting(
-        256, doc="batch of retain samples, in forget and in retain rounds", unit="samples", gt=0
-    )
+    retain_batch_size: int = setting(256, doc="batch of retain samples", unit="samples", gt=0)
     temperature: float = setting(1.15, doc="divides the similarities of the contrast", gt=0)
     forget_lr: float = setting(3e-4, doc="first learning rate of the forget rounds", gt=0)
     forget_lr_floor: float = setting(1e-6, doc="where its cosine ends", ge=0)
@@ -50,9 +46,7 @@ class UniformContrastive:
         "rises again, as published; or as all forget rounds",
     )
     retain_lr: float = setting(
-        1e-3,
-        doc="learning rate of the retain rounds for a batch of 64; it grows with the batch size",
-        gt=0,
+        1e-3, doc="rate of the retain rounds for a batch of 64; it grows with the batch", gt=0
     )
     retain_weight_decay: float = setting(0.01, doc="L2 penalty in the retain rounds", ge=0)
     momentum: float = setting(0.9, doc="momentum of all three optimisers", ge=0, lt=1)
@@ -80,8 +74,7 @@ def from_uniform(logits: torch.Tensor, settings: UniformContrastive) -> torch.Te
     u = torch.full_like(p, -math.log(p.shape[1]))
 
     def both(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-        weight = settings.symmetric_weight
-        return _kl(q, p) + weight * _kl(p, q) if weight else _kl(q, p)
+        return _kl(q, p) + settings.symmetric_weight * _kl(p, q)
 
     if settings.divergence == "kl":
         return both(p, u)
@@ -130,9 +123,7 @@ def kl_uniform_contrastive(model: nn.Module, task: Task, settings: UniformContra
     until the shorter set ends, and a retain round descends on the cross-entropy. Each kind of round
     keeps its optimiser from epoch to epoch. All passes are in train mode and in fp32.
     """
-    forget, retain = task.forget, task.retain
-    if not settings.augment:
-        forget, retain = forget.plain(), retain.plain()
+    forget, retain = (pool.plain(not settings.augment) for pool in (task.forget, task.retain))
     size, meter = settings.forget_batch_size, task.watch.meter
     first = _sgd(settings, settings.uniform_lr, epochs=1, batch_size=size)
     task.fit(model, forget, first, lambda logits, batch: from_uniform(logits, settings))

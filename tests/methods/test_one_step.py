@@ -195,6 +195,25 @@ def test_finetuning_with_a_recipe_of_its_own_takes_nothing_of_it_from_the_base_r
     assert task.watch.meter.steps == 6
 
 
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("kl_uniform_contrastive", {"epochs": 1}), ("gradient_projection", {"rounds": (1, 1)})],
+)
+def test_methods_of_the_challenge_augment_only_when_asked(
+    name: str, settings: dict[str, Any]
+) -> None:
+    flip = (structure_use("augmentations", "horizontal_flip"),)
+    found = []
+    for augment, asked in (((), False), (flip, False), (flip, True)):
+        pools = {
+            "retain": pool(0, KEEP, augment=augment),
+            "forget": pool(KEEP, KEEP + DROP, augment=augment),
+        }
+        found.append(weights(run(name, problem(pools=pools), **settings, augment=asked)))
+    assert torch.equal(found[1], found[0])
+    assert not torch.equal(found[2], found[0])
+
+
 def fisher(part: Pool, task: Task, **settings: Any) -> dict[str, torch.Tensor]:
     use = structure_use("preparations", {"name": "fisher", **settings})
     model = build("base").train()
