@@ -39,12 +39,15 @@ class Use:
     settings: Any
 
 
-def use(kind: str, default: Any = attrs.NOTHING, *, doc: str, many: bool = False) -> Any:
+def use(
+    kind: str, default: Any = attrs.NOTHING, *, doc: str, many: bool = False, later: bool = False
+) -> Any:
     """Declare a field that holds a ``Use`` of ``kind``, or a tuple of them with ``many``.
 
-    ``default`` is written as in a spec: a name, a mapping, or a tuple of those.
+    ``default`` is written as in a spec: a name, a mapping, or a tuple of those. ``later`` is as in
+    ``setting``.
     """
-    metadata = {"doc": doc, "use": kind, "many": many, "written": default}
+    metadata = {"doc": doc, "use": kind, "many": many, "written": default, "later": later}
     if default is attrs.NOTHING or default is None:
         return attrs.field(default=default, metadata=metadata, kw_only=True)
 

@@ -173,6 +173,47 @@ def test_short_recipes_keep_the_last_weights_at_a_constant_rate() -> None:
     assert (short.steps, short.epochs, short.optimizer.settings.lr) == (None, 2.0, 0.1)
 
 
+def test_finetuning_with_a_recipe_of_its_own_takes_nothing_of_it_from_the_base_recipe() -> None:
+    flip = (structure_use("augmentations", "horizontal_flip"),)
+    pools = {"retain": pool(0, KEEP, augment=flip)}
+    base = recipe(class_weights="balanced", schedule="cosine")
+    model, task = build("start").train(), problem(pools=pools, recipe=base)
+    draws, velocity = task.generator("fit 1 batches"), torch.zeros(len(weights(model)))
+    for factor in (1.0, 0.5):  # a cosine over two epochs
+        for batch in pools["retain"].plain().epoch(5, draws):
+            loss = cross_entropy(model(batch.x), batch.y)
+            found = torch.autograd.grad(loss, list(model.parameters()))
+            gradient = torch.cat([g.flatten() for g in found]) + 5e-4 * weights(model)
+            velocity = 0.9 * velocity + gradient
+            nn.utils.vector_to_parameters(
+                weights(model) - 0.1 * factor * velocity, model.parameters()
+            )
+    own = {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4}
+    changed = run("finetune", task, epochs=2, batch_size=5, class_weights="none", augment=False,
+                  optimizer=own, schedule={"name": "cosine", "per": "epoch"})  # fmt: skip
+    same(changed, model)
+    assert task.watch.meter.steps == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("kl_uniform_contrastive", {"epochs": 1}), ("gradient_projection", {"rounds": (1, 1)})],
+)
+def test_methods_of_the_challenge_augment_only_when_asked(
+    name: str, settings: dict[str, Any]
+) -> None:
+    flip = (structure_use("augmentations", "horizontal_flip"),)
+    found = []
+    for augment, asked in (((), False), (flip, False), (flip, True)):
+        pools = {
+            "retain": pool(0, KEEP, augment=augment),
+            "forget": pool(KEEP, KEEP + DROP, augment=augment),
+        }
+        found.append(weights(run(name, problem(pools=pools), **settings, augment=asked)))
+    assert torch.equal(found[1], found[0])
+    assert not torch.equal(found[2], found[0])
+
+
 def fisher(part: Pool, task: Task, **settings: Any) -> dict[str, torch.Tensor]:
     use = structure_use("preparations", {"name": "fisher", **settings})
     model = build("base").train()
@@ -275,6 +316,7 @@ def test_only_the_first_fit_of_a_stage_has_its_slot() -> None:
         ("none", {}),
         ("retrain", {"epochs": 2}),
         ("finetune", {"steps": 4}),
+        ("finetune", {"steps": 4, "batch_size": 6}),
         ("gradient_ascent", {"epochs": 2}),
         ("random_labels", {"epochs": 2, "with_retain": False}),
         ("random_labels", {"epochs": 2}),
