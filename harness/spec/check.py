@@ -141,6 +141,10 @@ def _check_methods(spec: Spec, document: Document) -> Iterator[Problem]:
             what = f"two methods are called {method.label!r}; give one of them another label"
             yield document.problem(path, what)
         labels.add(method.label)
+        sees = get("methods", method.use.name).traits.sees
+        if "validation" in sees and spec.data.validation == 0:
+            what = f"{method.use.name!r} sees held-out data; set data.validation"
+            yield document.problem(path, what)
         yield from _check_select(method, (*path, "select"), names, document)
         yield from _check_settings(method, path, document)
     if not spec.methods:
