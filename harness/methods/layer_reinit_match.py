@@ -46,7 +46,7 @@ class LayerReinitMatch(OwnSGD):
         "of the team's ablation",
         ge=0,
     )
-    on: Literal["retain", "forget"] = setting(
+    match_on: Literal["retain", "forget"] = setting(
         "retain", doc="samples on which logits are matched; one summary says forget"
     )
 
@@ -60,7 +60,7 @@ def misfits(settings: LayerReinitMatch, facts: Facts) -> Iterator[Misfit]:
 
 
 def _work(settings: LayerReinitMatch, sizes: Any) -> tuple[float, float]:
-    samples = sum(settings.cycles) * getattr(sizes, settings.on)
+    samples = sum(settings.cycles) * getattr(sizes, settings.match_on)
     return 2 * samples, samples
 
 
@@ -78,11 +78,11 @@ def layer_reinit_match(model: nn.Module, task: Task, settings: LayerReinitMatch)
     """Initialise random layers anew and match the base model's logits, several times over.
 
     Minimises mean (z_base(x') - z(x'))^2 over samples and classes, x' = x + N(0, noise^2), drawn
-    anew for every batch; labels are not read, nor is the forget set unless ``on`` says so. SGD
-    starts anew at every epoch.
+    anew for every batch. Labels are not read, nor is the forget set unless ``match_on`` says so.
+    SGD starts anew at every epoch.
     """
     teacher, draws = task.original(), task.generator("layers")
-    pool = task.retain if settings.on == "retain" else task.forget
+    pool = task.retain if settings.match_on == "retain" else task.forget
     units, rates = _units(model, settings), iter(settings.rates)
     seen: dict[str, Any] = {}
 

@@ -52,7 +52,7 @@ def measured(metrics: Iterable[Use]) -> dict[str, Use]:
 
 
 def needs_of(metric: Use) -> frozenset[str]:
-    """What ``metric`` needs of a spec: corruption, validation, reference."""
+    """What ``metric`` needs of a spec: corruption, validation, reference, oracle."""
     return get("metrics", metric.name).traits.needs(metric.settings)
 
 
@@ -134,6 +134,11 @@ def _check_blocks(spec: Spec, document: Document) -> Iterator[Problem]:
 
 def _check_methods(spec: Spec, document: Document) -> Iterator[Problem]:
     names = measured(spec.metrics)
+    exact = any(get("methods", method.use.name).traits.exact for method in spec.methods)
+    for i, use in enumerate(spec.metrics):
+        if "oracle" in needs_of(use) and not exact:
+            what = f"{use.name!r} is read beside the row of training again; name retrain too"
+            yield document.problem(("metrics", i), what)
     labels: set[str] = set()
     for i, method in enumerate(spec.methods):
         path: Path = ("methods", i)

@@ -144,7 +144,7 @@ def test_it_may_match_on_the_forget_set_and_else_does_not_read_it() -> None:
     for on in ("retain", "forget"):
         task = make_task(sees=EVERYTHING - {"retain", "forget", "validation"} | {on})
         fits = recorded(task, train=False)
-        run("layer_reinit_match", task, on=on)
+        run("layer_reinit_match", task, match_on=on)
         assert {id(fit.pool) for fit in fits} == {id(getattr(task, on))}
 
 
