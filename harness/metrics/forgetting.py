@@ -105,8 +105,7 @@ def _best_interval(narrow: Vector, wide: Vector) -> float:
     merged = both[order]
     after = merged.searchsorted(ends, "right")
     first = np.minimum(_below(merged, starts), after)  # an end before the start: none
-    # How many of a side lie below a place in the merged order, and the place of a rule in the table
-    # of epsilons by (false positives, false negatives), which is a difference of two such numbers.
+    # A rule's place in the table is the difference of what stands for its two ends.
     of_narrow = np.concatenate([[0], np.cumsum(order < len(narrow))])
     place = (np.arange(len(merged) + 1) - of_narrow) * (len(narrow) + 1) - of_narrow
     rules = place[after] + len(narrow) - place[first]
@@ -114,11 +113,8 @@ def _best_interval(narrow: Vector, wide: Vector) -> float:
 
 
 def _below(merged: Vector, starts: Matrix) -> Any:
-    """How many of the sorted ``merged`` lie below each start: int64, as ``starts``.
-
-    Starts are evenly spaced in both directions, so that those on one diagonal are one number but
-    for rounding. They are looked up once; each on its own only where a confidence is that near.
-    """
+    """How many of the sorted ``merged`` lie below each start, whose diagonals are one number but
+    for rounding: each is looked up once, and start by start only where a confidence is as near."""
     import numpy as np
 
     diagonals = starts[0, 0] + 2 * BUFFER / (THRESHOLDS - 1) * np.arange(2 * THRESHOLDS - 1)
