@@ -152,7 +152,7 @@ class Pool:
 
     def plain(self, wanted: bool = True) -> Pool:
         """The same samples without augmentation, where that is ``wanted``."""
-        return self._changed(augment=[]) if wanted else self
+        return self._changed(augment=[]) if wanted and self.augment else self
 
     def joined(self, other: Pool) -> Pool:
         """This pool's samples, then those of ``other``, rows of the same split.

@@ -44,7 +44,7 @@ def kernel_transpose(model: nn.Module, task: Task, settings: KernelTranspose) ->
         if height != width:
             raise HarnessError(f"only square kernels can be transposed; found {height}x{width}")
         layer.weight.data.copy_(layer.weight.data.transpose(2, 3).clone())
-    task.fit(model, task.retain, own_recipe(settings, task.recipe, schedule=COSINE))
+    task.fit(model, settings.shown(task.retain), own_recipe(settings, task.recipe, schedule=COSINE))
     return model
 
 
@@ -89,7 +89,9 @@ def mixture(model: nn.Module, task: Task, settings: Mixture) -> nn.Module:
     mistakes = _mistakes(model, task, settings)
     task.facts["pseudo_labelled"] = float(len(mistakes))
     if len(mistakes):
-        task.fit(model, mistakes, own_recipe(settings, task.recipe, schedule=COSINE))
+        task.fit(
+            model, settings.shown(mistakes), own_recipe(settings, task.recipe, schedule=COSINE)
+        )
     return model
 
 
@@ -104,7 +106,7 @@ def _mistakes(model: nn.Module, task: Task, settings: Mixture) -> Pool:
     truth = task.forget.targets
     labels = truth.clone()
     for learner, train, confidence in fitted:
-        task.fit(learner, task.retain, train)
+        task.fit(learner, own.shown(task.retain), train)
         with torch.no_grad():
             logits = torch.cat([learner(batch.x) for batch in task.forget.ordered()])
         task.watch.meter.forward(len(truth))

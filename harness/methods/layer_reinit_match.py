@@ -82,7 +82,7 @@ def layer_reinit_match(model: nn.Module, task: Task, settings: LayerReinitMatch)
     SGD starts anew at every epoch.
     """
     teacher, draws = task.original(), task.generator("layers")
-    pool = task.retain if settings.match_on == "retain" else task.forget
+    pool = settings.shown(task.retain if settings.match_on == "retain" else task.forget)
     units, rates = _units(model, settings), iter(settings.rates)
     seen: dict[str, Any] = {}
 

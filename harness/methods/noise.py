@@ -72,6 +72,6 @@ def conv_noise(model: nn.Module, task: Task, settings: ConvNoise) -> nn.Module:
             add_noise(layers, settings.late_noise, task.generator("late noise"))
 
     hook = model.register_forward_pre_hook(before_step)
-    task.fit(model, task.retain, train, loss)
+    task.fit(model, settings.shown(task.retain), train, loss)
     hook.remove()
     return model

@@ -76,5 +76,6 @@ def prune_reinit_entropy(model: nn.Module, task: Task, settings: PruneReinitEntr
 
     batches = -(-len(task.retain) // settings.batch_size)
     steps = max(1, int(batches * settings.epochs) + settings.one_more_step)
-    task.fit(model, task.retain, own_recipe(settings, task.recipe, steps=steps), loss)
+    recipe = own_recipe(settings, task.recipe, steps=steps)
+    task.fit(model, settings.shown(task.retain), recipe, loss)
     return model.half().float() if settings.round_to_fp16 else model

@@ -7,6 +7,7 @@ from typing import Any
 from attrs import frozen
 
 from harness.components import setting
+from harness.data.pool import Pool
 from harness.spec.blocks import Train
 from harness.spec.structure import structure_use
 
@@ -18,6 +19,11 @@ class OwnSGD:
     momentum: float = setting(0.9, doc="momentum of SGD", ge=0, lt=1)
     weight_decay: float = setting(5e-4, doc="L2 penalty of all weights", ge=0)
     batch_size: int = setting(64, doc="samples of one step", unit="samples", gt=0)
+    augment: bool = setting(False, doc="augment the samples as the base training did")
+
+    def shown(self, pool: Pool) -> Pool:
+        """``pool`` as the method trains on it."""
+        return pool.plain(not self.augment)
 
 
 def own_recipe(

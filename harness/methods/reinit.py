@@ -45,7 +45,7 @@ def targeted_reinit(model: nn.Module, task: Task, settings: TargetedReinit) -> n
     Raises HarnessError when the model has no convolution.
     """
     weights: list[Any] = [layer.weight for layer in convolutions(model)]
-    _accumulate(model, task, settings.batch_size)
+    _accumulate(model, task, settings)
     sizes = [weight.grad.abs() for weight in weights]
     masks: list[torch.Tensor] = []
     for group in [sizes] if settings.rank == "global" else [[size] for size in sizes]:
@@ -59,20 +59,22 @@ def targeted_reinit(model: nn.Module, task: Task, settings: TargetedReinit) -> n
             weight.copy_(torch.where(mask, anew.to(mask.device), weight))
         factor = torch.where(mask, 1.0, settings.kept_gradient)
         hooks.append(weight.register_hook(lambda gradient, factor=factor: gradient * factor))
-    task.fit(model, task.retain, own_recipe(settings, task.recipe, schedule="triangle"))
+    task.fit(
+        model, settings.shown(task.retain), own_recipe(settings, task.recipe, schedule="triangle")
+    )
     for hook in hooks:
         hook.remove()
     return model
 
 
-def _accumulate(model: nn.Module, task: Task, batch_size: int) -> None:
+def _accumulate(model: nn.Module, task: Task, settings: OwnSGD) -> None:
     """Sum up the gradients: down on random retain samples, up on the forget set."""
     draws = task.generator("gradients")
     chosen = torch.randperm(len(task.retain), generator=draws)[: len(task.forget)]
     retained = task.retain.subset(chosen)
     model.train()
     for sign, pool in ((1, retained), (-1, task.forget)):
-        for batch in pool.epoch(batch_size, draws):
+        for batch in settings.shown(pool).epoch(settings.batch_size, draws):
             (sign * F.cross_entropy(model(batch.x), batch.y)).backward()
             task.watch.meter.forward(len(batch.y))
             task.watch.meter.backward(len(batch.y))

@@ -83,7 +83,9 @@ def repeated_noise(model: nn.Module, task: Task, settings: RepeatedNoise) -> nn.
         chosen = set(names)
         for name, weight in weights.items():
             weight.requires_grad_(name in chosen)
-        task.fit(model, task.retain, own_recipe(settings, task.recipe, lr=lr, epochs=1))
+        task.fit(
+            model, settings.shown(task.retain), own_recipe(settings, task.recipe, lr=lr, epochs=1)
+        )
 
     for epoch in range(settings.noisy_epochs):
         drawn, noised = drawn_of(others, settings.tensors), []

@@ -91,5 +91,6 @@ def reset_distil(model: nn.Module, task: Task, settings: ResetDistil) -> nn.Modu
         )
         task.fit(model, seen, warmup, lambda logits, batch: soft(logits, batch)[0])
     cosine = {"name": "cosine", "per": "epoch"}
-    task.fit(model, task.retain, own_recipe(settings, task.recipe, schedule=cosine), on_retain)
+    recipe = own_recipe(settings, task.recipe, schedule=cosine)
+    task.fit(model, settings.shown(task.retain), recipe, on_retain)
     return model

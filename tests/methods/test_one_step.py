@@ -42,6 +42,13 @@ def build(seed: str) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3))
 
 
+def convolutional() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        first = (nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 5, 1), nn.Flatten())
+        return nn.Sequential(*first, nn.Linear(20, 3))
+
+
 def pool(start: int, stop: int, **more: Any) -> Pool:
     return Pool(SPLIT, torch.arange(start, stop), encoding=ENCODING, **more)
 
@@ -197,7 +204,18 @@ def test_finetuning_with_a_recipe_of_its_own_takes_nothing_of_it_from_the_base_r
 
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [("kl_uniform_contrastive", {"epochs": 1}), ("gradient_projection", {"rounds": (1, 1)})],
+    [
+        ("kl_uniform_contrastive", {"epochs": 1}),
+        ("gradient_projection", {"rounds": (1, 1)}),
+        ("targeted_reinit", {"epochs": 1}),
+        ("conv_noise", {"epochs": 2}),
+        ("prune_reinit_entropy", {"epochs": 1}),
+        ("kernel_transpose", {"epochs": 1}),
+        ("mixture", {"epochs": 1, "transpose_share": 0, "confidence": 0}),
+        ("reset_distil", {"warmup_epochs": 0, "epochs": 1}),
+        ("repeated_noise", {"noisy_epochs": 1, "final_rates": (1e-3,)}),
+        ("layer_reinit_match", {"cycles": (1,), "rates": (1e-3,), "layers": 1}),
+    ],
 )
 def test_methods_of_the_challenge_augment_only_when_asked(
     name: str, settings: dict[str, Any]
@@ -209,7 +227,8 @@ def test_methods_of_the_challenge_augment_only_when_asked(
             "retain": pool(0, KEEP, augment=augment),
             "forget": pool(KEEP, KEEP + DROP, augment=augment),
         }
-        found.append(weights(run(name, problem(pools=pools), **settings, augment=asked)))
+        task = problem(pools=pools, original=convolutional, build=lambda seed: convolutional())
+        found.append(weights(run(name, task, convolutional(), **settings, augment=asked)))
     assert torch.equal(found[1], found[0])
     assert not torch.equal(found[2], found[0])
 
@@ -262,7 +281,8 @@ def test_ssd_asks_for_the_importances_that_its_settings_name() -> None:
         assert other.settings == forget.settings
         found = attrs.asdict(other.settings)
         assert found == {
-            "gradient": "sample", "batch_size": 7, "augment": True, "shuffle": True
+            "gradient": "sample", "batch_size": 7, "augment": True, "shuffle": True,
+            "batches": None,
         }  # fmt: skip
 
 
