@@ -16,7 +16,7 @@ from harness.spec.blocks import Spec
 from harness.spec.check import MOST_POINTS
 from harness.spec.seeds import count
 from harness.spec.structure import structure_seeds
-from harness.spec.sweeps import CELL_BLOCKS, points_of
+from harness.spec.sweeps import CELL_BLOCKS, points_of, sweeps_in
 
 MOST_LEVELS = 40
 LARGEST = 1e100  # of a number; the squares of larger ones leave the floats
@@ -84,7 +84,7 @@ def misshapen(found: Results) -> Iterator[str]:
     for error in _validator().iter_errors(found.spec):
         yield f"{error.message:.200}{_at(('spec', *error.absolute_path))}"
         return  # what follows builds on it
-    for path, sweep in _sweeps(found.spec, ("spec",)):
+    for path, sweep in sweeps_in(found.spec, ("spec",)):
         if not isinstance(sweep["sweep"], list) or not sweep["sweep"]:
             yield f"a sweep without values{_at(path)}"
             return
@@ -109,14 +109,6 @@ def misshapen(found: Results) -> Iterator[str]:
     for i, cell in enumerate(order.cells):
         if cell.keys() != set(order.axes):
             yield f"other axes than 'order' has{_at(('order', 'cells', i))}"
-
-
-def _sweeps(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    if isinstance(value, dict) and "sweep" in value:
-        yield path, value
-    elif isinstance(value, dict | list):
-        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _sweeps(inner, (*path, key))
 
 
 def _at(path: tuple[Any, ...]) -> str:
