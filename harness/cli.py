@@ -6,8 +6,12 @@ when the command runs.
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from importlib import import_module
 
@@ -15,7 +19,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from harness import __version__
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 # Every command with what ``--help`` says of it, the first sentence of its docstring.
 COMMANDS = {
@@ -81,6 +87,21 @@ def harness(debug: bool) -> None:
     """
 
 
+def say(text: str) -> None:
+    """``text`` on standard error, unless that is full or closed."""
+    with suppress(OSError):
+        click.echo(text, err=True)
+
+
+def _let_go() -> None:
+    """Drop the streams that cannot be written: Python would end with a code of its own."""
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except (AttributeError, OSError, ValueError):
+            setattr(sys, name, None)
+
+
 def guarded(command: Callable[[], None]) -> Callable[[], None]:
     """``command`` with every error a user can cause as one message and an exit code."""
 
@@ -91,19 +112,20 @@ def guarded(command: Callable[[], None]) -> Callable[[], None]:
         except HarnessError as error:
             if "--debug" in sys.argv:
                 raise
-            click.echo(f"harness: {error}" if "\n" not in str(error) else str(error), err=True)
+            say(f"harness: {error}" if "\n" not in str(error) else str(error))
             sys.exit(error.exit_code)
         except (KeyboardInterrupt, click.exceptions.Abort):
-            click.echo("harness: interrupted", err=True)
+            say("harness: interrupted")
             sys.exit(130)
         except BrokenPipeError:
-            sys.stdout = None
             sys.exit(0)
         except OSError as error:
-            if "--debug" in sys.argv or error.filename is None:
+            if "--debug" in sys.argv or (error.filename is None and error.errno not in _FULL):
                 raise
-            click.echo(f"harness: {error.filename}: {error.strerror}", err=True)
+            say(f"harness: {error.filename or 'standard output'}: {error.strerror}")
             sys.exit(1)
+        finally:
+            _let_go()
 
     return call
 
@@ -111,6 +133,14 @@ def guarded(command: Callable[[], None]) -> Callable[[], None]:
 @guarded
 def main() -> None:
     """The entry point of the ``harness`` command."""
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # what schedulers send before they kill
+    try:
+        os.getcwd()
+    except OSError as problem:
+        why = f"the folder that this was started in cannot be used ({problem.strerror})"
+        raise UsageError(f"{why}; change to one that can") from None
     try:
         harness(standalone_mode=False)
     except click.ClickException as error:

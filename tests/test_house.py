@@ -15,7 +15,7 @@ HOUSE = ROOT / "harness"
 # From what is used to what uses it: a room imports only rooms that stand in a line before its own.
 # The package itself, which imports for its readers what it offers, is called "harness".
 LAYERS = (
-    {"errors", "lazy"},
+    {"errors", "lazy", "patterns"},
     {"components", "store"},
     {"spec"},
     {"data"},

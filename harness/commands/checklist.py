@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from harness.commands.options import Place
 from harness.report import author_checklist, read_results
 
 
 @click.command("checklist")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=Place())
 @click.option(
     "--kind",
     type=click.Choice(["variables", "neurips", "ml-reproducibility"]),
@@ -26,7 +27,7 @@ from harness.report import author_checklist, read_results
     show_default=True,
     help="How it is written.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Write it to this file.")
+@click.option("--out", type=Place(), help="Write it to this file.")
 def command(folder: Path, kind: str, form: str, out: Path | None) -> None:
     """Fill in a checklist for a paper's authors from the results in FOLDER.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from harness.commands.options import Place
 from harness.errors import HarnessError, UsageError
 from harness.report import Results, read_results
 from harness.report.claims import judge
@@ -18,8 +19,8 @@ from harness.spec.load import CLAIMS_FILE, is_claims_file, load_claims, profile_
 
 
 @click.command("claims")
-@click.argument("path", type=click.Path(path_type=Path))
-@click.argument("results", type=click.Path(path_type=Path), default=Path("results"))
+@click.argument("path", type=Place())
+@click.argument("results", type=Place(), default=Path("results"))
 @click.option("--profile", metavar="NAME,...", help="Judge by the results of these profiles.")
 @click.option(
     "--format",

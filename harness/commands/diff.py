@@ -10,6 +10,7 @@ from typing import Any
 import click
 from tabulate import tabulate
 
+from harness.commands.options import Place
 from harness.commands.plan import readable
 from harness.plan.cost import flops_of
 from harness.plan.kinds import kinds
@@ -29,8 +30,8 @@ LONGEST = 120  # characters of a value that are shown
 
 
 @click.command("diff")
-@click.argument("old", type=click.Path(path_type=Path))
-@click.argument("new", type=click.Path(path_type=Path))
+@click.argument("old", type=Place())
+@click.argument("new", type=Place())
 @click.option("--profile", metavar="NAME", help="Compare with this profile applied to both.")
 @click.option(
     "--format",

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from harness.commands.options import Place
 from harness.report.leaderboard import as_github, as_html, as_json, entries
 from harness.store.files import replace_file
 
 
 @click.command("leaderboard")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("folder", type=Place(file_okay=False, exists=True))
 @click.option(
     "--format",
     "form",
@@ -22,7 +23,7 @@ from harness.store.files import replace_file
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=Place(dir_okay=False),
     help="The file.  [default: FOLDER/leaderboard.html; else the terminal]",
 )
 def command(folder: Path, form: str, out: Path | None) -> None:

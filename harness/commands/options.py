@@ -16,7 +16,20 @@ from harness.store.store import default_folder
 
 Command = Callable[..., Any]
 
-SPEC = click.argument("spec", type=click.Path(path_type=Path))
+
+class Place(click.Path):
+    """A path, which is neither empty nor one that no file can have."""
+
+    def __init__(self, **checks: bool) -> None:
+        super().__init__(path_type=Path, **checks)
+
+    def convert(self, value: Any, *of: Any) -> Any:
+        if not str(value) or "\0" in str(value):
+            self.fail(f"{str(value)!r} is no path of a file or folder", *of)
+        return super().convert(value, *of)
+
+
+SPEC = click.argument("spec", type=Place())
 PROFILE = click.option(
     "--profile", metavar="NAME,...", help="Apply profiles of the spec, in order."
 )
@@ -26,13 +39,13 @@ SETS = click.option(
 SEEDS = click.option("--seeds", metavar="0,1", help="Use these seeds instead of the spec's.")
 STORE = click.option(
     "--store",
-    type=click.Path(path_type=Path),
+    type=Place(),
     default=default_folder,
     help="Where artifacts lie.  [default: $HARNESS_STORE or ~/.cache/harness/store]",
 )
 DATA_ROOT = click.option(
     "--data-root",
-    type=click.Path(path_type=Path),
+    type=Place(),
     envvar="HARNESS_DATA",
     help="Folder that holds data sets.  [env: HARNESS_DATA]",
 )
@@ -44,7 +57,7 @@ ONLY = click.option(
 )
 REGISTRY = click.option(
     "--registry",
-    type=click.Path(path_type=Path),
+    type=Place(),
     help="Registry of published checkpoints.  [default: registry/ beside or above SPEC]",
 )
 DEVICE = click.option(

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from harness.commands.options import Place
 from harness.errors import StageFailed, UsageError
 from harness.report.prose import filled
 
 
 @click.command("prose")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=Place())
 @click.option("--check", is_flag=True, help="Write nothing; end with code 1 where one differs.")
 def command(folder: Path, check: bool) -> None:
     """Fill in the marked numbers of every README.md in FOLDER from the results beside it.

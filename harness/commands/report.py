@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from harness.commands.options import Place
 from harness.report import narrowed, read_results, render, write_report
 
 
 @click.command("report")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=Place())
 @click.option(
     "--format",
     "form",

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from tabulate import tabulate
 
-from harness.commands.options import STORE
+from harness.commands.options import STORE, Place
 from harness.errors import IntegrityError, UsageError
 from harness.plan.kinds import store_at
 from harness.plan.protocol import compile_plan
@@ -36,7 +36,7 @@ def _ls(store: Path) -> None:
 @click.option(
     "--keep",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=Place(),
     help="Keep what this spec and each of its profiles needs; repeatable.",
 )
 @click.option("--all", "everything", is_flag=True, help="Keep nothing.")

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
+from harness.commands.options import Place
 from harness.errors import HarnessError, UsageError
 from harness.spec.fit import unlikely
 from harness.spec.load import is_claims_file, load_claims, load_spec
 
 
 @click.command("validate")
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, type=Place())
 @click.option("--profile", metavar="NAME,...", help="Apply profiles of the spec, in order.")
 def command(paths: tuple[Path, ...], profile: str | None) -> None:
     """Check the specs in PATHS (files or folders; specs/ when none is named)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -144,7 +145,8 @@ class Lines(Silent):
         self.note(f"failed: {self.names(stage.key)}: {error}")
 
     def note(self, text: str) -> None:
-        print(text, file=self.stream, flush=True)
+        with suppress(OSError):  # a full disk, or nobody who reads: the run goes on
+            print(text, file=self.stream, flush=True)
 
 
 class JsonLog(Silent):
@@ -157,8 +159,16 @@ class JsonLog(Silent):
 
     def _write(self, event: str, **facts: Any) -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self.stream.write(json.dumps({"at": at, "event": event, **facts}) + "\n")
-        self.stream.flush()
+        if self.stream.closed:
+            return
+        try:
+            self.stream.write(json.dumps({"at": at, "event": event, **facts}) + "\n")
+            self.stream.flush()
+        except OSError as problem:
+            with suppress(OSError):
+                self.stream.close()
+            with suppress(OSError):
+                print(f"the JSON log ends here: {problem.strerror}", file=sys.stderr, flush=True)
 
     def planned(self, total: int, left: int, pace: Pace) -> None:
         self._write("planned", total=total, left=left)
@@ -182,7 +192,8 @@ class JsonLog(Silent):
         self._write("note", text=text)
 
     def __exit__(self, *_: Any) -> None:
-        self.stream.close()
+        with suppress(OSError):
+            self.stream.close()
 
 
 class Several(Silent):

@@ -27,7 +27,9 @@ from harness.plan.kinds import publishable, store_at
 from harness.plan.plan import Plan
 from harness.spec.structure import unstructure
 from harness.stages.options import Options
+from harness.stages.watch import StopFlag
 from harness.store import Store
+from harness.store.files import refuse_unwritable
 
 if TYPE_CHECKING:
     from harness.store.registry import Entry
@@ -95,7 +97,7 @@ def run_plan(run: RunOptions) -> Finished:
     begun, started = time.monotonic(), datetime.now(UTC)
     store = store_at(run.store)
     options = _options(run)
-    stop = _stop_flag()
+    stop = threading.Event()
     shown = display(run.plan.describe, run.json_log, *_event_files(run, store))
     limits = time_limit(run.limit_hours, stop)
     again = replaced(run.plan, store, run.recompute)
@@ -158,7 +160,7 @@ def _entries(run: RunOptions) -> Mapping[str, Entry]:
 
 
 def _from_hub(
-    run: RunOptions, store: Store, entries: Mapping[str, Entry], shown: Display, stop: Any
+    run: RunOptions, store: Store, entries: Mapping[str, Entry], shown: Display, stop: StopFlag
 ) -> dict[str, str]:
     """Fetch what need not be computed. Returns where each stage came from."""
     if not entries:
@@ -220,15 +222,9 @@ def devices(asked: str) -> tuple[str, ...]:
     raise UsageError(f"--device {asked}: not on this machine (found: {', '.join(('cpu', *every))})")
 
 
-def _stop_flag() -> Any:
-    import multiprocessing
-
-    return multiprocessing.get_context("spawn").Event()
-
-
 @contextmanager
-def _stopping(stop: Any, shown: Display) -> Iterator[None]:
-    """Ctrl-C once asks running stages to stop; twice ends at once."""
+def _stopping(stop: StopFlag, shown: Display) -> Iterator[None]:
+    """Ctrl-C, or the SIGTERM of a scheduler, asks running stages to stop; twice ends at once."""
 
     def ask(number: int, frame: Any) -> None:
         if stop.is_set():
@@ -239,16 +235,18 @@ def _stopping(stop: Any, shown: Display) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, ask)
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _workers(plan: Plan, dispatcher: Dispatcher, options: Options, stop: Any) -> Workers:
+def _workers(plan: Plan, dispatcher: Dispatcher, options: Options, stop: StopFlag) -> Workers:
     from harness.execute.budget import left_flops, refuse_over
 
+    refuse_unwritable("the store (--store)", options.store)
     if plan.spec.budget.exaflop is not None:
         advice = "Use a smaller --profile, or raise budget.exaflop"
         refuse_over(plan.spec.budget.exaflop, left_flops(plan, dispatcher.store), advice)
@@ -256,7 +254,7 @@ def _workers(plan: Plan, dispatcher: Dispatcher, options: Options, stop: Any) ->
     options = attrs.evolve(options, jobs=min(jobs, max(len(dispatcher.graph), 1)))
     if options.jobs == 1:
         return Here(options, dispatcher.answer, stop)
-    return Processes(unstructure(plan.spec), options, stop)
+    return Processes(unstructure(plan.spec), options, stop, dispatcher.display.note)
 
 
 def _fitting_jobs(plan: Plan, dispatcher: Dispatcher, options: Options) -> int:

@@ -6,6 +6,7 @@ from attrs import frozen
 
 from harness.components import get, remembered
 from harness.components.contracts import Encoding
+from harness.errors import HarnessError
 from harness.lazy import torch
 from harness.plan.kinds import Samples, kind_of
 from harness.plan.stage import Cell, Stage
@@ -23,14 +24,22 @@ def architecture(model: Use) -> Use:
 
 @remembered(256)
 def flops_per_sample(model: Use, encoding: Encoding, classes: int) -> int:
-    """Floating-point operations of one forward pass of one sample, multiply and add apart."""
+    """Floating-point operations of one forward pass of one sample, multiply and add apart.
+
+    Raises:
+        HarnessError: the model cannot be built with these settings.
+    """
     from torch.utils.flop_counter import FlopCounterMode
 
     settings = architecture(model).settings
-    with torch.device("meta"):
-        built = get("models", model.name).function(settings, encoding, classes).eval()
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            built(encoding.example())
+    try:
+        with torch.device("meta"):
+            built = get("models", model.name).function(settings, encoding, classes).eval()
+            with FlopCounterMode(display=False) as counter, torch.no_grad():
+                built(encoding.example())
+    except RuntimeError as problem:  # sizes that no tensor has, or that do not fit
+        why = str(problem).partition("\n")[0]
+        raise HarnessError(f"the model {model.name!r} cannot be built so: {why}") from None
     return int(counter.get_total_flops())
 
 

@@ -15,6 +15,7 @@ from harness.report.asked import figures_of, paper_of
 from harness.report.assemble import assemble
 from harness.report.record import from_plain, to_plain
 from harness.report.results import FORMAT, Results
+from harness.report.shape import MOST_LEVELS, misshapen, too_much
 
 
 def to_json(results: Results) -> str:
@@ -34,7 +35,10 @@ def read_results(folder: Path) -> Results:
     found = _json(file)
     try:
         found.pop("claims", None)  # verdicts, which are reached again
-        results = assemble(from_plain(Results, found))
+        plain = from_plain(Results, found)
+        if wrong := next(misshapen(plain), None):
+            raise _broken(file, wrong)
+        results = assemble(plain)
         figures_of(results.spec), paper_of(results.spec)  # what is read can also be shown
     except BaseValidationError as problems:
         raise _refusal(file, *_first(problems)) from None
@@ -42,27 +46,39 @@ def read_results(folder: Path) -> Results:
         name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", getattr(problem.cl, "__name__", "")).lower()
         place = f"a {name} of the spec"
         raise _refusal(file, problem, place) from None
-    except (KeyError, TypeError, AttributeError, ValueError) as problem:
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as problem:
         raise _refusal(file, problem, "") from None
     return results
 
 
 def _json(file: Path) -> Any:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8"), parse_constant=_not_finite)
     except OSError as problem:
         raise UsageError(f"no results in {file}: {problem.strerror}") from None
+    except RecursionError:
+        raise _broken(file, f"nested deeper than {MOST_LEVELS} levels") from None
     except ValueError as problem:
         raise UsageError(f"{file} is not JSON: {problem}") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise UsageError(f"{file} is not a results file of format {FORMAT}")
+    if why := too_much(found):
+        raise _broken(file, why)
     return found
+
+
+def _not_finite(constant: str) -> None:
+    raise ValueError(f"{constant} is not a finite number")
+
+
+def _broken(file: Path, why: str) -> UsageError:
+    return UsageError(f"{file} is not a whole results file: {why}")
 
 
 def _refusal(file: Path, problem: BaseException, place: str) -> UsageError:
     at = f" at {place}" if place else ""
     if not isinstance(problem, ForbiddenExtraKeysError):
-        return UsageError(f"{file} is not a whole results file: {problem!r}{at}")
+        return _broken(file, f"{problem!r:.300}{at}")
     names = ", ".join(sorted(map(repr, problem.extra_fields)))
     return UsageError(
         f"{file} holds {names}{at}, which this version does not know: a newer one wrote it. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -27,19 +28,21 @@ from harness.spec.sweeps import (
 MOST_POINTS = 200_000  # of the tables, which is ten times the largest protocol so far
 
 
-def check(spec: Spec, document: Document) -> list[Problem]:
+def check(spec: Spec, document: Document) -> Iterator[Problem]:
     """Everything in ``spec`` that contradicts itself."""
     if too_many := list(_check_points(spec, document)):
-        return too_many
-    return [
-        *_check_sweeps(spec, document),
-        *_check_train(spec, document),
-        *check_fit(spec, document),
-        *_check_blocks(spec, document),
-        *_check_methods(spec, document),
-        *_check_figures(spec, document),
-        *_check_weights(spec, document),
-    ]
+        yield from too_many
+        return
+    for part in (
+        _check_sweeps,
+        _check_train,
+        check_fit,
+        _check_blocks,
+        _check_methods,
+        _check_figures,
+        _check_weights,
+    ):
+        yield from part(spec, document)
 
 
 def measured(metrics: Iterable[Use]) -> dict[str, Use]:
@@ -190,10 +193,16 @@ def _check_settings(method: MethodUse, path: Path, document: Document) -> Iterat
     plain = {"name": method.use.name, **sweeps_of(method)}
     for point in assignments(plain):
         try:
-            same_as(structure_use("methods", substitute(plain, point)).settings)
-        except HarnessError as problem:
+            same = same_as(structure_use("methods", substitute(plain, point)).settings)
+        except (HarnessError, OverflowError) as problem:
             yield document.problem(path, str(problem))
             return
+        for name, value in unstructure_settings(same).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                yield document.problem(
+                    path, f"its settings make {name} {value}; a finite number is needed"
+                )
+                return
 
 
 def _check_at(

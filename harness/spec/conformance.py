@@ -6,10 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from jsonschema import Draft7Validator
-
 from harness.components import load, remembered
 from harness.errors import nearest
+from harness.patterns import Checker
 from harness.spec.places import Document, Path, Problem
 from harness.spec.schema import claims_schema, required_settings, schema
 from harness.spec.structure import name_key
@@ -36,17 +35,14 @@ Error = Any
 
 
 @remembered()
-def _validator(claims: bool) -> Draft7Validator:
-    return Draft7Validator(claims_schema() if claims else schema())
+def _validator(claims: bool) -> Any:
+    return Checker(claims_schema() if claims else schema())
 
 
-def departures(document: Document, claims: bool = False) -> list[Problem]:
+def departures(document: Document, claims: bool = False) -> Iterator[Problem]:
     """Every way in which ``document`` departs from the schema of specs, or of ``claims`` files."""
-    return [
-        problem
-        for error in _validator(claims).iter_errors(document.data)
-        for problem in _explain(error, document)
-    ]
+    for error in _validator(claims).iter_errors(document.data):
+        yield from _explain(error, document)
 
 
 def _explain(error: Error, document: Document) -> Iterator[Problem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
 from pathlib import Path as FilePath
 
 from harness.errors import UsageError, nearest
@@ -26,6 +27,8 @@ from harness.spec.reader import read_file
 from harness.spec.structure import structure, structure_block
 
 LANGUAGE_VERSIONS = (1,)
+MOST_PROBLEMS = 100
+MOST_PROFILE_VALUES = 500_000  # seconds; the largest spec so far is a tenth of it
 CLAIMS_FILE = "claims.yaml"  # how the name of a claims file ends
 
 
@@ -48,7 +51,7 @@ def load_with_origins(
     document = read_extended(file)
     spec = _checked(document)
     trail = _trail(spec, document)
-    _refuse([*wrong_entries(spec, document, None), *uncovered(spec, document, trail)])
+    _refuse(chain(wrong_entries(spec, document, None), uncovered(spec, document, trail)))
     _check_profiles(spec, document, trail)
     for name in profile_names(profile):
         if name not in spec.profiles:
@@ -143,7 +146,7 @@ def _conform(document: Document, claims: bool = False) -> None:
 def _checked(document: Document) -> Spec:
     _conform(document)
     spec = structure(document.data)
-    _refuse([*check(spec, document), *check_claims(spec, document)])
+    _refuse(chain(check(spec, document), check_claims(spec, document)))
     return spec
 
 
@@ -158,12 +161,21 @@ def _trail(spec: Spec, document: Document) -> Trail:
 
 
 def _refuse(found: Iterable[Problem]) -> None:
-    if found := list(found):
+    """Raises SpecError with the first problems: nobody reads thousands, and each takes its time."""
+    if found := list(islice(found, MOST_PROBLEMS)):
         raise SpecError(found)
 
 
 def _check_profiles(spec: Spec, document: Document, trail: Trail) -> None:
     found: list[Problem] = []
+    count = len(spec.profiles) + sum(map(len, spec.profiles.values()))
+    if count * len(document.values) > MOST_PROFILE_VALUES:
+        what = (
+            f"{len(spec.profiles):,} profiles and the overrides in them, {count:,} together, times "
+            f"{len(document.values):,} values of the spec are more than {MOST_PROFILE_VALUES:,}; "
+            "move some to a spec that 'extends' this one"
+        )
+        raise SpecError([document.problem(("profiles",), what)])
     for name in spec.profiles:
         try:
             applied = apply_profile(document, name)

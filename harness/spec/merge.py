@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from os.path import isfile, realpath
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -19,7 +20,7 @@ def read_extended(file: FilePath) -> Document:
 
 def _spec_folder(file: FilePath) -> FilePath:
     """The outermost ``specs`` folder above ``file``, or else the folder that holds it."""
-    home = file.resolve().parent
+    home = FilePath(realpath(file)).parent
     folders = [folder for folder in (home, *home.parents) if folder.name == "specs"]
     return folders[-1] if folders else home
 
@@ -37,8 +38,9 @@ def _read(
     path: Path = ("extends",)
     if not isinstance(base, str):
         raise SpecError([document.problem(path, "found no string; the path of a spec is needed")])
-    target = (file.parent / base).resolve()
-    chain = (*above, file.resolve())
+    # Unlike ``resolve``, this lets a loop of links pass, which cannot be opened.
+    target, here = FilePath(realpath(file.parent / base)), FilePath(realpath(file))
+    chain = (*above, here)
     # A spec may come from a stranger: it reads nothing outside the folder of specs.
     if not target.is_relative_to(root):
         what = f"{base!r} leaves the spec folder; only specs below {root.name!r} can be extended"
@@ -46,7 +48,7 @@ def _read(
     if target in chain or len(chain) > MAX_EXTENDS:
         names = " -> ".join(p.name for p in (*chain, target))
         raise SpecError([document.problem(path, f"'extends' loops: {names}")])
-    if not target.is_file():
+    if not isfile(target):  # also False for names that no file can have
         raise SpecError([document.problem(path, f"no such spec: {base!r}")])
     return merge(_read(file.parent / base, root, chain, None), document)
 
@@ -70,9 +72,11 @@ def _merge(
     values: dict[Path, Place],
 ) -> Any:
     if not (isinstance(base, dict) and isinstance(over, dict)) or names_another(base, over):
-        _forget(path, keys, values)
-        keys.update({p: at for p, at in source.keys.items() if p[: len(path)] == path})
-        values.update({p: at for p, at in source.values.items() if p[: len(path)] == path})
+        _forget(path, base, keys, values)
+        for inner in paths_below(over, path):
+            values[inner] = source.place(inner)
+            if inner in source.keys:
+                keys[inner] = source.keys[inner]
         return over
     # Places follow values, so that a message about a merged spec names the file and line that the
     # wrong value really stands in.
@@ -81,19 +85,26 @@ def _merge(
     for key, value in over.items():
         here = (*path, key)
         if value is None:
-            merged.pop(key, None)
-            _forget(here, keys, values)
+            _forget(here, merged.pop(key, None), keys, values)
             continue
         keys[here] = source.key_place(here)
         merged[key] = _merge(here, base.get(key), value, source, keys, values)
     return merged
 
 
-def _forget(path: Path, *several: dict[Path, Place]) -> None:
-    """Drop the places of ``path`` and of everything below it."""
-    for places in several:
-        for old in [p for p in places if p[: len(path)] == path]:
-            del places[old]
+def paths_below(value: Any, path: Path) -> Iterator[Path]:
+    """``path``, at which ``value`` stands, and the path of everything in it."""
+    yield path
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from paths_below(inner, (*path, key))
+
+
+def _forget(path: Path, value: Any, *several: dict[Path, Place]) -> None:
+    """Drop the places of ``path``, at which ``value`` stood, and of everything below it."""
+    for old in paths_below(value, path):
+        for places in several:
+            places.pop(old, None)
 
 
 def names_another(base: Mapping[str, Any], over: Mapping[str, Any]) -> bool:
@@ -147,9 +158,14 @@ def _without(document: Document, holder: Path, part: str | int) -> Document:
 
     inside = document.data
     for step in holder:
-        inside = inside.get(step, {}) if isinstance(inside, dict) else inside[step]
+        if isinstance(inside, dict):
+            inside = inside.get(step, {})
+        else:
+            inside = inside[int(step)] if isinstance(inside, list) else None
     if isinstance(inside, list):
         kept: Any = [item for i, item in enumerate(inside) if i != part]
+    elif not isinstance(inside, dict):
+        return document  # one value, as a component without settings: there is nothing to take
     else:
         kept = {key: value for key, value in inside.items() if key != part}
     data = _replace(document.data, holder, kept)
@@ -173,10 +189,16 @@ def _locate(data: Any, path: str, places: Document, at: Path) -> Path:
 
 def position_of(items: list[Any], part: str) -> int | None:
     """Where in a list the entry stands that a path calls ``part``: by name or by position."""
+    return positions(items).get(part)
+
+
+def positions(items: list[Any]) -> dict[str | None, int]:
+    """As ``position_of``, for every name and position at once."""
+    found: dict[str | None, int] = {}
     for position, item in enumerate(items):
-        if entry_name(item) == part or str(position) == part:
-            return position
-    return None
+        found.setdefault(entry_name(item), position)
+        found.setdefault(str(position), position)
+    return found
 
 
 def entry_name(item: Any) -> str | None:

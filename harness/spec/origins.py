@@ -23,6 +23,7 @@ COMMAND_LINE = "--set"  # what changed a value, where no profile did
 
 Row = tuple[str, Any, str, str]
 Rule = tuple[Names, str | None, Origin]
+Latest = dict[tuple[Names, str | None], Origin]
 
 
 @frozen
@@ -63,8 +64,10 @@ def origins(spec: Spec, trail: Trail) -> list[Row]:
 
     The origin is empty where the spec does not record one.
     """
+    rules = _latest(trail)
     return [
-        (".".join(path), value, *_origin(path, trail)) for path, value in values_in(_tree(spec))
+        (".".join(path), value, *_origin(path, trail, rules))
+        for path, value in values_in(_tree(spec))
     ]
 
 
@@ -99,8 +102,8 @@ def uncovered(spec: Spec, document: Document, trail: Trail) -> Iterator[Problem]
     """The values of which no entry says where they come from; one problem for a whole block."""
     if not spec.provenance:
         return
-    tree = _tree(spec)
-    covered = {path for path, _ in values_in(tree) if any(_origin(path, trail))}
+    tree, rules = _tree(spec), _latest(trail)
+    covered = {path for path, _ in values_in(tree) if any(_origin(path, trail, rules))}
     for section, node in tree.items():
         yield from _gaps(node, (section,), (section,), covered, document)
 
@@ -150,16 +153,19 @@ def _rules(
     return tuple(found)
 
 
-def _origin(path: Names, trail: Trail) -> tuple[str, str]:
+def _latest(trail: Trail) -> Latest:
+    """The last entry for each path and what it speaks of; for a path and None, the last of all."""
+    found: Latest = {}
+    for names, of, entry in trail.rules:
+        found[names, of] = found[names, None] = entry
+    return found
+
+
+def _origin(path: Names, trail: Trail, rules: Latest) -> tuple[str, str]:
     by = trail.changes.get(path)
-    rules = [
-        (len(names), i, entry)
-        for i, (names, of, entry) in enumerate(trail.rules)
-        if path[: len(names)] == names and by in (None, of)
-    ]
-    if rules:
-        _, _, entry = max(rules, key=lambda rule: rule[:2])
-        return entry.from_, entry.where
+    for length in range(len(path), -1, -1):
+        if entry := rules.get((path[:length], by)):
+            return entry.from_, entry.where
     return ("", "") if by is None else ("ours", f"changed by {by}")
 
 

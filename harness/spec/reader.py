@@ -20,6 +20,7 @@ from harness.spec.places import Document, Path, Place, Problem, SpecError
 MAX_BYTES = 1 << 20
 MAX_VALUES = 50_000
 MAX_DEPTH = 50
+MAX_WHOLE = 2**53  # beyond it, a number that JSON or a float holds may be another one
 
 _TAG = "tag:yaml.org,2002:"
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
@@ -63,8 +64,9 @@ def read_file(file: FilePath, shown: str | None = None) -> Document:
     try:
         with file.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
-    except OSError as problem:
-        raise UsageError(f"{name}: cannot read the spec: {problem.strerror}") from None
+    except (OSError, ValueError) as problem:  # a ValueError: NUL in the name
+        why = getattr(problem, "strerror", problem)
+        raise UsageError(f"{name}: cannot read the spec: {why}") from None
     if len(content) > MAX_BYTES:
         size = file.stat().st_size
         raise _refused(name, f"the file has {size:,} bytes; at most {MAX_BYTES:,} are read")
@@ -143,10 +145,17 @@ class _Builder:
         if not node.value.isascii() and any("\ud800" <= c <= "\udfff" for c in node.value):
             self.problem(node, path, "half a surrogate pair; write the character itself")
             return None
+        if "\0" in node.value:
+            self.problem(node, path, "the character NUL, which no name of a file can hold")
+            return None
         quoted = getattr(node, "style", None) in ("'", '"', "|", ">")
         value = node.value if quoted else scalar(node.value)
         if isinstance(value, float) and not math.isfinite(value):
             self.problem(node, path, f"found {node.value}; a finite number is needed")
+            return None
+        if isinstance(value, int) and abs(value) > MAX_WHOLE:
+            what = f"found {node.value:.40}; whole numbers go up to {MAX_WHOLE:,}"
+            self.problem(node, path, what)
             return None
         return value
 

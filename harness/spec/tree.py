@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.spec.merge import entry_name, position_of
+from harness.spec.merge import entry_name, positions
 
 Names = tuple[str, ...]
 
@@ -19,14 +19,13 @@ def named(value: Any) -> Any:
     if is_block(value):
         return {key: named(inner) for key, inner in value.items()}
     if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
-        names = (_path_name(value, i) for i in range(len(value)))
+        first = positions(value)
+        names = (
+            name if name and "." not in name and first[name] == i else str(i)
+            for i, name in enumerate(map(entry_name, value))
+        )
         return Entries(zip(names, map(named, value), strict=True))
     return value
-
-
-def _path_name(items: list[Any], i: int) -> str:
-    name = entry_name(items[i])
-    return name if name and "." not in name and position_of(items, name) == i else str(i)
 
 
 def is_block(node: Any) -> bool:

@@ -15,7 +15,7 @@ Progress = Callable[[int, int, float | None], None]
 
 
 class StopFlag(Protocol):
-    """A threading or multiprocessing event."""
+    """A threading event."""
 
     def is_set(self) -> bool: ...
     def set(self) -> None: ...

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import stat
+import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -48,6 +49,27 @@ def explained(place: Path) -> Iterator[None]:
                 f"({problem.strerror}); move it away"
             ) from None
         raise
+
+
+def refuse_unwritable(what: str, folder: Path) -> None:
+    """Raises HarnessError unless files can be written into ``folder``, or it can be made."""
+    place = folder
+    try:
+        while not _is_there(place):
+            place = place.parent
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as problem:
+        raise HarnessError(
+            f"{what} {folder} cannot be written ({problem.strerror}); name another. Nothing was run"
+        ) from None
+
+
+def _is_there(place: Path) -> bool:
+    try:
+        return place.lstat() is not None
+    except FileNotFoundError:
+        return False
 
 
 def _free(place: Path) -> str:

@@ -57,10 +57,12 @@ def _are_numbers(checker: Any, found: Any) -> bool:
 
 @cache
 def _checker() -> Any:
-    from jsonschema import Draft7Validator, validators
+    from jsonschema import validators
 
-    types = Draft7Validator.TYPE_CHECKER.redefine("numbers", _are_numbers)
-    return validators.extend(Draft7Validator, type_checker=types)
+    from harness.patterns import Checker
+
+    types = Checker.TYPE_CHECKER.redefine("numbers", _are_numbers)
+    return validators.extend(Checker, type_checker=types)
 
 
 def wrong_with(content: Any, own: Mapping[str, Schema] | None) -> str | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from harness.errors import HarnessError, IntegrityError
+from harness.errors import HarnessError, IntegrityError, UsageError
 from harness.store.files import (
     content_of,
     damaged,
@@ -65,10 +65,19 @@ def is_part(place: Path) -> bool:
 
 
 def default_folder() -> Path:
-    """``$HARNESS_STORE``, or ``harness/store`` in the user's cache folder."""
+    """``$HARNESS_STORE``, or ``harness/store`` in the user's cache folder.
+
+    Raises:
+        UsageError: this user has no home folder.
+    """
     if named := os.environ.get("HARNESS_STORE"):
         return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "harness" / "store"
+    try:
+        caches = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+    except RuntimeError:
+        why = "this user has no home folder to keep a store in"
+        raise UsageError(f"{why}; name one with --store or HARNESS_STORE") from None
+    return caches / "harness" / "store"
 
 
 def _without_tensors(sealed: Mapping[str, Any]) -> bytes:

@@ -93,8 +93,11 @@ def test_killed_at_many_moments_a_run_ends_with_the_same_bytes(
     assert cli("store", "verify").returncode == 0
 
 
+@pytest.mark.parametrize(
+    "asked", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_training_that_was_interrupted_goes_on_and_ends_with_the_same_bytes(
-    cli: Cli, tiny: Path, tmp_path: Path
+    cli: Cli, tiny: Path, tmp_path: Path, asked: signal.Signals
 ) -> None:
     tiny.write_text(TINY.replace("steps: 30", "steps: 1000"))
     args = ("run", str(tiny), "--jobs", "1", "--only", "method=none", "--only", "discovered=0.5")
@@ -104,7 +107,7 @@ def test_a_training_that_was_interrupted_goes_on_and_ends_with_the_same_bytes(
     log = tmp_path / "log.jsonl"
     while run.poll() is None and '"step"' not in (log.read_text() if log.exists() else ""):
         time.sleep(0.005)
-    os.kill(run.pid, signal.SIGINT)
+    os.kill(run.pid, asked)
     _, said = run.communicate(timeout=300)
     assert run.returncode == 130, said
     assert "Run the same command to go on" in said

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.spec.places import SpecError
-from harness.spec.reader import read_text, scalar
+from harness.spec.reader import MAX_WHOLE, read_text, scalar
 
 
 @pytest.mark.parametrize(
@@ -53,14 +53,21 @@ def test_not_a_number_and_infinity_are_read_as_numbers() -> None:
 plain = st.recursive(
     st.none()
     | st.booleans()
-    | st.integers()
+    | st.integers(-MAX_WHOLE, MAX_WHOLE)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=20),
+    | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20),
     lambda inner: (
         st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
     ),
     max_leaves=12,
 )
+
+
+@pytest.mark.parametrize("text", [str(MAX_WHOLE + 1), f"-1{'0' * 350}"])
+def test_a_whole_number_that_a_float_cannot_tell_from_the_next_is_refused(text: str) -> None:
+    with pytest.raises(SpecError, match="whole numbers go up to"):
+        read_text(f"a: {text}", "t")
+    assert read_text(f"a: {MAX_WHOLE}", "t").data == {"a": MAX_WHOLE}
 
 
 @given(plain)

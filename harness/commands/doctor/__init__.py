@@ -10,7 +10,7 @@ import click
 from tabulate import tabulate
 
 from harness.commands.doctor.against import differences
-from harness.commands.options import DATA_ROOT, STORE
+from harness.commands.options import DATA_ROOT, STORE, Place
 from harness.execute import environment
 from harness.report import read_results
 
@@ -20,7 +20,7 @@ from harness.report import read_results
 @DATA_ROOT
 @click.option(
     "--against",
-    type=click.Path(path_type=Path),
+    type=Place(),
     metavar="RESULTS",
     help="Say how this machine differs from the one that made these results (file or folder).",
 )

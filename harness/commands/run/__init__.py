@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from harness.commands.options import (
     ONLY,
     REGISTRY,
     STORE,
+    Place,
     changed_spec,
     registry_of,
 )
@@ -43,9 +45,7 @@ FAILURES = {kind.exit_code: kind for kind in (OverBudget, IntegrityError, Remote
 )
 @STORE
 @DATA_ROOT
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Report folder.  [default: results/ID/PROFILE]"
-)
+@click.option("--out", type=Place(), help="Report folder.  [default: results/ID/PROFILE]")
 @ONLY
 @click.option("--offline", is_flag=True, help="Never download anything.")
 @REGISTRY
@@ -62,10 +62,10 @@ FAILURES = {kind.exit_code: kind for kind in (OverBudget, IntegrityError, Remote
 @click.option(
     "--keep-going/--fail-fast", default=True, help="After a failed stage, go on with the others."
 )
-@click.option("--json-log", type=click.Path(path_type=Path), help="Write events here, JSON lines.")
+@click.option("--json-log", type=Place(), help="Write events here, JSON lines.")
 @click.option(
     "--log-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Place(file_okay=False),
     help="Write losses and metrics here for TensorBoard.",
 )
 @click.option(
@@ -100,7 +100,8 @@ def command(
             click.echo(f"to be computed again: {len(asked_again(plan, recompute)):,} stages")
         return
     for notice in unlikely(experiment.spec):
-        click.echo(f"notice: {notice}", err=True)
+        with suppress(OSError):
+            click.echo(f"notice: {notice}", err=True)
     request = asked(
         experiment, only=only, recompute=recompute, registry=place, reuse=not no_reuse, **how
     )

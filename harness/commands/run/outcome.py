@@ -19,6 +19,7 @@ from harness.report.notices import of_code
 from harness.report.record import from_plain
 from harness.report.results import Git, Machine, Provenance, Results, StageSources
 from harness.spec.origins import Row
+from harness.store.files import refuse_unwritable
 
 _EXIT_CODES = {"OverBudget": 3, "IntegrityError": 4, "RemoteError": 5}
 
@@ -49,9 +50,11 @@ def run_spec(request: RunRequest) -> Outcome:
     """Compute what is missing, write the report, and say how it ended.
 
     Raises:
+        HarnessError: the report could not be written; nothing was computed.
         OverBudget, Interrupted: stopped early; what is finished is in the store.
         IntegrityError: what the Hub sent is not what the registry says; nothing was computed.
     """
+    refuse_unwritable("the report folder (--out)", request.out)
     with memory_limit(request.limit_memory_gb):
         return _run(request)
 

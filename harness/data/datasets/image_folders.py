@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from os.path import realpath
+from pathlib import Path
+
 from attrs import frozen
 
 from harness.components import Facts, component, setting
@@ -37,8 +40,8 @@ def image_folder(settings: Folder, root: DataRoot) -> Dataset:
     """
     if root.folder is None:
         raise RemoteError("image_folder needs a --data-root")
-    folder = (root.folder / settings.folder).resolve()
-    if not folder.is_relative_to(root.folder.resolve()):
+    folder = Path(realpath(root.folder / settings.folder))  # a loop of links is no folder
+    if not folder.is_relative_to(realpath(root.folder)):
         raise HarnessError(f"{settings.folder!r} leaves the data root")
     train, test, names = read_folders(folder, ("train", "test"), settings.size)
     if len(names) != settings.classes:
