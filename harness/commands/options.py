@@ -23,6 +23,13 @@ PROFILE = click.option(
 SETS = click.option(
     "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Override one value."
 )
+ADDED = click.option(
+    "--add-method",
+    "methods",
+    multiple=True,
+    metavar="METHOD",
+    help="One more method: a name, a mapping ({name: ssd, alpha: 10}) or a YAML file; repeatable.",
+)
 SEEDS = click.option("--seeds", metavar="0,1", help="Use these seeds instead of the spec's.")
 STORE = click.option(
     "--store",
@@ -62,11 +69,19 @@ def changed_spec(command: Command) -> Command:
 
     @wraps(command)
     def call(
-        spec: Path, profile: str | None, sets: tuple[str, ...], seeds: str | None, **rest: Any
+        spec: Path,
+        profile: str | None,
+        sets: tuple[str, ...],
+        seeds: str | None,
+        methods: tuple[str, ...],
+        **rest: Any,
     ) -> Any:
-        return command(experiment=load(spec, profile, changes(sets, seeds)), **rest)
+        experiment = load(spec, profile, changes(sets, seeds), methods)
+        for notice in experiment.notices:
+            click.echo(f"notice: {notice}", err=True)
+        return command(experiment=experiment, **rest)
 
-    for option in (SEEDS, SETS, PROFILE, SPEC):
+    for option in (SEEDS, SETS, ADDED, PROFILE, SPEC):
         call = option(call)
     return call
 

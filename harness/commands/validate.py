@@ -7,26 +7,30 @@ from pathlib import Path
 
 import click
 
+from harness.commands.options import ADDED, PROFILE
 from harness.errors import HarnessError, UsageError
 from harness.spec.fit import unlikely
-from harness.spec.load import is_claims_file, load_claims, load_spec
+from harness.spec.load import is_claims_file, load_claims, load_with_origins
 
 
 @click.command("validate")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--profile", metavar="NAME,...", help="Apply profiles of the spec, in order.")
-def command(paths: tuple[Path, ...], profile: str | None) -> None:
+@PROFILE
+@ADDED
+def command(paths: tuple[Path, ...], profile: str | None, methods: tuple[str, ...]) -> None:
     """Check the specs in PATHS (files or folders; specs/ when none is named)."""
     files = [file for path in paths or (Path("specs"),) for file in spec_files(path)]
     bad = 0
-    for file, said, fine in validate(files, profile):
+    for file, said, fine in validate(files, profile, methods):
         click.echo(f"{file}: {said}" if fine else said, err=not fine)
         bad += not fine
     if bad:
         raise UsageError(f"{bad} of {len(files)} specs are wrong")
 
 
-def validate(files: Sequence[Path], profile: str | None = None) -> Iterator[tuple[Path, str, bool]]:
+def validate(
+    files: Sequence[Path], profile: str | None = None, methods: Sequence[str] = ()
+) -> Iterator[tuple[Path, str, bool]]:
     """Each of ``files`` with what there is to say of it, and whether it is a spec."""
     for file in files:
         try:
@@ -34,9 +38,10 @@ def validate(files: Sequence[Path], profile: str | None = None) -> Iterator[tupl
                 held = load_claims(file)
                 yield file, f"ok ({held.id}, {len(held.claims)} claims)", True
                 continue
-            spec = load_spec(file, profile)
-            notices = "".join(f"\n  notice: {notice}" for notice in unlikely(spec))
-            yield file, f"ok ({spec.id} {spec.version}){notices}", True
+            found = load_with_origins(file, profile, (), methods)
+            said = (*found.notices, *unlikely(found.spec))
+            notices = "".join(f"\n  notice: {notice}" for notice in said)
+            yield file, f"ok ({found.spec.id} {found.spec.version}){notices}", True
         except HarnessError as error:
             yield file, str(error), False
 

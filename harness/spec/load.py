@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path as FilePath
 
+from attrs import frozen
+
 from harness.errors import UsageError, nearest
 from harness.spec.blocks import ClaimsFile, Spec
 from harness.spec.check import check
 from harness.spec.check_claims import check_claims, wrong_in
 from harness.spec.conformance import departures
-from harness.spec.merge import apply_profile, apply_set, read_extended
+from harness.spec.merge import add_method, apply_profile, apply_set, read_extended
 from harness.spec.origins import (
     Row,
     Trail,
@@ -36,16 +38,29 @@ def load_spec(file: FilePath, profile: str | None = None, sets: Iterable[str] = 
         SpecError: with every problem of the spec and of each of its profiles.
         UsageError: the file cannot be read, or there is no such profile.
     """
-    return load_with_origins(file, profile, sets)[0]
+    return load_with_origins(file, profile, sets).spec
+
+
+@frozen
+class Loaded:
+    """A spec with path, value, origin and place of every value, and what a user should know."""
+
+    spec: Spec
+    origins: list[Row]
+    notices: tuple[str, ...]
 
 
 def load_with_origins(
-    file: FilePath, profile: str | None = None, sets: Iterable[str] = ()
-) -> tuple[Spec, list[Row]]:
-    """As ``load_spec``, with path, value, origin and place of every value."""
+    file: FilePath,
+    profile: str | None = None,
+    sets: Iterable[str] = (),
+    methods: Iterable[str] = (),
+) -> Loaded:
+    """As ``load_spec``, with ``methods`` added (``--add-method``) before ``sets`` are applied."""
     if is_claims_file(file):
         raise UsageError(f"{file} is a claims file and no spec; try 'harness claims {file}'")
     document = read_extended(file)
+    notices = document.notices
     spec = _checked(document)
     trail = _trail(spec, document)
     _refuse([*wrong_entries(spec, document, None), *uncovered(spec, document, trail)])
@@ -59,12 +74,13 @@ def load_with_origins(
         document = apply_profile(document, name)
         spec, before = _checked(document), spec
         trail = follow(trail, before, spec, name)
-    for assignment in sets:
-        document = apply_set(document, assignment)
+    for change, texts in ((add_method, methods), (apply_set, sets)):
+        for text in texts:
+            document = change(document, text)
     spec, before = _checked(document), spec
     trail = follow(trail, before, spec, None)
     _refuse(uncovered(spec, document, trail))
-    return spec, origins(spec, trail)
+    return Loaded(spec, origins(spec, trail), notices)
 
 
 def profile_names(profile: str | None) -> tuple[str, ...]:

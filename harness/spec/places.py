@@ -51,13 +51,14 @@ class SpecError(HarnessError):
 class Document:
     """A YAML document as plain data, with the place of every key and value.
 
-    ``base`` is what it extends.
+    ``base`` is what it extends, and ``notices`` say what it leaves out of that.
     """
 
     data: Any
     keys: dict[Path, Place] = field(factory=dict)
     values: dict[Path, Place] = field(factory=dict)
     base: Document | None = None
+    notices: tuple[str, ...] = ()
 
     def key_place(self, path: Path) -> Place:
         """Where the key at ``path`` stands, or the nearest enclosing value."""
