@@ -6,6 +6,7 @@ when the command runs.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -118,6 +119,11 @@ def main() -> None:
         sys.exit(2)
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
+    finally:
+        catalogue = sys.modules.get("harness.components.catalogue")
+        if catalogue and "_HARNESS_COMPLETE" not in os.environ:
+            for why in catalogue.broken.values():
+                click.echo(f"notice: {why}", err=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,11 @@ from harness.errors import UsageError, nearest
 
 
 @click.command("list")
-@click.argument("kind", required=False)
+@click.argument(
+    "kind",
+    required=False,
+    shell_complete=lambda context, parameter, begun: [k for k in KINDS if k.startswith(begun)],
+)
 def command(kind: str | None) -> None:
     """List the installed components, of one KIND (methods, metrics, datasets, ...) or all."""
     click.echo(listing(kind))

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from harness.api import load
+from harness.commands.completion import components, conditions, of_spec
 from harness.errors import UsageError
 from harness.store.registry import find_registry
 from harness.store.store import default_folder
@@ -18,7 +19,10 @@ Command = Callable[..., Any]
 
 SPEC = click.argument("spec", type=click.Path(path_type=Path))
 PROFILE = click.option(
-    "--profile", metavar="NAME,...", help="Apply profiles of the spec, in order."
+    "--profile",
+    metavar="NAME,...",
+    help="Apply profiles of the spec, in order.",
+    shell_complete=of_spec(lambda spec: spec.profiles),
 )
 SETS = click.option(
     "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Override one value."
@@ -29,6 +33,7 @@ ADDED = click.option(
     multiple=True,
     metavar="METHOD",
     help="One more method: a name, a mapping ({name: ssd, alpha: 10}) or a YAML file; repeatable.",
+    shell_complete=components("methods"),
 )
 SEEDS = click.option("--seeds", metavar="0,1", help="Use these seeds instead of the spec's.")
 STORE = click.option(
@@ -48,6 +53,7 @@ ONLY = click.option(
     multiple=True,
     metavar="AXIS=VALUE",
     help="Only this method (method=ssd) or value of an axis (discovered=0.5); repeatable.",
+    shell_complete=of_spec(conditions),
 )
 REGISTRY = click.option(
     "--registry",

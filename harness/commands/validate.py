@@ -8,9 +8,11 @@ from pathlib import Path
 import click
 
 from harness.commands.options import ADDED, PROFILE
-from harness.errors import HarnessError, UsageError
+from harness.errors import LONGEST, HarnessError, UsageError
 from harness.spec.fit import unlikely
 from harness.spec.load import is_claims_file, load_claims, load_with_origins
+from harness.spec.places import SpecError
+from harness.spec.reader import MAX_BYTES
 
 
 @click.command("validate")
@@ -43,7 +45,26 @@ def validate(
             notices = "".join(f"\n  notice: {notice}" for notice in said)
             yield file, f"ok ({found.spec.id} {found.spec.version}){notices}", True
         except HarnessError as error:
-            yield file, str(error), False
+            yield file, _pointed(error) if isinstance(error, SpecError) else str(error), False
+
+
+def _pointed(error: SpecError) -> str:
+    """Every problem above its line, with a caret at its place."""
+    lines: dict[str, list[str]] = {}
+    said: list[str] = []
+    for problem in error.problems:
+        said.append(str(problem))
+        place, before = problem.place, problem.place.column - 1
+        if place.line and place.file not in lines:
+            with Path(place.file).open("rb") as file:
+                text = file.read(MAX_BYTES).decode("utf-8-sig", errors="replace")
+            lines[place.file] = text.splitlines()
+        for line in lines.get(place.file, [])[place.line - 1 : place.line]:
+            start = max(0, before - LONGEST // 2) if len(line) > LONGEST else 0
+            part = line[start : start + LONGEST]
+            shown = "".join(c if c.isprintable() else " " for c in part)
+            said += [f"    {shown}", f"    {' ' * (before - start)}^"]
+    return "\n".join(said)
 
 
 def spec_files(path: Path) -> list[Path]:

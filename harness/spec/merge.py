@@ -11,7 +11,7 @@ from attrs import evolve
 
 from harness.spec.inherited import notice, over_absent
 from harness.spec.places import Document, Path, Place, Problem, SpecError
-from harness.spec.reader import read_file, read_text
+from harness.spec.reader import nearest_file, read_file, read_text
 
 MAX_EXTENDS = 10
 
@@ -49,7 +49,8 @@ def _read(file: FilePath, root: FilePath, above: tuple[FilePath, ...]) -> Docume
         names = " -> ".join(p.name for p in (*chain, target))
         raise SpecError([document.problem(path, f"'extends' loops: {names}")])
     if not target.is_file():
-        raise SpecError([document.problem(path, f"no such spec: {base!r}")])
+        what = f"no such spec: {base!r}{nearest_file(target)}"
+        raise SpecError([document.problem(path, what)])
     return _inherit(_read(file.parent / base, root, chain), document)
 
 
@@ -267,7 +268,9 @@ def _method(text: str) -> Document:
         return read_file(FilePath(text))
     place = Place(f"--add-method {text}")
     added = read_text(text, place.file)
-    return Document(added.data, dict.fromkeys(added.keys, place), dict.fromkeys(added.values, place))
+    return Document(
+        added.data, dict.fromkeys(added.keys, place), dict.fromkeys(added.values, place)
+    )
 
 
 def apply_set(document: Document, assignment: str) -> Document:

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, cut, short
 
 Path = tuple[str | int, ...]
 
@@ -30,10 +30,10 @@ class Problem:
 
     place: Place
     path: Path
-    message: str
+    message: str = field(converter=cut)
 
     def __str__(self) -> str:
-        where = f" {dotted(self.path)}:" if self.path else ""
+        where = f" {short(dotted(self.path))}:" if self.path else ""
         return f"{self.place}:{where} {self.message}"
 
 

@@ -175,7 +175,7 @@ def test_the_example_of_every_component_is_accepted() -> None:
 
 def test_the_spec_that_new_writes_runs_through_validate(cli: Cli, tmp_path: Path) -> None:
     assert cli("new", "My Spec.yaml").returncode == 0
-    assert "id: my-spec" in new_spec("My Spec")
+    assert "id: my-spec" in new_spec(Path("My Spec.yaml"))
     done = cli("validate", "My Spec.yaml")
     assert done.returncode == 0, done.stderr
     assert cli("new", "My Spec.yaml").returncode == 2
