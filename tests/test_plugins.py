@@ -138,6 +138,12 @@ def test_a_method_of_a_package_stands_in_a_table_after_one_command(
     assert "unknown component 'shrink'" in missing.stderr
 
 
+def test_the_schema_covers_installed_packages_and_says_so(cli: Cli, outside: Path) -> None:
+    done = cli("schema")
+    assert "from other packages: methods shrink, metrics test_error" in done.stderr
+    assert "what every weight is multiplied by" in done.stdout
+
+
 def test_the_metric_of_the_guide_counts_errors(outside: Path) -> None:
     class Evidence:
         def logits(self, split: str) -> torch.Tensor:

@@ -60,9 +60,11 @@ def of_spec(words: Callable[[Spec], Iterable[str]]) -> Complete:
     def complete(
         context: click.Context, parameter: click.Parameter, begun: str
     ) -> list[CompletionItem]:
+        # Of a line that ends with an option click has not yet told apart what its arguments are.
+        files = [context.params.get("spec"), *context.args]
         try:
-            known = list(words(load_spec(Path(context.params["spec"]))))
-        except (HarnessError, KeyError, TypeError):
+            known = list(words(load_spec(Path(next(filter(None, files))))))
+        except (HarnessError, StopIteration):
             return []
         before = begun[: begun.rfind(",") + 1]
         return [

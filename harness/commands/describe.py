@@ -122,7 +122,10 @@ def example_settings(component: Component[Any]) -> Any:
 
 def _facts(component: Component[Any]) -> str:
     """What a data set declares of itself before any of it is read."""
-    facts: Facts = component.traits.facts(example_settings(component))
+    settings = example_settings(component)
+    if settings is None:
+        return "Facts: follow from its settings"
+    facts: Facts = component.traits.facts(settings)
     shape = "x".join(map(str, facts.encoding.shape))
     sizes = [
         f"{split} size not declared" if size is None else f"{size:,} {split} samples"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from harness.components import get
@@ -137,7 +137,7 @@ def _check_methods(spec: Spec, document: Document) -> Iterator[Problem]:
 
 
 def _check_select(
-    method: MethodUse, path: Path, names: Iterable[str], document: Document
+    method: MethodUse, path: Path, names: Collection[str], document: Document
 ) -> Iterator[Problem]:
     select = method.select
     if select is None:
