@@ -78,10 +78,10 @@ def load(
         UsageError: a file cannot be read, or there is no such profile.
     """
     file = Path(spec)
-    loaded = load_with_origins(file, profile, sets, add_methods)
+    loaded, origins, notices = load_with_origins(file, profile, sets, add_methods)
     applied = "+".join(profile_names(profile)) or None
     changes = (*map(as_set, add_methods), *sets)
-    return Experiment(file, loaded.spec, loaded.origins, applied, changes, loaded.notices)
+    return Experiment(file, loaded, origins, applied, changes, notices)
 
 
 def read_results(folder: Place) -> Results:

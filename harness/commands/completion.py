@@ -21,6 +21,7 @@ from harness.spec.load import load_spec
 from harness.spec.seeds import repetitions
 from harness.spec.sweeps import assignments, axis_names, cell_blocks
 
+FILE = CompletionItem("", type="file")
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 SHELLS: dict[str, type[ShellComplete]] = {
@@ -39,39 +40,29 @@ def command(context: click.Context, shell: str) -> None:
     click.echo(SHELLS[shell](whole, {}, "harness", "_HARNESS_COMPLETE").source())
 
 
-def components(*kinds: str) -> Complete:
-    """Completes the names of components of these ``kinds``."""
+def offered(words: Callable[[click.Context], Iterable[str]], *more: CompletionItem) -> Complete:
+    """Completes a word, or the last of a list, among ``words``; without one, offers ``more``."""
 
-    def complete(
-        context: click.Context, parameter: click.Parameter, begun: str
-    ) -> list[CompletionItem]:
-        named = {c.name: c.summary for kind in kinds for c in load(kind).values()}
-        found = [name for name in named if name.startswith(begun)]
-        return [CompletionItem(name, help=named[name]) for name in found] or [
-            CompletionItem(begun, type="file")
-        ]
-
-    return complete
-
-
-def of_spec(words: Callable[[Spec], Iterable[str]]) -> Complete:
-    """Completes words that the SPEC before them on the command line knows; of a list, the last."""
-
-    def complete(
-        context: click.Context, parameter: click.Parameter, begun: str
-    ) -> list[CompletionItem]:
-        # Of a line that ends with an option click has not yet told apart what its arguments are.
-        files = [context.params.get("spec"), *context.args]
-        try:
-            known = list(words(load_spec(Path(next(filter(None, files))))))
-        except (HarnessError, StopIteration):
-            return []
+    def complete(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
         before = begun[: begun.rfind(",") + 1]
-        return [
-            CompletionItem(before + word) for word in known if (before + word).startswith(begun)
-        ]
+        try:
+            known = [before + word for word in words(context)]
+        except (HarnessError, StopIteration):
+            known = []
+        return [CompletionItem(word) for word in known if word.startswith(begun)] or [*more]
 
     return complete
+
+
+def components(*kinds: str) -> Complete:
+    """Completes the names of components, else of files."""
+    return offered(lambda _: (name for kind in kinds for name in load(kind)), FILE)
+
+
+def spec_of(context: click.Context) -> Spec:
+    """The spec that stands on the command line. Raises HarnessError, StopIteration."""
+    # Of a line that ends with an option, click has not yet told apart what its arguments are.
+    return load_spec(Path(next(filter(None, [context.params.get("spec"), *context.args]))))
 
 
 def conditions(spec: Spec) -> Iterator[str]:

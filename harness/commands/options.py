@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from harness.api import load
-from harness.commands.completion import components, conditions, of_spec
+from harness.commands.completion import components, conditions, offered, spec_of
 from harness.errors import UsageError
 from harness.store.registry import find_registry
 from harness.store.store import default_folder
@@ -22,7 +22,7 @@ PROFILE = click.option(
     "--profile",
     metavar="NAME,...",
     help="Apply profiles of the spec, in order.",
-    shell_complete=of_spec(lambda spec: spec.profiles),
+    shell_complete=offered(lambda context: spec_of(context).profiles),
 )
 SETS = click.option(
     "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Override one value."
@@ -53,7 +53,7 @@ ONLY = click.option(
     multiple=True,
     metavar="AXIS=VALUE",
     help="Only this method (method=ssd) or value of an axis (discovered=0.5); repeatable.",
-    shell_complete=of_spec(conditions),
+    shell_complete=offered(lambda context: conditions(spec_of(context))),
 )
 REGISTRY = click.option(
     "--registry",

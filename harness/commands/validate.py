@@ -40,10 +40,9 @@ def validate(
                 held = load_claims(file)
                 yield file, f"ok ({held.id}, {len(held.claims)} claims)", True
                 continue
-            found = load_with_origins(file, profile, (), methods)
-            said = (*found.notices, *unlikely(found.spec))
-            notices = "".join(f"\n  notice: {notice}" for notice in said)
-            yield file, f"ok ({found.spec.id} {found.spec.version}){notices}", True
+            spec, _, left_out = load_with_origins(file, profile, (), methods)
+            notices = "".join(f"\n  notice: {said}" for said in (*left_out, *unlikely(spec)))
+            yield file, f"ok ({spec.id} {spec.version}){notices}", True
         except HarnessError as error:
             yield file, _pointed(error) if isinstance(error, SpecError) else str(error), False
 
@@ -55,7 +54,7 @@ def _pointed(error: SpecError) -> str:
     for problem in error.problems:
         said.append(str(problem))
         place, before = problem.place, problem.place.column - 1
-        if place.line and place.file not in lines:
+        if place.file not in lines and Path(place.file).is_file():
             with Path(place.file).open("rb") as file:
                 text = file.read(MAX_BYTES).decode("utf-8-sig", errors="replace")
             lines[place.file] = text.splitlines()

@@ -1,14 +1,6 @@
 """How a component is declared and found: settings, the typed contract of its kind, look-up."""
 
-from harness.components.catalogue import (
-    KINDS,
-    Component,
-    component,
-    get,
-    left_out,
-    load,
-    remembered,
-)
+from harness.components.catalogue import KINDS, Component, component, get, load, remembered
 from harness.components.contracts import Facts, Misfit
 from harness.components.settings import NoSettings, setting
 
@@ -20,7 +12,6 @@ __all__ = [
     "NoSettings",
     "component",
     "get",
-    "left_out",
     "load",
     "remembered",
     "setting",

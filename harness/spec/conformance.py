@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from math import inf
 from typing import Any
 
+import yaml
 from jsonschema import Draft7Validator
 
-from harness.components import left_out, load, remembered
+from harness.components import load, remembered
+from harness.components.catalogue import left_out
 from harness.errors import nearest, short
 from harness.spec.places import Document, Path, Problem
 from harness.spec.reader import no_space, scalar
@@ -114,7 +117,8 @@ def _mend(error: Error) -> str:
         return ""
     if str(meant) == str(found):
         return "; put it into quotes" if isinstance(meant, str) else "; remove the quotes"
-    return f"; write {_written(meant)}"
+    written = yaml.safe_dump(meant, default_flow_style=True, width=inf).removesuffix("...\n")
+    return f"; write {short(written.strip())}"
 
 
 def _meant(found: Any) -> Iterator[Any]:
@@ -128,14 +132,6 @@ def _meant(found: Any) -> Iterator[Any]:
         yield round(float(percent[1]) / 100, 12)
     yield re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
     yield from (f"{text}.0", f"{text}.0.0", [found])
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, dict):
-        return f"{{sweep: {_written(value['sweep'])}}}"
-    if isinstance(value, list):
-        return short(f"[{', '.join(map(_written, value))}]")
-    return value if isinstance(value, str) and scalar(value) == value else _shown(value)
 
 
 def _shown(value: Any) -> str:

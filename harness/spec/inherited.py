@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from harness.spec.places import Path
-
-SHOWN = 5  # methods that are named
-_PARTS = {"claims": "claims", "figures": "figures", "profiles": "overrides of profiles"}
-
-
-def notice(file: str, absent: Sequence[str], gone: Collection[Path]) -> str:
-    """Says what was left out of ``file``, because it is over methods that are ``absent``."""
-    counts = {p: len({path[:3] if p == "profiles" else path[:2] for path in gone if path[0] == p})
-              for p in _PARTS}  # fmt: skip
-    left_out = ", ".join(f"{_PARTS[part]} ({count})" for part, count in counts.items() if count)
-    more = f" and {len(absent) - SHOWN} more" if len(absent) > SHOWN else ""
-    named = ", ".join(absent[:SHOWN])
-    return f"methods of {file} do not run: {named}{more}. Left out with them: {left_out}."
 
 
 def _list(data: Mapping[str, Any], key: str) -> list[Any]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path as FilePath
 
-from attrs import frozen
-
 from harness.errors import UsageError, nearest
 from harness.spec.blocks import ClaimsFile, Spec
 from harness.spec.check import check
@@ -38,16 +36,7 @@ def load_spec(file: FilePath, profile: str | None = None, sets: Iterable[str] = 
         SpecError: with every problem of the spec and of each of its profiles.
         UsageError: the file cannot be read, or there is no such profile.
     """
-    return load_with_origins(file, profile, sets).spec
-
-
-@frozen
-class Loaded:
-    """A spec with path, value, origin and place of every value, and what a user should know."""
-
-    spec: Spec
-    origins: list[Row]
-    notices: tuple[str, ...]
+    return load_with_origins(file, profile, sets)[0]
 
 
 def load_with_origins(
@@ -55,8 +44,11 @@ def load_with_origins(
     profile: str | None = None,
     sets: Iterable[str] = (),
     methods: Iterable[str] = (),
-) -> Loaded:
-    """As ``load_spec``, with ``methods`` added (``--add-method``) before ``sets`` are applied."""
+) -> tuple[Spec, list[Row], tuple[str, ...]]:
+    """As ``load_spec``, with path, value, origin and place of every value, and notices.
+
+    ``methods`` are added (``--add-method``) before ``sets`` are applied.
+    """
     if is_claims_file(file):
         raise UsageError(f"{file} is a claims file and no spec; try 'harness claims {file}'")
     document = read_extended(file)
@@ -80,7 +72,7 @@ def load_with_origins(
     spec, before = _checked(document), spec
     trail = follow(trail, before, spec, None)
     _refuse(uncovered(spec, document, trail))
-    return Loaded(spec, origins(spec, trail), notices)
+    return spec, origins(spec, trail), notices
 
 
 def profile_names(profile: str | None) -> tuple[str, ...]:

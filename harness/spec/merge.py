@@ -9,7 +9,8 @@ from typing import Any
 
 from attrs import evolve
 
-from harness.spec.inherited import notice, over_absent
+from harness.errors import short
+from harness.spec.inherited import over_absent
 from harness.spec.places import Document, Path, Place, Problem, SpecError
 from harness.spec.reader import nearest_file, read_file, read_text
 
@@ -62,9 +63,14 @@ def _inherit(base: Document, over: Document) -> Document:
         runs = set(map(entry_name, own))
         absent = [name for name in map(entry_name, named) if name and name not in runs]
     gone = set(over_absent(base.data, absent)) if absent else set()
-    merged = merge(without(base, gone) if gone else base, over)
-    said = (notice(FilePath(base.place(()).file).name, absent, gone),) if gone else ()
-    return evolve(merged, base=base, notices=(*base.notices, *said))
+    if not gone:
+        return evolve(merge(base, over), base=base, notices=base.notices)
+    said = (
+        f"methods of {FilePath(base.place(()).file).name} do not run: {short(', '.join(absent))}; "
+        "claims, figures and overrides of profiles over them are left out"
+    )
+    merged = merge(without(base, gone), over)
+    return evolve(merged, base=base, notices=(*base.notices, said))
 
 
 def merge(base: Document, over: Document) -> Document:
@@ -250,12 +256,11 @@ def add_method(document: Document, text: str) -> Document:
 
     Raises SpecError. UsageError: the file cannot be read.
     """
-    added, source = _method(text), Place(f"--add-method {text}")
-    at: Path = ("append", 0)
+    added, at = _method(text), ("append", 0)
     keys = {(*at, *path): place for path, place in added.keys.items()}
     values = {(*at, *path): place for path, place in added.values.items()}
-    over = Document({}, keys, {(): source, **values})
-    return override(document, "methods", {"append": [added.data]}, over, ())
+    over = {"append": [added.data]}
+    return override(document, "methods", over, Document(over, keys, values), ())
 
 
 def as_set(text: str) -> str:
@@ -266,11 +271,7 @@ def as_set(text: str) -> str:
 def _method(text: str) -> Document:
     if text.endswith((".yaml", ".yml")):
         return read_file(FilePath(text))
-    place = Place(f"--add-method {text}")
-    added = read_text(text, place.file)
-    return Document(
-        added.data, dict.fromkeys(added.keys, place), dict.fromkeys(added.values, place)
-    )
+    return read_text(text, f"--add-method {text}")
 
 
 def apply_set(document: Document, assignment: str) -> Document:

@@ -153,13 +153,25 @@ def test_what_is_over_methods_that_an_extending_spec_lacks_is_left_out_with_one_
     assert [claim.methods for claim in spec.claims] == [("retrain", "none")]
     assert [figure.methods for figure in spec.figures] == [("none", "retrain")]
     notice = (
-        "notice: methods of base.yaml do not run: ssd. "
-        "Left out with them: claims (1), figures (2), overrides of profiles (1)."
+        "notice: methods of base.yaml do not run: ssd; "
+        "claims, figures and overrides of profiles over them are left out"
     )
     for command in ("validate", "plan"):
         done = cli(command, file)
         assert done.returncode == 0, done.stderr
         assert (done.stdout + done.stderr).count(notice) == 1
+
+
+def test_a_spec_that_takes_no_method_away_inherits_everything(tmp_path: Path) -> None:
+    other = "  other: {figures.0.title: Of the profile}\n"
+    head, profiles, rest = TINY.partition("profiles:")
+    base = f"{head}{CLAIMED}{profiles}{rest}{other}"
+    file = extending(tmp_path, "methods: {append: [random_labels]}\n", base)
+    spec = load_spec(file, "other")
+    assert (len(spec.claims), len(spec.figures)) == (2, 2)
+    assert spec.figures[0].title == "Of the profile"
+    file.write_text("extends: base.yaml\nid: own\n")
+    assert load_spec(file, "other").figures[0].title == "Of the profile"
 
 
 @pytest.mark.parametrize(
@@ -191,7 +203,7 @@ def test_a_method_is_added_by_name_by_mapping_and_by_file(cli: Cli, tiny: Path) 
     said = cli("validate", tiny, "--add-method", "own.yaml").stderr
     assert said.startswith("own.yaml:2:1: methods[3].alfa: unknown key 'alfa'")
     said = cli("validate", tiny, "--add-method", "randm_labels").stderr
-    assert said.startswith("--add-method randm_labels: methods[3]: unknown component")
+    assert said.startswith("--add-method randm_labels:1:1: methods[3]: unknown component")
 
 
 def test_naming_another_component_drops_the_settings_of_the_old_one(tmp_path: Path) -> None:

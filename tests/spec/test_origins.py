@@ -28,7 +28,7 @@ def written(folder: Path, provenance: str, text: str = TINY) -> Path:
 
 
 def found(file: Path, profile: str | None = None, *sets: str) -> dict[str, tuple[str, str]]:
-    rows = load_with_origins(file, profile, sets).origins
+    rows = load_with_origins(file, profile, sets)[1]
     return {path: (origin, where) for path, _, origin, where in rows}
 
 
@@ -39,7 +39,7 @@ def refused(file: Path) -> list[str]:
 
 
 def test_every_value_of_the_resolved_spec_is_listed_with_its_defaults(tmp_path: Path) -> None:
-    rows = load_with_origins(written(tmp_path, COVERED)).origins
+    rows = load_with_origins(written(tmp_path, COVERED))[1]
     values = {path: value for path, value, _, _ in rows}
     assert len(values) == len(rows)
     assert values["seeds"] == [0]
