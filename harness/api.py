@@ -22,6 +22,7 @@ from harness.plan.stage import Cell, Stage, canonical
 from harness.spec.blocks import Spec
 from harness.spec.fit import facts_of
 from harness.spec.load import load_with_origins, profile_names
+from harness.spec.merge import as_set
 from harness.spec.origins import Row
 from harness.spec.structure import structure
 from harness.store import Store
@@ -41,7 +42,8 @@ class Experiment:
     """A spec that was read and checked, with where its values come from.
 
     ``origins`` has path, value, origin and place of every value; ``profile`` is ``cpu+official``
-    where both were applied, and ``changes`` are the ``PATH=VALUE`` that came on top.
+    where both were applied, and ``changes`` are the ``PATH=VALUE`` that came on top. ``notices``
+    say what it leaves out of a spec that it extends.
     """
 
     file: Path
@@ -49,6 +51,7 @@ class Experiment:
     origins: list[Row]
     profile: str | None
     changes: tuple[str, ...]
+    notices: tuple[str, ...] = ()
 
     def plan(self, only: Sequence[str] = ()) -> Plan:
         """Its stages and the rows of its tables; ``only`` those that fit each ``AXIS=VALUE``."""
@@ -60,17 +63,25 @@ class Experiment:
         return Path("results") / self.spec.id / (self.profile or "default")
 
 
-def load(spec: Place, profile: str | None = None, sets: Sequence[str] = ()) -> Experiment:
+def load(
+    spec: Place,
+    profile: str | None = None,
+    sets: Sequence[str] = (),
+    add_methods: Sequence[str] = (),
+) -> Experiment:
     """Read and check the file ``spec`` with profiles (``a,b``) and changes (``PATH=VALUE``).
+
+    Each of ``add_methods`` is one more method: its name, its mapping in YAML, or a YAML file.
 
     Raises:
         SpecError: with every problem of the spec and of each of its profiles.
-        UsageError: the file cannot be read, or there is no such profile.
+        UsageError: a file cannot be read, or there is no such profile.
     """
     file = Path(spec)
-    loaded, origins = load_with_origins(file, profile, sets)
+    loaded, origins, notices = load_with_origins(file, profile, sets, add_methods)
     applied = "+".join(profile_names(profile)) or None
-    return Experiment(file, loaded, origins, applied, tuple(sets))
+    changes = (*map(as_set, add_methods), *sets)
+    return Experiment(file, loaded, origins, applied, changes, notices)
 
 
 def read_results(folder: Place) -> Results:

@@ -148,6 +148,11 @@ def main() -> None:
         sys.exit(2)
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
+    finally:
+        catalogue = sys.modules.get("harness.components.catalogue")
+        if catalogue and "_HARNESS_COMPLETE" not in os.environ:
+            for why in catalogue.broken.values():
+                click.echo(f"notice: {why}", err=True)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+LONGEST = 100  # characters of a value that a message shows
 
 
 class HarnessError(Exception):
@@ -55,6 +58,21 @@ class Interrupted(HarnessError):
 
 
 def nearest(found: str, allowed: Iterable[str]) -> str:
-    """``"; did you mean 'x'?"`` for the closest of ``allowed``, or an empty string."""
-    close = get_close_matches(found, list(allowed), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    """``"; did you mean 'x'?"`` for the closest of ``allowed``, or an empty string.
+
+    ``CIFAR-10`` and ``cifar10`` are the same to a reader, and so they are here.
+    """
+    plain = {re.sub(r"[-_ ]", "", name.lower()): name for name in allowed}
+    wanted = re.sub(r"[-_ ]", "", found[:LONGEST].lower())
+    close = get_close_matches(wanted, plain, n=1, cutoff=0.6)
+    return f"; did you mean {plain[close[0]]!r}?" if close else ""
+
+
+def short(text: str) -> str:
+    """``text``, cut to ``LONGEST`` characters."""
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def cut(text: str) -> str:
+    """``text`` with each word, as a value that was found, of at most ``LONGEST`` characters."""
+    return re.sub(rf"[^\s;,]{{{LONGEST + 1},}}", lambda word: short(word[0]), text)

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import click
+import pytest
+from click.shell_completion import BashComplete
 
 from conftest import ROOT, Cli
 from harness import cli as command_line
@@ -24,6 +26,14 @@ def test_list_and_describe_explain_what_is_installed(cli: Cli) -> None:
     assert wrong.returncode == 2
     assert "did you mean 'ssd'" in wrong.stderr
     assert "did you mean 'methods'" in cli("list", "method").stderr
+
+
+def test_describe_shows_what_a_data_set_declares(cli: Cli) -> None:
+    shown = cli("describe", "cifar10").stdout
+    assert "Facts: images of 3x32x32, 10 classes, 50,000 training samples, 10,000 test" in shown
+    shown = cli("describe", "image_folder").stdout
+    assert "Facts: images of 3x32x32, 10 classes, training size not declared" in shown
+    assert "Example:" not in cli("describe", "fisher").stdout  # no spec can name it
 
 
 def test_schema_prints_and_writes_the_same(cli: Cli, tmp_path: Path) -> None:
@@ -81,6 +91,31 @@ def test_completing_a_word_imports_no_command(cli: Cli) -> None:
     assert done.stdout.split() == ["plain,report", "plain,registry"]
 
 
+COMPLETED = {
+    ("describe", "random_l"): {"random_labels"},
+    ("list", "me"): {"methods", "metrics"},
+    ("run", "tiny.yaml", "--add-method", "random_l"): {"random_labels"},
+    ("run", "tiny.yaml", "--profile", ""): {"smoke", "other"},
+    ("plan", "tiny.yaml", "--profile", "smoke,o"): {"smoke,other"},
+    ("run", "tiny.yaml", "--only", "me"): {"method=none", "method=retrain", "method=ssd"},
+    ("run", "tiny.yaml", "--only", "disc"): {"discovered=1.0", "discovered=0.5"},
+    ("pull", "tiny.yaml", "--only", "seed="): {"seed=0"},
+    ("store", "ls", "--sp"): {"--spec"},
+    ("run", "nowhere.yaml", "--only", "me"): set(),
+}
+
+
+@pytest.mark.parametrize("words", COMPLETED, ids=" ".join)
+def test_words_that_a_spec_or_the_catalogue_knows_are_completed(
+    words: tuple[str, ...], tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny.parent)
+    tiny.write_text(tiny.read_text() + "  other: {seeds: [1]}\n")
+    complete = BashComplete(command_line.harness, {}, "harness", "_HARNESS_COMPLETE")
+    found = complete.get_completions(list(words[:-1]), words[-1])
+    assert {item.value for item in found} == COMPLETED[words]
+
+
 def test_completion_scripts_are_printed(cli: Cli) -> None:
     for shell in ("bash", "zsh", "fish"):
         assert "_HARNESS_COMPLETE" in cli("completion", shell).stdout
@@ -135,7 +170,7 @@ def test_validate_refuses_a_spec_of_which_a_value_has_no_origin(cli: Cli, tiny: 
     tiny.write_text(tiny.read_text().replace("model, ", "").replace("[train]", "[train, modle]"))
     done = cli("validate", "tiny.yaml")
     assert done.returncode == 2
-    first, second = done.stderr.splitlines()[:2]
+    first, second = (x for x in done.stderr.splitlines() if x.startswith("tiny.yaml"))
     assert first.startswith("tiny.yaml:7:8: model: no entry of provenance says where its 2 values")
     assert second.startswith("tiny.yaml:24:31: provenance[1].of[1]: 'modle' does not exist")
     assert "did you mean 'model'?" in second
@@ -163,3 +198,20 @@ def test_two_profiles_and_the_origins_reach_the_report(
     counted = ", ".join(f"{kind} {kinds.count(kind)}" for kind in ("paper", "code", "ours"))
     assert kinds.count("code") == 1
     assert f"profile smoke+few; origin of {len(kinds)} values: {counted}; every" in text
+
+
+def test_store_lists_artifacts_by_name_those_of_a_spec_and_where_they_lie(
+    cli: Cli, tiny: Path, finished: Path
+) -> None:
+    every = cli("store", "ls").stdout
+    assert re.search(r"^unlearn +ssd, small_cnn|^unlearn +ssd", every, re.MULTILINE)
+    own = cli("store", "ls", "--spec", tiny).stdout
+    [row] = [line for line in own.splitlines() if "retrain (discovered=0.5, seed 0)" in line
+             and line.startswith("unlearn")]  # fmt: skip
+    key = re.findall(r"[0-9a-f]{12}", row)[0]
+    assert cli("store", "ls", "--spec", tiny, "--profile", "smoke").stdout.count("unlearn") < 2
+    place = Path(cli("store", "path", key).stdout.strip())
+    assert (place / "record.json").is_file() and place.name.startswith(key)
+    assert cli("store", "path").stdout.strip() == str(finished)
+    for wrong in (("path", "x"), ("ls", "--profile", "smoke")):
+        assert cli("store", *wrong).returncode == 2

@@ -13,8 +13,9 @@ from tabulate import tabulate
 
 from harness.api import Experiment
 from harness.api import load as load_spec
+from harness.commands.completion import components
 from harness.commands.options import PROFILE, SEEDS, SETS, changes
-from harness.components import KINDS, Component, load
+from harness.components import KINDS, Component, Facts, load
 from harness.errors import UsageError, nearest
 from harness.report.notices import protocol_of
 from harness.spec.origins import counts, written
@@ -23,7 +24,7 @@ from harness.spec.structure import name_key, unstructure, unstructure_settings
 
 
 @click.command("describe")
-@click.argument("name")
+@click.argument("name", shell_complete=components(*KINDS))
 @PROFILE
 @SETS
 @SEEDS
@@ -69,7 +70,10 @@ def _describe(component: Component[Any]) -> str:
     if rows:
         headers = ["setting", "type", "default", "meaning"]
         parts.append(tabulate(rows, headers=headers, maxcolwidths=[None, 28, None, 60]))
-    parts.append("Example:\n\n" + _indented(example(component)))
+    if component.kind == "datasets":
+        parts.append(_facts(component))
+    if component.kind != "preparations":  # which no spec names
+        parts.append("Example:\n\n" + _indented(example(component)))
     return "\n\n".join(parts)
 
 
@@ -99,11 +103,35 @@ def _default(cls: type, field: attrs.Attribute[Any]) -> str:
 
 def example(component: Component[Any]) -> str:
     """The component as a spec would name it, every setting written out."""
-    required = required_settings(component.settings)
-    plain = {} if required else unstructure_settings(component.settings())
-    lines = {name_key(component.kind): component.name, **dict.fromkeys(required, "..."), **plain}
+    settings = example_settings(component)
+    plain: dict[str, Any] = dict.fromkeys(required_settings(component.settings), "...")
+    plain = plain if settings is None else unstructure_settings(settings)
+    lines = {name_key(component.kind): component.name, **plain}
     text: str = yaml.safe_dump(lines, sort_keys=False, default_flow_style=None, width=90)
     return text
+
+
+def example_settings(component: Component[Any]) -> Any:
+    """Settings that a spec may have; None where a required one has no example."""
+    fields = attrs.fields(component.settings)
+    given = {f.name: f.metadata.get("example") for f in fields}
+    given = {name: value for name, value in given.items() if value is not None}
+    missing = set(required_settings(component.settings)) - given.keys()
+    return None if missing else component.settings(**given)
+
+
+def _facts(component: Component[Any]) -> str:
+    """What a data set declares of itself before any of it is read."""
+    settings = example_settings(component)
+    if settings is None:
+        return "Facts: follow from its settings"
+    facts: Facts = component.traits.facts(settings)
+    shape = "x".join(map(str, facts.encoding.shape))
+    sizes = [
+        f"{split} size not declared" if size is None else f"{size:,} {split} samples"
+        for split, size in (("training", facts.train), ("test", facts.test))
+    ]
+    return f"Facts: {facts.encoding.name} of {shape}, {facts.classes} classes, {', '.join(sizes)}"
 
 
 def _indented(text: str) -> str:

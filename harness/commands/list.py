@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 from tabulate import tabulate
 
+from harness.commands.completion import offered
 from harness.components import KINDS, load
 from harness.errors import UsageError, nearest
 
 
 @click.command("list")
-@click.argument("kind", required=False)
+@click.argument("kind", required=False, shell_complete=offered(lambda context: KINDS))
 def command(kind: str | None) -> None:
     """List the installed components, of one KIND (methods, metrics, datasets, ...) or all."""
     click.echo(listing(kind))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
+import unicodedata
 from pathlib import Path
 
 import click
 
 from harness.errors import UsageError
+from harness.spec.reader import scalar
 
 
 @click.command("new")
@@ -16,20 +20,35 @@ def command(file: Path) -> None:
     if file.exists():
         raise UsageError(f"{file} exists already; choose another name")
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(new_spec(file.stem), encoding="utf-8")
+    file.write_text(new_spec(file), encoding="utf-8")
     click.echo(f"{file}: written. Next: harness validate {file}; harness run {file}")
 
 
-def new_spec(name: str) -> str:
-    """A commented spec that runs as it is, called ``name``."""
-    spec_id = "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-") or "my-spec"
-    return NEW_SPEC.replace("ID", "-".join(filter(None, spec_id.split("-"))), 1)
+def new_spec(file: Path) -> str:
+    """A commented spec that runs as it is, to be written to ``file``.
+
+    Its id is that of ``specs/my-paper/cifar10.yaml``, ``my-paper-cifar10``; its schema the one in
+    the nearest ``specs`` folder.
+    """
+    place = file.resolve().with_suffix("")
+    named = place.parts[-1:]
+    if "specs" in place.parent.parts:
+        named = place.parts[len(place.parts) - place.parts[-2::-1].index("specs") - 1 :]
+    plain = unicodedata.normalize("NFKD", "-".join(named).lower()).encode("ascii", "ignore")
+    spec_id = re.sub("[^a-z0-9]+", "-", plain.decode()).strip("-") or "my-spec"
+    written = spec_id if isinstance(scalar(spec_id), str) else f'"{spec_id}"'
+    schemas = (folder / "specs/schema/v1.json" for folder in place.parents)
+    found = next((schema for schema in schemas if schema.is_file()), None)
+    head = NO_SCHEMA if found is None else SCHEMA + os.path.relpath(found, place.parent)
+    return f"{head}\n{NEW_SPEC.replace('ID', written, 1)}"
 
 
+SCHEMA = "# yaml-language-server: $schema="
+NO_SCHEMA = f"""\
+# Editors complete this file after 'harness schema --write v1.json', with the first line
+# '{SCHEMA}v1.json'."""
 NEW_SPEC = """\
-# yaml-language-server: $schema=schema.json
 #
-# Completion in editors:  harness schema --write schema.json
 # What it costs:   harness plan THIS_FILE
 # Run it:          harness run THIS_FILE
 # A quick try:     harness run THIS_FILE --profile smoke

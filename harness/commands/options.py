@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from harness.api import load
+from harness.commands.completion import components, conditions, offered, spec_of
 from harness.errors import UsageError
 from harness.store.registry import find_registry
 from harness.store.store import default_folder
@@ -31,10 +32,21 @@ class Place(click.Path):
 
 SPEC = click.argument("spec", type=Place())
 PROFILE = click.option(
-    "--profile", metavar="NAME,...", help="Apply profiles of the spec, in order."
+    "--profile",
+    metavar="NAME,...",
+    help="Apply profiles of the spec, in order.",
+    shell_complete=offered(lambda context: spec_of(context).profiles),
 )
 SETS = click.option(
     "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Override one value."
+)
+ADDED = click.option(
+    "--add-method",
+    "methods",
+    multiple=True,
+    metavar="METHOD",
+    help="One more method: a name, a mapping ({name: ssd, alpha: 10}) or a YAML file; repeatable.",
+    shell_complete=components("methods"),
 )
 SEEDS = click.option("--seeds", metavar="0,1", help="Use these seeds instead of the spec's.")
 STORE = click.option(
@@ -54,6 +66,7 @@ ONLY = click.option(
     multiple=True,
     metavar="AXIS=VALUE",
     help="Only this method (method=ssd) or value of an axis (discovered=0.5); repeatable.",
+    shell_complete=offered(lambda context: conditions(spec_of(context))),
 )
 REGISTRY = click.option(
     "--registry",
@@ -75,11 +88,19 @@ def changed_spec(command: Command) -> Command:
 
     @wraps(command)
     def call(
-        spec: Path, profile: str | None, sets: tuple[str, ...], seeds: str | None, **rest: Any
+        spec: Path,
+        profile: str | None,
+        sets: tuple[str, ...],
+        seeds: str | None,
+        methods: tuple[str, ...],
+        **rest: Any,
     ) -> Any:
-        return command(experiment=load(spec, profile, changes(sets, seeds)), **rest)
+        experiment = load(spec, profile, changes(sets, seeds), methods)
+        for notice in experiment.notices:
+            click.echo(f"notice: {notice}", err=True)
+        return command(experiment=experiment, **rest)
 
-    for option in (SEEDS, SETS, PROFILE, SPEC):
+    for option in (SEEDS, SETS, ADDED, PROFILE, SPEC):
         call = option(call)
     return call
 

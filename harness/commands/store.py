@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
 
 import click
 from tabulate import tabulate
 
-from harness.commands.options import STORE, Place
+from harness.commands.options import PROFILE, STORE, Place
 from harness.errors import IntegrityError, UsageError
 from harness.plan.kinds import store_at
+from harness.plan.plan import Plan
 from harness.plan.protocol import compile_plan
 from harness.spec.load import load_spec
 from harness.store import Store, gc, listing, strays, verify
+from harness.store.maintenance import Listed
 
 SHOWN = 10  # stray entries that are named
 _HEALING = "A run computes again what it reads of them; what no run reads can be deleted."
@@ -26,9 +29,27 @@ def command() -> None:
 
 @command.command("ls")
 @STORE
-def _ls(store: Path) -> None:
-    """List the artifacts."""
-    click.echo(show(store))
+@click.option("--spec", type=click.Path(path_type=Path), help="Only what this spec needs.")
+@PROFILE
+def _ls(store: Path, spec: Path | None, profile: str | None) -> None:
+    """List the artifacts, with what they are of."""
+    if spec is None and profile:
+        raise UsageError("--profile is one of a spec; name it with --spec")
+    click.echo(show(store, None if spec is None else compile_plan(load_spec(spec, profile))))
+
+
+@command.command("path")
+@STORE
+@click.argument("key", required=False)
+def _path(store: Path, key: str | None) -> None:
+    """Print the folder of the artifact whose key begins with KEY, or that of the store."""
+    found = [row for row in listing(Store(store)) if key and row.key.startswith(key)]
+    if key and len(found) != 1:
+        named = ", ".join(f"{row.kind} {row.key[:16]}" for row in found[:SHOWN]) or "none"
+        raise UsageError(
+            f"{key!r} begins the keys of {len(found)} artifacts; one is needed: {named}"
+        )
+    click.echo(Store(store).path(found[0].kind, found[0].key) if found else store)
 
 
 @command.command("gc")
@@ -55,17 +76,32 @@ def _verify(store: Path) -> None:
     click.echo(check(store))
 
 
-def show(folder: Path) -> str:
-    """A table of the artifacts."""
+def show(folder: Path, plan: Plan | None = None) -> str:
+    """A table of the artifacts, or of those that ``plan`` needs, by what people call them."""
     store = Store(folder)
-    rows = listing(store)
+    stages = {} if plan is None else plan.stages
+    rows = [row for row in listing(store) if plan is None or row.key in stages]
     table = tabulate(
-        [[r.kind, r.key[:12], f"{r.bytes:,}", r.created] for r in rows],
-        headers=["kind", "key", "bytes", "created"],
-        colalign=("left", "left", "right", "left") if rows else None,
-    )
-    found = f"{len(rows)} artifacts, {sum(r.bytes for r in rows):,} bytes in {folder}"
+        [
+            [r.kind, plan.describe(r.key) if plan else _uses(store, r), r.key[:12], f"{r.bytes:,}",
+             r.created]
+            for r in rows
+        ],
+        headers=["kind", "of", "key", "bytes", "created"],
+        colalign=("left", "left", "left", "right", "left") if rows else None,
+    )  # fmt: skip
+    of = "" if plan is None else f" of the {len(stages)} stages of {plan.spec.id}"
+    found = f"{len(rows)} artifacts{of}, {sum(r.bytes for r in rows):,} bytes in {folder}"
     return f"{table}\n\n{found}{_strays(store)}"
+
+
+def _uses(store: Store, row: Listed) -> str:
+    """The components that an artifact was made with, as its record says."""
+    try:
+        used = store.record(row.kind, row.key)["stage"]["uses"]
+    except (IntegrityError, KeyError):
+        return "damaged"
+    return shorten(", ".join(used), 40, placeholder=" ...")
 
 
 def _strays(store: Store) -> str:

@@ -10,6 +10,7 @@ code.
 from __future__ import annotations
 
 import pkgutil
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from importlib import import_module
@@ -32,7 +33,7 @@ from harness.components.contracts import (
     Traits,
 )
 from harness.components.settings import NoSettings
-from harness.components.sources import digest_of, is_built_in
+from harness.components.sources import digest_of, failing_line, is_built_in
 from harness.errors import HarnessError, nearest
 
 # kind -> package whose modules hold the built-in components
@@ -90,6 +91,7 @@ class Component(Generic[T_co]):
 
 _catalogue: dict[str, dict[str, Component[Any]]] = {kind: {} for kind in KINDS}
 _caches: list[Any] = []
+broken: dict[tuple[str, str], str] = {}  # what is left out of the catalogue, and why
 
 
 def remembered(size: int | None = None) -> Callable[[F], F]:
@@ -167,19 +169,30 @@ def load(kind: str) -> Mapping[str, Component[Any]]:
         if not module.name.startswith("_"):  # private modules import torch
             import_module(f"{home.__name__}.{module.name}")
     for entry in entry_points(group=f"harness.{kind}"):
+        broken.pop((kind, entry.name), None)
+        before = {of: set(known) for of, known in _catalogue.items()}
         try:
             import_module(entry.module)
-        except HarnessError:
-            raise
-        except Exception as problem:
-            raise HarnessError(
-                f"the installed package {entry.dist.name if entry.dist else entry.value!r} "
-                f"offers {kind} {entry.name!r}, which cannot be imported: {problem}"
-            ) from problem
+        except (Exception, SystemExit) as problem:
+            for of, known in _catalogue.items():
+                for name in known.keys() - before[of]:
+                    if known[name].function.__module__ not in sys.modules:  # half of a module
+                        del known[name]
+            package = f"the installed package {entry.dist.name if entry.dist else entry.value!r}"
+            said = f"{type(problem).__name__}: {problem}" if str(problem) else repr(problem)
+            broken[kind, entry.name] = (
+                f"{package} offers {kind} {entry.name!r}, which cannot be imported and is left "
+                f"out: {failing_line(problem, entry.value)}: {said}"
+            )
     known = _catalogue[kind]
     for name in sorted(known):
         known[name] = known.pop(name)
     return MappingProxyType(known)
+
+
+def left_out(kind: str) -> str:
+    """What of ``kind`` is installed and cannot be used, to end a message with."""
+    return "".join(f"; {why}" for (of, _), why in broken.items() if of == kind)
 
 
 @overload
@@ -212,6 +225,6 @@ def get(kind: str, name: str) -> Component[Any]:
     if name not in known:
         raise HarnessError(
             f"no {kind} component {name!r} is installed{nearest(name, known)} "
-            f"(installed: {', '.join(known)})"
+            f"(installed: {', '.join(known)}){left_out(kind)}"
         )
     return known[name]

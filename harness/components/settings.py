@@ -18,6 +18,7 @@ def setting(
     le: float | None = None,
     pattern: str | None = None,
     later: bool = False,
+    example: Any = None,
 ) -> Any:
     """Declare one field of a settings class or spec block.
 
@@ -28,6 +29,7 @@ def setting(
         gt, ge, lt, le: bounds of a number. pattern: regular expression of a string.
         later: the field was added to a component that has results: while it has its default, it
             has no part in keys and draws, which stay as they were without it.
+        example: what ``harness describe`` writes where the default does not do.
 
     A choice between words is a ``Literal`` type, a nested choice between components is annotated
     with ``harness.spec.blocks.Use`` through ``use(kind)``.
@@ -39,6 +41,7 @@ def setting(
         "bounds": {name: bound for name, bound in bounds.items() if bound is not None},
         "pattern": pattern,
         "later": later,
+        "example": example,
     }
     return attrs.field(default=default, metadata=metadata, kw_only=True)
 

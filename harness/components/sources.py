@@ -11,6 +11,7 @@ from hashlib import sha256
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import resolve_name
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 HOUSE = "harness"
@@ -47,6 +48,19 @@ def digest_of(function: Callable[..., Any]) -> str | None:
         return None
     parts = [f"{name}\n{sha256(source).hexdigest()}" for name, source in sorted(found.items())]
     return sha256("\n".join(parts).encode()).hexdigest()
+
+
+def failing_line(problem: BaseException, module: str) -> str:
+    """The file and line of the package of ``module`` at which importing it failed."""
+    if isinstance(problem, SyntaxError) and problem.filename:
+        return f"{problem.filename}:{problem.lineno}"
+    package, *_ = module.partition(".")
+    places = [
+        f"{frame.f_code.co_filename}:{line}"
+        for frame, line in walk_tb(problem.__traceback__)
+        if frame.f_globals.get("__name__", "").partition(".")[0] == package
+    ]
+    return places[-1] if places else module
 
 
 def _sources(module: str, within: str) -> dict[str, bytes]:

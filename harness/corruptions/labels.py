@@ -26,7 +26,7 @@ def none(train: Split, settings: NoSettings, task: CorruptionTask) -> Corruption
 class LabelNoise:
     """Settings of ``label_noise``."""
 
-    share: float | None = setting(None, doc="share of the training data", gt=0, le=1)
+    share: float | None = setting(None, doc="share of the training data", gt=0, le=1, example=0.1)
     count: int | None = setting(None, doc="samples with a wrong label", unit="samples", gt=0)
 
 
@@ -55,7 +55,7 @@ def label_noise(train: Split, settings: LabelNoise, task: CorruptionTask) -> Cor
 class LabelPermutation:
     """Settings of ``label_permutation``."""
 
-    share: float | None = setting(None, doc="share of the training data", gt=0, le=1)
+    share: float | None = setting(None, doc="share of the training data", gt=0, le=1, example=0.1)
     count: int | None = setting(
         None, doc="samples that exchange labels among themselves", unit="samples", gt=0
     )
@@ -94,8 +94,12 @@ def label_permutation(train: Split, settings: LabelPermutation, task: Corruption
 class ClassSwap:
     """Settings of ``class_swap``."""
 
-    classes: tuple[int, int] = setting(doc="the two classes whose labels are swapped", ge=0)
-    share: float | None = setting(None, doc="share of the samples of both classes", gt=0, le=1)
+    classes: tuple[int, int] = setting(
+        doc="the two classes whose labels are swapped", ge=0, example=(3, 5)
+    )
+    share: float | None = setting(
+        None, doc="share of the samples of both classes", gt=0, le=1, example=0.1
+    )
     count: int | None = setting(
         None, doc="swapped samples, half of each class", unit="samples", gt=0
     )

@@ -23,7 +23,9 @@ class Poison:
     """Settings of every backdoor corruption."""
 
     target_class: int = setting(0, doc="label that poisoned samples get", ge=0)
-    share: float | None = setting(None, doc="share of the training data to poison", gt=0, le=1)
+    share: float | None = setting(
+        None, doc="share of the training data to poison", gt=0, le=1, example=0.1
+    )
     count: int | None = setting(None, doc="poisoned samples", unit="samples", gt=0)
     classes: tuple[int, ...] | None = setting(
         None, doc="classes to draw poisoned samples from; all when left out", ge=0

@@ -24,6 +24,7 @@ class LastLayers:
     k: int = setting(
         doc="layers that are trained: convolutions and linear layers, without those of shortcuts",
         gt=0,
+        example=1,
     )
     steps: int | None = setting(None, doc="length; the base training's when left out",
                                 unit="optimiser steps", gt=0)  # fmt: skip

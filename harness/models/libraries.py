@@ -20,7 +20,9 @@ RESNETS = ("resnet", "resnext", "wide_resnet")  # whose first convolution is cal
 class Torchvision:
     """Settings of ``torchvision``."""
 
-    arch: str = setting(doc="name of a classification model in torchvision.models")
+    arch: str = setting(
+        doc="name of a classification model in torchvision.models", example="resnet18"
+    )
     cifar_stem: bool = setting(
         False, doc="of a ResNet: 3x3 stride-1 first convolution and no max pooling"
     )
@@ -111,7 +113,7 @@ def resnet18(settings: ResNet18, encoding: Images, classes: int) -> nn.Module:
 class Timm:
     """Settings of ``timm``."""
 
-    arch: str = setting(doc="name of a model in timm")
+    arch: str = setting(doc="name of a model in timm", example="resnet18")
     pretrained: bool = setting(False, doc="start from timm's weights, from the Hub or its cache")
 
 

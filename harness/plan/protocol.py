@@ -17,7 +17,7 @@ from harness.plan.graph import Graph
 from harness.plan.plan import Candidate, Choice, Group, Plan
 from harness.plan.stage import Cell
 from harness.spec.blocks import Data, MethodUse, Spec, Train, Use
-from harness.spec.check import needs_of
+from harness.spec.measures import needs_of
 from harness.spec.requests import Features, Outputs, Prepare, Trained
 from harness.spec.seeds import Seeds, repetitions
 from harness.spec.structure import structure_block, structure_use, unstructure_settings

@@ -8,7 +8,7 @@ from harness.components import get
 from harness.plan.plan import Plan
 from harness.report.results import ComponentFacts, MethodFacts, MetricFacts
 from harness.spec.blocks import Use
-from harness.spec.check import measured
+from harness.spec.measures import measured
 from harness.spec.structure import unstructure_settings
 
 

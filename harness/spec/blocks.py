@@ -149,7 +149,7 @@ class Train:
     """
 
     steps: int | None = setting(None, doc="length", unit="optimiser steps", gt=0)
-    epochs: float | None = setting(None, doc="length", unit="passes over the data", gt=0)
+    epochs: float | None = setting(None, doc="length, in whole steps", unit="epochs", gt=0)
     batch_size: int = setting(128, doc="samples of one step", unit="samples", gt=0)
     optimizer: Use = use("optimizers", "sgd", doc="the optimiser")
     schedule: Use = use("schedules", "constant", doc="the learning-rate schedule")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from harness.components import get
 from harness.errors import HarnessError, nearest
 from harness.spec import expression
-from harness.spec.blocks import Figure, MethodUse, Spec, Use
+from harness.spec.blocks import Figure, MethodUse, Spec
 from harness.spec.fit import check_fit
+from harness.spec.measures import measured, needs_of, not_measured
 from harness.spec.places import Document, Path, Problem
 from harness.spec.seeds import count, wrong_seeds
 from harness.spec.structure import structure_use, unstructure, unstructure_settings
@@ -43,20 +44,6 @@ def check(spec: Spec, document: Document) -> Iterator[Problem]:
         _check_weights,
     ):
         yield from part(spec, document)
-
-
-def measured(metrics: Iterable[Use]) -> dict[str, Use]:
-    """Every name that ``metrics`` measure, with the metric that does."""
-    return {
-        name: use
-        for use in metrics
-        for name in get("metrics", use.name).traits.outputs(use.settings)
-    }
-
-
-def needs_of(metric: Use) -> frozenset[str]:
-    """What ``metric`` needs of a spec: corruption, validation, reference, oracle."""
-    return get("metrics", metric.name).traits.needs(metric.settings)
 
 
 def _check_points(spec: Spec, document: Document) -> Iterator[Problem]:
@@ -160,7 +147,7 @@ def _check_methods(spec: Spec, document: Document) -> Iterator[Problem]:
 
 
 def _check_select(
-    method: MethodUse, path: Path, names: Iterable[str], document: Document
+    method: MethodUse, path: Path, names: Collection[str], document: Document
 ) -> Iterator[Problem]:
     select = method.select
     if select is None:
@@ -183,8 +170,7 @@ def _check_select(
         yield document.problem(here, f"found {getattr(select, key)!r}; {problem}")
         return
     for name in sorted(used - set(names)):
-        what = f"the metric {name!r} is not measured{nearest(name, names)}"
-        yield document.problem(here, f"{what} (measured: {', '.join(sorted(names))})")
+        yield document.problem(here, not_measured(name, names))
 
 
 def _check_settings(method: MethodUse, path: Path, document: Document) -> Iterator[Problem]:
@@ -279,8 +265,7 @@ def _check_drawn(spec: Spec, figure: Figure, path: Path, document: Document) -> 
     names = measured(spec.metrics)
     for name in figure.y if figure.show != "trajectory" else ():
         if name not in names:
-            what = f"the metric {name!r} is not measured{nearest(name, names)}"
-            yield document.problem((*path, "y"), f"{what} (measured: {', '.join(sorted(names))})")
+            yield document.problem((*path, "y"), not_measured(name, names))
     for method in spec.methods:
         if figure.show == "sweep" and method.label == figure.method:
             settings = [".".join(map(str, inner)) for inner in _scalars(sweeps_of(method))]

@@ -8,7 +8,6 @@ from harness.components import get
 from harness.components.contracts import MetricTraits, ends
 from harness.errors import nearest
 from harness.spec.blocks import Spec
-from harness.spec.check import measured
 from harness.spec.claims import (
     EVERY,
     SCALES,
@@ -18,6 +17,7 @@ from harness.spec.claims import (
     NumberClaim,
     OrderClaim,
 )
+from harness.spec.measures import measured, not_measured
 from harness.spec.places import Document, Path, Problem
 from harness.spec.sweeps import axis_names
 
@@ -45,8 +45,7 @@ def wrong_in(claim: Claim, spec: Spec) -> Wrong:
     if claim.metric in names:
         yield from _by_metric(claim, get("metrics", names[claim.metric].name).traits)
     else:
-        what = f"the metric {claim.metric!r} is not measured{nearest(claim.metric, names)}"
-        yield ("metric",), f"{what} (measured: {', '.join(sorted(names))})"
+        yield ("metric",), not_measured(claim.metric, names)
     axes = {*axis_names(spec), "seed"}
     for key, found in (("over", claim.over), ("at", claim.at)):
         for axis in found:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from math import inf
 from typing import Any
 
+import yaml
+
 from harness.components import load, remembered
-from harness.errors import nearest
+from harness.components.catalogue import left_out
+from harness.errors import nearest, short
 from harness.patterns import Checker
 from harness.spec.places import Document, Path, Problem
+from harness.spec.reader import no_space, scalar
 from harness.spec.schema import claims_schema, required_settings, schema
 from harness.spec.structure import name_key
 
@@ -61,7 +67,11 @@ def _explain(error: Error, document: Document) -> Iterator[Problem]:
 def _unknown_keys(error: Error, path: Path, document: Document) -> Iterator[Problem]:
     allowed = sorted(error.schema["properties"])
     for key in sorted(set(error.instance) - set(allowed)):
-        what = f"unknown key {key!r}{nearest(key, allowed)} (allowed: {', '.join(allowed)})"
+        if key == "<<":
+            what = "'<<' merges in old YAML only; write the values out, or use 'extends'"
+        else:
+            hint = f"; {space}" if (space := no_space(key)) else nearest(key, allowed)
+            what = f"unknown key {short(repr(key))}{hint} (allowed: {', '.join(allowed)})"
         yield document.problem((*path, key), what, at_key=True)
 
 
@@ -78,14 +88,14 @@ def _message(error: Error) -> str:
     value = error.validator_value
     match error.validator:
         case "type":
-            return f"found {found}; {_TYPES[value]} is needed"
+            return f"found {found}; {_TYPES[value]} is needed{_mend(error)}"
         case "enum" | "const":
             words = [value] if error.validator == "const" else value
             texts = [str(w) for w in words if isinstance(w, str)]
             hint = nearest(str(error.instance), texts)
             return f"found {found}{hint} (allowed: {', '.join(map(_shown, words))})"
         case "pattern":
-            return f"found {found}; it must match {value}"
+            return f"found {found}; it must match {value}{_mend(error)}"
         case "minItems":
             return "an empty list; at least one value is needed" if value == 1 else error.message
         case bound if bound in _BOUNDS:
@@ -93,9 +103,36 @@ def _message(error: Error) -> str:
     return str(error.message)
 
 
+def _mend(error: Error) -> str:
+    """What to write instead, where one of the usual slips explains the value."""
+    found = error.instance
+    if isinstance(found, str) and (space := no_space(found)):
+        return f"; {space}"
+    fits = _validator(False).evolve(schema=error.schema).is_valid
+    meant = next((value for value in _meant(found) if fits(value)), None)
+    if meant is None:
+        return ""
+    if str(meant) == str(found):
+        return "; put it into quotes" if isinstance(meant, str) else "; remove the quotes"
+    written = yaml.safe_dump(meant, default_flow_style=True, width=inf).removesuffix("...\n")
+    return f"; write {short(written.strip())}"
+
+
+def _meant(found: Any) -> Iterator[Any]:
+    if isinstance(found, list):
+        yield {"sweep": found}
+    if isinstance(found, list | dict | None):
+        return
+    text = str(found)
+    yield scalar(text) if isinstance(found, str) else text
+    if percent := re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*%", text):
+        yield round(float(percent[1]) / 100, 12)
+    yield re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    yield from (f"{text}.0", f"{text}.0.0", [found])
+
+
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return short(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def _explain_choice(error: Error, document: Document) -> Iterator[Problem]:
@@ -117,7 +154,8 @@ def _explain_choice(error: Error, document: Document) -> Iterator[Problem]:
         return
     if meant is None:
         allowed = " or ".join(dict.fromkeys(_accepts(branch) for branch in error.validator_value))
-        yield document.problem(path, f"found {_shown(instance)}; {allowed} is needed")
+        what = f"found {_shown(instance)}; {allowed} is needed{_mend(error)}"
+        yield document.problem(path, what)
         return
     for cause in error.context or ():
         if cause.relative_schema_path[0] == meant:
@@ -140,9 +178,9 @@ def _unknown_component(kind: str, instance: Any) -> str | None:
             missing = ", ".join(required_settings(known[name].settings))
             return f"{name!r} needs settings: {missing}; write {{{key}: {name}, ...}}"
         return None
-    allowed = f"(installed: {', '.join(known)})"
+    allowed = f"(installed: {', '.join(known)}){left_out(kind)}"
     if isinstance(name, str):
-        return f"unknown component {name!r}{nearest(name, known)} {allowed}"
+        return f"unknown component {short(repr(name))}{nearest(name, known)} {allowed}"
     if isinstance(instance, dict) and key not in instance:
         return f"the required key {key!r} is missing {allowed}"
     return f"found {_shown(name)}; the name of a component is needed {allowed}"

@@ -110,6 +110,9 @@ def _too_many(data: Data) -> Iterator[tuple[str, str]]:
     for name, (wanted, there) in asked.items():
         if wanted is not None and there is not None and wanted > there:
             yield name, f"found {wanted:,}; {data.dataset.name} has {there:,}"
+    train = facts_of(data).train
+    if train is not None and data.validation and not round(train * data.validation):
+        yield "validation", f"found {data.validation}; that is no sample of {train:,}"
 
 
 def _training_facts(data: Data) -> Facts:

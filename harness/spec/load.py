@@ -11,7 +11,7 @@ from harness.spec.blocks import ClaimsFile, Spec
 from harness.spec.check import check
 from harness.spec.check_claims import check_claims, wrong_in
 from harness.spec.conformance import departures
-from harness.spec.merge import apply_profile, apply_set, read_extended
+from harness.spec.merge import add_method, apply_profile, apply_set, read_extended
 from harness.spec.origins import (
     Row,
     Trail,
@@ -43,12 +43,19 @@ def load_spec(file: FilePath, profile: str | None = None, sets: Iterable[str] = 
 
 
 def load_with_origins(
-    file: FilePath, profile: str | None = None, sets: Iterable[str] = ()
-) -> tuple[Spec, list[Row]]:
-    """As ``load_spec``, with path, value, origin and place of every value."""
+    file: FilePath,
+    profile: str | None = None,
+    sets: Iterable[str] = (),
+    methods: Iterable[str] = (),
+) -> tuple[Spec, list[Row], tuple[str, ...]]:
+    """As ``load_spec``, with path, value, origin and place of every value, and notices.
+
+    ``methods`` are added (``--add-method``) before ``sets`` are applied.
+    """
     if is_claims_file(file):
         raise UsageError(f"{file} is a claims file and no spec; try 'harness claims {file}'")
     document = read_extended(file)
+    notices = document.notices
     spec = _checked(document)
     trail = _trail(spec, document)
     _refuse(chain(wrong_entries(spec, document, None), uncovered(spec, document, trail)))
@@ -62,12 +69,13 @@ def load_with_origins(
         document = apply_profile(document, name)
         spec, before = _checked(document), spec
         trail = follow(trail, before, spec, name)
-    for assignment in sets:
-        document = apply_set(document, assignment)
+    for change, texts in ((add_method, methods), (apply_set, sets)):
+        for text in texts:
+            document = change(document, text)
     spec, before = _checked(document), spec
     trail = follow(trail, before, spec, None)
     _refuse(uncovered(spec, document, trail))
-    return spec, origins(spec, trail)
+    return spec, origins(spec, trail), notices
 
 
 def profile_names(profile: str | None) -> tuple[str, ...]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Collection, Iterator, Mapping
 from os.path import isfile, realpath
 from pathlib import Path as FilePath
 from typing import Any
 
+from attrs import evolve
+
+from harness.errors import short
+from harness.spec.inherited import over_absent
 from harness.spec.places import Document, Path, Place, Problem, SpecError
-from harness.spec.reader import read_file, read_text
+from harness.spec.reader import nearest_file, read_file, read_text
 
 MAX_EXTENDS = 10
 
 
 def read_extended(file: FilePath) -> Document:
     """The document in ``file`` merged over all that it extends. Raises SpecError, UsageError."""
-    return _read(file, _spec_folder(file), (), None)
+    return _read(file, _spec_folder(file), ())
 
 
 def _spec_folder(file: FilePath) -> FilePath:
@@ -25,9 +30,7 @@ def _spec_folder(file: FilePath) -> FilePath:
     return folders[-1] if folders else home
 
 
-def _read(
-    file: FilePath, root: FilePath, above: tuple[FilePath, ...], asked: Problem | None
-) -> Document:
+def _read(file: FilePath, root: FilePath, above: tuple[FilePath, ...]) -> Document:
     document = read_file(file)
     if not isinstance(document.data, dict):
         found = "an empty file" if document.data is None else "no mapping"
@@ -49,14 +52,34 @@ def _read(
         names = " -> ".join(p.name for p in (*chain, target))
         raise SpecError([document.problem(path, f"'extends' loops: {names}")])
     if not isfile(target):  # also False for names that no file can have
-        raise SpecError([document.problem(path, f"no such spec: {base!r}")])
-    return merge(_read(file.parent / base, root, chain, None), document)
+        what = f"no such spec: {base!r}{nearest_file(target)}"
+        raise SpecError([document.problem(path, what)])
+    return _inherit(_read(file.parent / base, root, chain), document)
+
+
+def _inherit(base: Document, over: Document) -> Document:
+    """``over`` laid on ``base`` without what is over methods that ``over`` does not run."""
+    own, named = (document.data.get("methods") for document in (over, base))
+    absent: list[str] = []
+    if isinstance(own, list) and isinstance(named, list):
+        runs = set(map(entry_name, own))
+        absent = [name for name in map(entry_name, named) if name and name not in runs]
+    gone = set(over_absent(base.data, absent)) if absent else set()
+    if not gone:
+        return evolve(merge(base, over), base=base, notices=base.notices)
+    said = (
+        f"methods of {FilePath(base.place(()).file).name} do not run: {short(', '.join(absent))}; "
+        "claims, figures and overrides of profiles over them are left out"
+    )
+    merged = merge(without(base, gone), over)
+    return evolve(merged, base=base, notices=(*base.notices, said))
 
 
 def merge(base: Document, over: Document) -> Document:
     """``over`` laid on ``base``: mappings merge key by key, everything else replaces.
 
-    ``null`` takes a key of ``base`` away, as in JSON merge patches (RFC 7396).
+    ``null`` takes a key of ``base`` away, as in JSON merge patches (RFC 7396), and
+    ``{append: [...]}`` adds to a list.
     """
     keys, values = dict(base.keys), dict(base.values)
     data = _merge((), base.data, over.data, over, keys, values)
@@ -71,6 +94,10 @@ def _merge(
     keys: dict[Path, Place],
     values: dict[Path, Place],
 ) -> Any:
+    if (whole := appended(base, over)) is not None:
+        for places, own in ((keys, source.keys), (values, source.values)):
+            places.update(_moved(own, (*path, "append"), path, len(base)))
+        return whole
     if not (isinstance(base, dict) and isinstance(over, dict)) or names_another(base, over):
         _forget(path, base, keys, values)
         for inner in paths_below(over, path):
@@ -90,6 +117,22 @@ def _merge(
         keys[here] = source.key_place(here)
         merged[key] = _merge(here, base.get(key), value, source, keys, values)
     return merged
+
+
+def appended(base: Any, over: Any) -> list[Any] | None:
+    """The list that ``{append: [...]}`` makes of the list ``base``; None where it is no such."""
+    if not (isinstance(base, list) and isinstance(over, dict) and list(over) == ["append"]):
+        return None
+    return [*base, *over["append"]] if isinstance(over["append"], list) else None
+
+
+def _moved(places: Mapping[Path, Place], old: Path, new: Path, by: int) -> dict[Path, Place]:
+    """The places of what stands in the list at ``old``, as items of ``new`` from ``by`` on."""
+    return {
+        (*new, by + path[len(old)], *path[len(old) + 1 :]): place  # type: ignore[operator]
+        for path, place in places.items()
+        if len(path) > len(old) and path[: len(old)] == old
+    }
 
 
 def paths_below(value: Any, path: Path) -> Iterator[Path]:
@@ -121,11 +164,18 @@ def override(document: Document, path: str, value: Any, places: Document, at: Pa
 
     ``places`` and ``at`` say where the new value stands. A part of the path is a key, a position in
     a list, or the label or name of a component in a list. None takes a key or the item of a list
-    away. Raises SpecError.
+    away, ``{append: [...]}`` adds to a list. Raises SpecError.
     """
-    full = _locate(document.data, path, places, at)
+    full, existing = _locate(document.data, path, places, at)
     if value is None:
-        return _without(document, full[:-1], full[-1])
+        return without(document, {full})
+    if (whole := appended(existing, value)) is not None:
+        inside: Path = (*at, "append")
+        return Document(
+            _replace(document.data, full, whole),
+            {**document.keys, **_moved(places.keys, inside, full, len(existing))},
+            {**document.values, **_moved(places.values, inside, full, len(existing))},
+        )
     values = {
         full + p[len(at) :]: place for p, place in places.values.items() if p[: len(at)] == at
     }
@@ -141,38 +191,28 @@ def override(document: Document, path: str, value: Any, places: Document, at: Pa
     return Document(data, {**kept_keys, **keys, **inner}, {**kept_values, **values})
 
 
-def _without(document: Document, holder: Path, part: str | int) -> Document:
-    """``document`` without one key or item; the places of later items of a list follow."""
+def without(document: Document, gone: Collection[Path]) -> Document:
+    """``document`` without the keys and items at ``gone``; the places of later items follow."""
+    keys: dict[Path, Place] = {}
+    values: dict[Path, Place] = {}
 
-    def moved(places: Mapping[Path, Place]) -> dict[Path, Place]:
-        depth = len(holder)
-        found: dict[Path, Place] = {}
-        for path, place in places.items():
-            item = path[depth] if len(path) > depth and path[:depth] == holder else None
-            if item == part:
-                continue
-            if isinstance(item, int) and isinstance(part, int) and item > part:
-                path = (*holder, item - 1, *path[depth + 1 :])
-            found[path] = place
-        return found
+    def kept(data: Any, old: Path, new: Path) -> Any:
+        for places, found in ((document.keys, keys), (document.values, values)):
+            if old in places:
+                found[new] = places[old]
+        if isinstance(data, dict):
+            left = [key for key in data if (*old, key) not in gone]
+            return {key: kept(data[key], (*old, key), (*new, key)) for key in left}
+        if isinstance(data, list):
+            items = [i for i in range(len(data)) if (*old, i) not in gone]
+            return [kept(data[i], (*old, i), (*new, n)) for n, i in enumerate(items)]
+        return data
 
-    inside = document.data
-    for step in holder:
-        if isinstance(inside, dict):
-            inside = inside.get(step, {})
-        else:
-            inside = inside[int(step)] if isinstance(inside, list) else None
-    if isinstance(inside, list):
-        kept: Any = [item for i, item in enumerate(inside) if i != part]
-    elif not isinstance(inside, dict):
-        return document  # one value, as a component without settings: there is nothing to take
-    else:
-        kept = {key: value for key, value in inside.items() if key != part}
-    data = _replace(document.data, holder, kept)
-    return Document(data, moved(document.keys), moved(document.values))
+    return Document(kept(document.data, (), ()), keys, values, document.base, document.notices)
 
 
-def _locate(data: Any, path: str, places: Document, at: Path) -> Path:
+def _locate(data: Any, path: str, places: Document, at: Path) -> tuple[Path, Any]:
+    """The dotted ``path`` part by part, and what stands there. Raises SpecError."""
     full: Path = ()
     for part in path.split("."):
         if isinstance(data, list):
@@ -184,7 +224,7 @@ def _locate(data: Any, path: str, places: Document, at: Path) -> Path:
             full, data = (*full, position), data[position]
         else:
             full, data = (*full, part), data.get(part) if isinstance(data, dict) else None
-    return full
+    return full, data
 
 
 def position_of(items: list[Any], part: str) -> int | None:
@@ -226,6 +266,29 @@ def apply_profile(document: Document, name: str) -> Document:
     for path, value in profiles[name].items():
         document = override(document, path, value, document, ("profiles", name, path))
     return document
+
+
+def add_method(document: Document, text: str) -> Document:
+    """``document`` with one more method: its name, its mapping in YAML, or a file that holds that.
+
+    Raises SpecError. UsageError: the file cannot be read.
+    """
+    added, at = _method(text), ("append", 0)
+    keys = {(*at, *path): place for path, place in added.keys.items()}
+    values = {(*at, *path): place for path, place in added.values.items()}
+    over = {"append": [added.data]}
+    return override(document, "methods", over, Document(over, keys, values), ())
+
+
+def as_set(text: str) -> str:
+    """The ``--set`` that adds the same method as ``--add-method``, whatever files there are."""
+    return f"methods={json.dumps({'append': [_method(text).data]}, ensure_ascii=False)}"
+
+
+def _method(text: str) -> Document:
+    if text.endswith((".yaml", ".yml")):
+        return read_file(FilePath(text))
+    return read_text(text, f"--add-method {text}")
 
 
 def apply_set(document: Document, assignment: str) -> Document:

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, cut, short
 
 Path = tuple[str | int, ...]
 
@@ -30,10 +30,10 @@ class Problem:
 
     place: Place
     path: Path
-    message: str
+    message: str = field(converter=cut)
 
     def __str__(self) -> str:
-        where = f" {dotted(self.path)}:" if self.path else ""
+        where = f" {short(dotted(self.path))}:" if self.path else ""
         return f"{self.place}:{where} {self.message}"
 
 
@@ -51,13 +51,14 @@ class SpecError(HarnessError):
 class Document:
     """A YAML document as plain data, with the place of every key and value.
 
-    ``base`` is what it extends.
+    ``base`` is what it extends, and ``notices`` say what it leaves out of that.
     """
 
     data: Any
     keys: dict[Path, Place] = field(factory=dict)
     values: dict[Path, Place] = field(factory=dict)
     base: Document | None = None
+    notices: tuple[str, ...] = ()
 
     def key_place(self, path: Path) -> Place:
         """Where the key at ``path`` stands, or the nearest enclosing value."""

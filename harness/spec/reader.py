@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path as FilePath
 from typing import Any
 
 import yaml
 
-from harness.errors import UsageError
+from harness.errors import UsageError, nearest
 from harness.spec.places import Document, Path, Place, Problem, SpecError
 
 MAX_BYTES = 1 << 20
@@ -36,6 +37,9 @@ _WORDS: dict[str, Any] = {
 }
 
 
+_NO_SPACE = re.compile(r"\s*(?:- )?([A-Za-z_][\w.]*):([^\s/:].*)")
+
+
 class _Parser(yaml.SafeLoader):
     """PyYAML's parser without its YAML 1.1 guesses about scalars."""
 
@@ -54,6 +58,12 @@ def scalar(text: str) -> Any:
     return text
 
 
+def no_space(text: str) -> str:
+    """The mend of ``epochs:2``, which YAML takes for one word; empty where ``text`` is none."""
+    found = _NO_SPACE.match(text)
+    return f"a space is needed after the colon: {found[1]}: {found[2]}" if found else ""
+
+
 def read_file(file: FilePath, shown: str | None = None) -> Document:
     """Read the spec file ``file``, called ``shown`` in messages.
 
@@ -65,17 +75,32 @@ def read_file(file: FilePath, shown: str | None = None) -> Document:
         with file.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as problem:  # a ValueError: NUL in the name
+        hint = nearest_file(file) if isinstance(problem, FileNotFoundError) else ""
         why = getattr(problem, "strerror", problem)
-        raise UsageError(f"{name}: cannot read the spec: {why}") from None
+        raise UsageError(f"{name}: cannot read the spec: {why}{hint}") from None
     if len(content) > MAX_BYTES:
         size = file.stat().st_size
         raise _refused(name, f"the file has {size:,} bytes; at most {MAX_BYTES:,} are read")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
-        line = content[: problem.start].count(b"\n") + 1
-        raise SpecError([Problem(Place(name, line, 1), (), "not UTF-8 text")]) from None
+        before = content[: problem.start]
+        line, column = before.count(b"\n") + 1, problem.start - before.rfind(b"\n")
+        what = f"not UTF-8 text: found the byte 0x{content[problem.start]:02x}; save it as UTF-8"
+        raise SpecError([Problem(Place(name, line, column), (), what)]) from None
     return read_text(text, name)
+
+
+def nearest_file(missing: FilePath) -> str:
+    """``"; did you mean 'x.yaml'?"`` for a file beside the missing one, or in a folder beside its
+    own; or an empty string."""
+    home, suffix = missing.parent, missing.suffix or ".yaml"
+    with suppress(OSError):
+        if home.is_dir():
+            return nearest(missing.name, (file.name for file in home.glob(f"*{suffix}")))
+        files = home.parent.glob(f"*/{missing.name}")
+        return nearest(str(missing), (str(file) for file in files))
+    return ""
 
 
 def read_text(text: str, name: str) -> Document:
@@ -89,11 +114,17 @@ def read_text(text: str, name: str) -> Document:
         node = yaml.compose(text, Loader=_Parser)
     except yaml.MarkedYAMLError as problem:
         raise SpecError([_syntax_problem(problem, text, name)]) from None
+    except yaml.reader.ReaderError as problem:
+        before = text[: problem.position]
+        place = Place(name, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        what = f"the character U+{problem.character:04X} is not allowed in YAML"
+        raise SpecError([Problem(place, (), what)]) from None
     except (yaml.YAMLError, RecursionError) as problem:
         hint = "nested too deeply" if isinstance(problem, RecursionError) else str(problem)
         raise _refused(name, f"not valid YAML: {' '.join(hint.split())}") from None
     builder = _Builder(name)
     data = builder.build(node, (), ()) if node is not None else None
+    builder.values.setdefault((), Place(name, 1, 1))
     if builder.problems:
         raise SpecError(builder.problems)
     return Document(data, builder.keys, builder.values)
@@ -113,6 +144,9 @@ def _syntax_problem(problem: yaml.MarkedYAMLError, text: str, name: str) -> Prob
         if indent:
             hint = "a tab indents this line; YAML allows only spaces"
             return Problem(Place(name, number + 1, indent.end()), (), hint)
+    for number in (line, line - 1):
+        if 0 <= number < len(lines) and (key := _NO_SPACE.match(lines[number])):
+            return Problem(Place(name, number + 1, key.start(2) + 1), (), no_space(lines[number]))
     place = Place(name, line + 1, mark.column + 1 if mark else 1)
     return Problem(place, (), f"not valid YAML: {message}")
 

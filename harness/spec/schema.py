@@ -7,14 +7,14 @@ stands for each installed component; a scalar of data, train or a component also
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import attrs
 
-from harness.components import Component, load, remembered
+from harness.components import Component, NoSettings, load, remembered
 from harness.spec.blocks import ClaimsFile, Data, MethodUse, Select, Spec, Train
 from harness.spec.structure import name_key, spelled
 
@@ -59,16 +59,46 @@ def schema() -> Schema:
     for kind in _KINDS:
         definitions[kind] = _choice(kind)
     root = _block(Spec)
-    root["properties"]["extends"] = {
+    extending, *_ = _parts(root)
+    extending["properties"]["extends"] = {
         "type": "string",
         "description": "another spec in the same folder tree that this one is merged over",
     }
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "harness spec, language version 1",
-        **root,
+        "type": "object",
+        "if": {"required": ["extends"]},
+        "then": extending,
+        "else": root,
         "definitions": definitions,
     }
+
+
+def _changed(field: Schema) -> Schema:
+    """What an extending spec may say where a whole one says ``field``: a part of it, ``null`` to
+    take it away, or what is appended to a list."""
+    choices = [part for branch in field.get("anyOf", [field]) for part in _parts(branch)]
+    nothing = [] if _NULL in choices else [_NULL]
+    return {"description": field.get("description", ""), "anyOf": [*choices, *nothing]}
+
+
+def _parts(branch: Schema) -> Iterator[Schema]:
+    plain = {key: value for key, value in branch.items() if key != "description"}
+    if branch.get("type") != "object":
+        yield plain
+    elif "properties" in branch:
+        fields = {name: _changed(inner) for name, inner in branch["properties"].items()}
+        yield {"type": "object", "additionalProperties": False, "properties": fields}
+    else:
+        yield {"type": "object"}
+    if branch.get("type") == "array":
+        more = {"description": "what is added to the list that is extended", **plain}
+        yield {**_block(NoSettings), "required": ["append"], "properties": {"append": more}}
+    for part in (branch, *branch.get("allOf", ())):
+        if "$ref" in part:  # settings of the component that is named there
+            key = name_key(part["$ref"].removeprefix(_REFERENCE))
+            yield {"type": "object", "not": {"required": [key]}}
 
 
 @cache

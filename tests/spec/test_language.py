@@ -19,8 +19,8 @@ from harness.spec import expression
 from harness.spec.blocks import Select
 from harness.spec.load import load_spec
 from harness.spec.places import SpecError
-from harness.spec.reader import read_text
-from harness.spec.schema import required_settings, schema, schema_text
+from harness.spec.reader import read_file, read_text
+from harness.spec.schema import schema, schema_text
 from harness.spec.structure import structure, unstructure
 
 
@@ -101,6 +101,111 @@ def test_extends_merges_deeply_and_lists_replace(tmp_path: Path) -> None:
     assert [m.label for m in spec.methods] == ["none"]
 
 
+def extending(folder: Path, text: str, base: str = TINY) -> Path:
+    """A file that extends ``base`` and says ``text``."""
+    (folder / "base.yaml").write_text(base)
+    file = folder / "own.yaml"
+    file.write_text(f"extends: base.yaml\nid: own\n{text}")
+    return file
+
+
+def test_append_adds_methods_to_those_of_the_extended_spec(tmp_path: Path) -> None:
+    file = extending(tmp_path, "methods: {append: [{name: ssd, label: own, alpha: 3}]}\n")
+    spec = load_spec(file)
+    assert [m.label for m in spec.methods] == ["none", "retrain", "ssd", "own"]
+    assert unstructure(spec)["methods"][-1]["alpha"] == 3
+    file.write_text(file.read_text().replace("alpha: 3", "alfa: 3"))
+    with pytest.raises(SpecError, match=r"own.yaml:3:\d+: methods\[3\].alfa: unknown key"):
+        load_spec(file)
+
+
+def test_append_adds_in_a_profile_and_on_the_command_line(tmp_path: Path) -> None:
+    more = (
+        "  more: {methods: {append: [{name: ssd, label: own, alpha: 3}]}, methods.own.alpha: 4}\n"
+    )
+    file = tmp_path / "spec.yaml"
+    file.write_text(TINY + more)
+    spec = load_spec(file, "more", ["methods={append: [random_labels]}"])
+    assert [m.label for m in spec.methods[2:]] == ["ssd", "own", "random_labels"]
+    assert spec.methods[3].use.settings.alpha == 4
+    file.write_text(
+        TINY + more.replace("label: own", "label: none").replace("own.alpha", "ssd.alpha")
+    )
+    with pytest.raises(SpecError, match=r"spec.yaml:22:\d+: methods\[3\]: in profile 'more': two"):
+        load_spec(file)
+
+
+CLAIMED = """\
+claims:
+  - {claim: order, metric: clean_accuracy, methods: [ssd, none], where: T1}
+  - {claim: order, metric: clean_accuracy, methods: [retrain, none], where: T1}
+figures:
+  - {title: A, show: curves, x: discovered, y: clean_accuracy, methods: [none, retrain, ssd]}
+  - {title: B, show: sweep, method: ssd, x: alpha, y: clean_accuracy}
+"""
+
+
+def test_what_is_over_methods_that_an_extending_spec_lacks_is_left_out_with_one_notice(
+    cli: Cli, tmp_path: Path
+) -> None:
+    file = extending(tmp_path, "methods: [none, retrain]\n", TINY + CLAIMED)
+    spec = load_spec(file, "smoke")
+    assert [claim.methods for claim in spec.claims] == [("retrain", "none")]
+    assert [figure.methods for figure in spec.figures] == [("none", "retrain")]
+    notice = (
+        "notice: methods of base.yaml do not run: ssd; "
+        "claims, figures and overrides of profiles over them are left out"
+    )
+    for command in ("validate", "plan"):
+        done = cli(command, file)
+        assert done.returncode == 0, done.stderr
+        assert (done.stdout + done.stderr).count(notice) == 1
+
+
+def test_a_spec_that_takes_no_method_away_inherits_everything(tmp_path: Path) -> None:
+    other = "  other: {figures.0.title: Of the profile}\n"
+    head, profiles, rest = TINY.partition("profiles:")
+    base = f"{head}{CLAIMED}{profiles}{rest}{other}"
+    file = extending(tmp_path, "methods: {append: [random_labels]}\n", base)
+    spec = load_spec(file, "other")
+    assert (len(spec.claims), len(spec.figures)) == (2, 2)
+    assert spec.figures[0].title == "Of the profile"
+    file.write_text("extends: base.yaml\nid: own\n")
+    assert load_spec(file, "other").figures[0].title == "Of the profile"
+
+
+@pytest.mark.parametrize(
+    ("base", "own", "words"),
+    [
+        ("", CLAIMED, "own.yaml:5:53: claims.0..methods: the method 'ssd' does not run"),
+        (CLAIMED.replace("[ssd,", "[sdd,"), "", "claims.0..methods: the method 'sdd' does not run"),
+    ],
+)
+def test_a_claim_about_a_method_that_never_ran_is_still_refused(
+    base: str, own: str, words: str, tmp_path: Path
+) -> None:
+    file = extending(tmp_path, "methods: [none, retrain]\n" + own, TINY + base)
+    with pytest.raises(SpecError, match=words):
+        load_spec(file)
+
+
+def test_a_method_is_added_by_name_by_mapping_and_by_file(cli: Cli, tiny: Path) -> None:
+    (tiny.parent / "own.yaml").write_text("name: ssd\nlabel: third\nalpha: 3\n")
+    mapping = "{name: ssd, label: second, alpha: 2}"
+    added = [x for m in ("random_labels", mapping, "own.yaml") for x in ("--add-method", m)]
+    done = cli("plan", tiny, *added, "--set", "methods.third.alpha=7", "--json")
+    assert done.returncode == 0, done.stderr
+    assert {"random_labels"} <= {
+        n for stage in json.loads(done.stdout)["graph"] for n in stage["uses"]
+    }
+    assert "ok (tiny 1.0.0)" in cli("validate", tiny, *added).stdout
+    (tiny.parent / "own.yaml").write_text("name: ssd\nalfa: 3\n")
+    said = cli("validate", tiny, "--add-method", "own.yaml").stderr
+    assert said.startswith("own.yaml:2:1: methods[3].alfa: unknown key 'alfa'")
+    said = cli("validate", tiny, "--add-method", "randm_labels").stderr
+    assert said.startswith("--add-method randm_labels:1:1: methods[3]: unknown component")
+
+
 def test_naming_another_component_drops_the_settings_of_the_old_one(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text(TINY)
     (tmp_path / "over.yaml").write_text("extends: base.yaml\nmodel: {name: mlp}\n")
@@ -159,26 +264,114 @@ def test_minimize_is_the_opposite_of_maximize() -> None:
     assert expression.score(Select(maximize="a"), values) == 2.0
 
 
-def test_the_example_of_every_component_is_accepted() -> None:
-    for kind in ("methods", "corruptions", "models", "forget_sets", "metrics", "datasets"):
-        choice = {**schema(), "$ref": f"#/definitions/{kind}"}
-        for component in load(kind).values():
-            if not required_settings(component.settings):
-                written = read_text(example(component), component.name).data
-                errors = list(
-                    Draft7Validator(
-                        {"definitions": choice["definitions"], "$ref": choice["$ref"]}
-                    ).iter_errors(written)
-                )
-                assert not errors, (component.name, errors[0].message)
+PLACES = {
+    "datasets": ("data", "dataset"), "corruptions": ("corruption",), "models": ("model",),
+    "forget_sets": ("forget",), "optimizers": ("train", "optimizer"),
+    "schedules": ("train", "schedule"),
+}  # fmt: skip
+LISTS = {"augmentations": ("data", "augment"), "methods": ("methods",), "metrics": ("metrics",)}
+
+
+@pytest.mark.parametrize("kind", [*PLACES, *LISTS])
+def test_the_example_of_every_component_is_one_of_a_valid_spec(kind: str, tmp_path: Path) -> None:
+    for found in load(kind).values():
+        shown = read_text(example(found), found.name).data
+        errors = [_problem_of(kind, shown, data, tmp_path) for data in ("digits", "cifar10")]
+        if found.name == "imdb":  # no built-in model takes tokens
+            errors = [None if Draft7Validator(_choice(kind)).is_valid(shown) else "imdb"]
+        assert None in errors, (found.name, errors)
+
+
+def _choice(kind: str) -> dict:
+    return {"definitions": schema()["definitions"], "$ref": f"#/definitions/{kind}"}
+
+
+def _problem_of(kind: str, shown: object, data: str, folder: Path) -> str | None:
+    """What is wrong with a spec over ``data`` in which the example stands."""
+    plain = yaml.safe_load(TINY)
+    del plain["profiles"]
+    plain["methods"] = ["none", "retrain"]
+    plain["data"] = {"dataset": data, "validation": 0.1}
+    if kind == "corruptions":
+        plain["metrics"], plain["forget"] = ["clean_accuracy"], "random"
+    if data == "cifar10":
+        plain["model"] = "resnet9"
+    *way, last = PLACES.get(kind) or LISTS[kind]
+    block = plain[way[0]] if way else plain
+    block[last] = shown if kind in PLACES else [shown]
+    file = folder / "example.yaml"
+    file.write_text(yaml.safe_dump(plain))
+    try:
+        load_spec(file)
+    except SpecError as error:
+        return str(error)
+    return None
 
 
 def test_the_spec_that_new_writes_runs_through_validate(cli: Cli, tmp_path: Path) -> None:
     assert cli("new", "My Spec.yaml").returncode == 0
-    assert "id: my-spec" in new_spec("My Spec")
+    assert "id: my-spec" in new_spec(Path("My Spec.yaml"))
     done = cli("validate", "My Spec.yaml")
     assert done.returncode == 0, done.stderr
     assert cli("new", "My Spec.yaml").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "spec_id"),
+    [
+        ("specs/my-paper/cifar10.yaml", "my-paper-cifar10"),
+        ("specs/quick.yaml", "quick"),
+        ("elsewhere/Müller_2.yaml", "muller-2"),
+        ("123.yaml", "123"),
+        ("true.yaml", "true"),
+        ("日本.yaml", "my-spec"),
+    ],
+)
+def test_new_gives_the_guide_s_id_and_no_schema_that_is_not_there(
+    file: str, spec_id: str, cli: Cli, tmp_path: Path
+) -> None:
+    assert cli("new", file).returncode == 0
+    assert load_spec(tmp_path / file).id == spec_id
+    assert not (tmp_path / file).read_text().startswith("# yaml-language-server")
+    assert not list(Draft7Validator(schema()).iter_errors(read_file(tmp_path / file).data))
+
+
+def test_new_names_the_schema_of_the_specs_around_it(cli: Cli, tmp_path: Path) -> None:
+    assert cli("schema", "--write", "specs/schema/v1.json").returncode == 0
+    for file, path in (("specs/a/b.yaml", "../schema/v1.json"), ("c.yaml", "specs/schema/v1.json")):
+        assert cli("new", file).returncode == 0
+        first = (tmp_path / file).read_text().splitlines()[0]
+        assert first == f"# yaml-language-server: $schema={path}"
+
+
+COMMITTED = [
+    file.relative_to(ROOT) for file in (ROOT / "specs").rglob("*.yaml") if "claims" not in file.name
+]
+
+
+@pytest.mark.parametrize("file", COMMITTED, ids=str)
+def test_every_spec_in_the_repository_is_green_in_an_editor(file: Path) -> None:
+    committed = json.loads((ROOT / "specs" / "schema" / "v1.json").read_text())
+    found = read_file(ROOT / file).data
+    assert not [error.message for error in Draft7Validator(committed).iter_errors(found)]
+
+
+@pytest.mark.parametrize(
+    ("text", "fine"),
+    [
+        ("methods: {append: [ssd, {name: ssd, label: more, alpha: 3}]}", True),
+        ("corruption: {place: null}\nmodel: {width: 8}\nprofiles: {smoke: null}", True),
+        ("train: {steps: 3, epochs: null}\npaper: {venue: DMLR}\nclaims: {append: []}", True),
+        ("methods: {append: [{name: ssd, alfa: 3}]}", False),
+        ("methods: {apend: [ssd]}", False),
+        ("train: {stepz: 3}", False),
+        ("trane: {steps: 3}", False),
+        ("model: {name: mlp, depht: 3}", False),
+    ],
+)
+def test_the_schema_knows_what_a_spec_that_extends_another_may_say(text: str, fine: bool) -> None:
+    plain = yaml.safe_load(f"extends: base.yaml\nid: own\n{text}")
+    assert Draft7Validator(schema()).is_valid(plain) == fine
 
 
 def test_every_spec_in_the_repository_is_valid(cli: Cli) -> None:

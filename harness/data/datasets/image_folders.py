@@ -18,7 +18,9 @@ from harness.errors import HarnessError, RemoteError
 class Folder:
     """Settings of ``image_folder``."""
 
-    folder: str = setting(doc="folder below the data root, with train/CLASS/ and test/CLASS/")
+    folder: str = setting(
+        doc="folder below the data root, with train/CLASS/ and test/CLASS/", example="flowers"
+    )
     size: int = setting(32, doc="side that images are resized to", unit="pixels", ge=4)
     classes: int = setting(10, doc="number of classes, each a folder", ge=2)
 

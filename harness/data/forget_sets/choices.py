@@ -152,7 +152,9 @@ def whole_class(
 class Indices:
     """Settings of ``indices``."""
 
-    file: str = setting(doc="file below the data root: one row number a line, or a JSON list")
+    file: str = setting(
+        doc="file below the data root: one row number a line, or a JSON list", example="rows.txt"
+    )
 
 
 @component("forget_sets", "indices", settings=Indices, source="a list that somebody published")
@@ -187,9 +189,12 @@ class Groups:
     """Settings of ``group``."""
 
     file: str = setting(
-        doc="file below the data root: the group number of each training sample, one a line"
+        doc="file below the data root: the group number of each training sample, one a line",
+        example="groups.txt",
     )
-    groups: tuple[int, ...] = setting(doc="groups to forget, such as the persons who asked for it")
+    groups: tuple[int, ...] = setting(
+        doc="groups to forget, such as the persons who asked for it", example=(3, 5)
+    )
 
 
 @component(
