@@ -9,7 +9,7 @@ from harness.components import get
 from harness.errors import HarnessError, nearest
 from harness.spec import expression
 from harness.spec.blocks import Figure, MethodUse, Spec, Use
-from harness.spec.fit import check_fit
+from harness.spec.fit import check_fit, has_validation
 from harness.spec.places import Document, Path, Problem
 from harness.spec.seeds import count, wrong_seeds
 from harness.spec.structure import structure_use, unstructure, unstructure_settings
@@ -104,7 +104,7 @@ def _check_train(spec: Spec, document: Document) -> Iterator[Problem]:
     if (train.steps is None) == (train.epochs is None):
         found = "neither" if train.steps is None else "both"
         yield document.problem(("train",), f"found {found}; exactly one of steps, epochs is needed")
-    if train.checkpoint == "best_validation" and spec.data.validation == 0:
+    if train.checkpoint == "best_validation" and not has_validation(spec):
         what = "'best_validation' needs held-out data; set data.validation"
         yield document.problem(("train", "checkpoint"), what)
 
@@ -127,7 +127,7 @@ def _check_blocks(spec: Spec, document: Document) -> Iterator[Problem]:
         if "corruption" in needs and not triggered:
             what = f"{use.name!r} needs a corruption with a trigger; found {spec.corruption.name!r}"
             yield document.problem(("metrics", i), what)
-        if "validation" in needs and spec.data.validation == 0:
+        if "validation" in needs and not has_validation(spec):
             what = f"{use.name!r} needs held-out data; set data.validation"
             yield document.problem(("metrics", i), what)
 
