@@ -28,8 +28,8 @@ def subset(dataset: Dataset, train: int | None, test: int | None) -> Dataset:
     own = dataset.validation
     if own is not None and test is not None:
         own = _first(own, min(test, len(own.targets)), f"{dataset.name} validation")
-    found = {"train": smaller[0], "test": smaller[1], "validation": own}
-    return attrs.evolve(dataset, **found, digest=digest(*found.values()))
+    found = digest(*smaller, own)
+    return attrs.evolve(dataset, train=smaller[0], test=smaller[1], validation=own, digest=found)
 
 
 def _first(split: Split, count: int | None, name: str) -> Split:

@@ -24,6 +24,8 @@ from harness.spec.sweeps import (
     sweeps_in,
 )
 
+OF_ONE_METHOD = ("sweep", "trajectory")  # shapes of figures
+OF_SERIES = ("trajectory", "histogram")
 MOST_POINTS = 200_000  # of the tables, which is ten times the largest protocol so far
 
 
@@ -232,11 +234,14 @@ def _check_figures(spec: Spec, document: Document) -> Iterator[Problem]:
 
 
 def _check_shape(figure: Figure, path: Path, document: Document) -> Iterator[Problem]:
-    one, other = ("methods", "method") if figure.show == "curves" else ("method", "methods")
+    of_one = figure.show in OF_ONE_METHOD
+    one, other = ("method", "methods") if of_one else ("methods", "method")
     if getattr(figure, other):
         yield document.problem((*path, other), f"{figure.show!r} takes {one!r}, not {other!r}")
-    if figure.show != "curves" and figure.method is None:
+    if of_one and figure.method is None:
         yield document.problem(path, f"{figure.show!r} needs 'method', the label of a method")
+    if bool(figure.x) is (figure.show == "table"):
+        yield document.problem(path, f"{figure.show!r} {'has no' if figure.x else 'needs an'} 'x'")
     if not figure.y:
         yield document.problem((*path, "y"), "an empty list; at least one name is needed")
     if figure.show == "curves" and figure.panels == figure.x:
@@ -261,10 +266,11 @@ def _check_drawn(spec: Spec, figure: Figure, path: Path, document: Document) -> 
             what = f"{axis!r} is not swept{nearest(axis, axes)}"
             yield document.problem((*path, key), f"{what} (axes: {', '.join(sorted(axes))})")
     names = measured(spec.metrics)
-    for name in figure.y if figure.show != "trajectory" else ():
+    drawn = [("y", name) for name in figure.y if figure.show not in OF_SERIES]
+    for key, name in [*drawn, *([("x", figure.x)] if figure.show == "scatter" else [])]:
         if name not in names:
             what = f"the metric {name!r} is not measured{nearest(name, names)}"
-            yield document.problem((*path, "y"), f"{what} (measured: {', '.join(sorted(names))})")
+            yield document.problem((*path, key), f"{what} (measured: {', '.join(sorted(names))})")
     for method in spec.methods:
         if figure.show == "sweep" and method.label == figure.method:
             settings = [".".join(map(str, inner)) for inner in _scalars(sweeps_of(method))]

@@ -175,8 +175,10 @@ def material_of(
         corruption = attrs.evolve(found.corruption, rows=found.rows)
         component, labels = get("forget_sets", cell.forget.name), found.train.targets
         if component.traits.of_groups:
-            labels = torch.full_like(labels, -1)
-            labels[: len(dataset.train.targets)] = dataset.train.groups
+            own = dataset.train.groups
+            if own is None:
+                raise HarnessError(f"the samples of {dataset.name} belong to no groups")
+            labels = torch.cat([own, torch.full((len(labels) - len(own),), -1)])
         chosen: torch.Tensor = component.function(
             cell.forget.settings, rows, corruption, labels, draws, root
         )
