@@ -100,16 +100,15 @@ def test_a_score_stands_with_its_number_of_models_its_interval_and_the_oracle(
     headers, *rows = table(text, "Populations of models")
     assert headers == [
         "method", "N", "unlearning_score ↑", "of the oracle", "behind the best",
-        "ahead of the next",
     ]  # fmt: skip
     by_method = {row[0]: row for row in rows}
     assert {row[1] for row in rows} == {str(MODELS)}
     assert by_method["retrain (oracle)"][3] == "1.00"
     assert all(row[2].endswith("\\]") for row in rows), "an interval behind every score"
     assert "longer" not in by_method  # over the limit: it has no place in the ranking
-    assert text.count(f"of N = {MODELS} models on a side") == 1
+    assert text.count(f"with N = {MODELS} models on a side") == 1
     assert "held against other retrained models, gets" in text
-    assert "finetune minus none, which a claim is about, is" in text
+    assert "Of a claim: finetune minus none is" in text
     said = (ran / "out" / "said.txt").read_text()
     assert "of the oracle" in said
 

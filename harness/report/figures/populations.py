@@ -7,13 +7,18 @@ from typing import Any
 
 from harness.report.chosen import marked
 from harness.report.figures.parts import averaged, names_of, nothing, section
-from harness.report.numbers import NOTHING, plain_number, with_interval
+from harness.report.numbers import plain_number, with_interval
 from harness.report.panels import MOST_PANELS, Line, Panel
 from harness.report.per_method import per_method
-from harness.report.populations import is_oracle, of_population, score_of
+from harness.report.populations import (
+    chosen,
+    is_oracle,
+    of_population,
+    score_of,
+    shown,
+)
 from harness.report.results import Results, Seconds
 from harness.report.section import Section
-from harness.report.spread import Statistics
 from harness.report.svg import COLOURS, WIDE, label_points, literal, look, metric_label, svg
 from harness.report.tables import headed
 from harness.spec.blocks import Figure
@@ -47,7 +52,7 @@ def scatter(results: Results, figure: Figure) -> Section:
 
 def _point(results: Results, metric: str, label: str) -> Point | None:
     if of_population(results, metric):
-        found = score_of(results, metric, label)
+        found = score_of(chosen(results, label), metric)
         if found is None or found.mean is None:
             return None
         return found.mean, None if found.high is None else found.high - found.mean
@@ -96,8 +101,8 @@ def histogram(results: Results, figure: Figure) -> Section:
     names = (figure.x, *names_of(figure)[:1])
     found = {
         row.method: [row.series[name] for name in names]
-        for row in results.scores
-        if row.selected and {*names} <= row.series.keys()
+        for row in chosen(results)
+        if {*names} <= row.series.keys()
         if not figure.methods or row.method in figure.methods
     }
     labels = [label for label in results.order.methods if label in found]
@@ -146,7 +151,10 @@ def table(results: Results, figure: Figure) -> Section:
     }
 
     def cell(label: str, name: str) -> str:
-        ours = _ours(results, means.get(label, {}), name, label)
+        ours, rows = with_interval(means[label].get(name)), chosen(results, label)
+        if of_population(results, name):
+            one = len(rows) == 1
+            ours = shown(rows[0], name) if one else with_interval(score_of(rows, name))
         if (label, name) not in paper:
             return ours
         return f"{ours} (paper: {plain_number(paper[label, name])})"
@@ -165,12 +173,3 @@ def table(results: Results, figure: Figure) -> Section:
     heads = [headed(results, n) + (models if of_population(results, n) else "") for n in names]
     headers = ["method", *heads, "seconds of one unlearning, on the wall"]
     return Section(figure.title, tables=((figure.title, (headers, rows)),))
-
-
-def _ours(results: Results, means: Mapping[str, Statistics], name: str, label: str) -> str:
-    if not of_population(results, name):
-        return with_interval(means.get(name))
-    if any(row.rejected and row.method == label for row in results.scores):
-        return "rejected"
-    found = score_of(results, name, label)
-    return NOTHING if found is None else with_interval(found)
