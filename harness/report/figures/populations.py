@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.report.chosen import marked
-from harness.report.figures.parts import averaged, names_of, nothing, section
+from harness.report.figures.parts import averaged, names_of, nothing
 from harness.report.numbers import plain_number, with_interval
-from harness.report.panels import MOST_PANELS, Line, Panel
+from harness.report.panels import MOST_PANELS, Line, Panel, draw_panels
 from harness.report.per_method import per_method
 from harness.report.populations import (
     chosen,
@@ -131,12 +131,14 @@ def histogram(results: Results, figure: Figure) -> Section:
     table = [[label, *map(plain_number, found[label][1])] for label in labels]
     left_out = len(panels) - MOST_PANELS
     notes = [
-        "Means over nothing: of one population each. The last bin holds all beyond it.",
+        "One population of each method. The last bin holds all beyond it.",
         f"Grey: {oracle[0]}, the oracle." if oracle else "",
         f"{left_out} more methods are in the table." if left_out > 0 else "",
     ]
-    tables = [(f"{names[1]}, by where the bin of {names[0]} begins", (["method", *begins], table))]
-    return section(results, figure, {names[1]: panels[:MOST_PANELS]}, notes, tables)
+    caption = f"{names[1]}, by where the bin of {names[0]} begins"
+    drawing = draw_panels(names[0], [("", panels[:MOST_PANELS])], caption)
+    tables = ((caption, (["method", *begins], table)),)
+    return Section(figure.title, tuple(filter(None, notes)), drawing, tables)
 
 
 def table(results: Results, figure: Figure) -> Section:
