@@ -76,7 +76,7 @@ def _describe(component: Component[Any]) -> str:
 def _setting_row(cls: type, field: attrs.Attribute[Any]) -> list[Any]:
     hint = get_type_hints(cls)[field.name]
     name = getattr(hint, "__name__", str(hint)) if isinstance(hint, type) else str(hint)
-    name = name.replace("typing.", "")
+    name = name.replace("typing.", "").replace("harness.spec.blocks.Use", "a component")
     for sign, bound in zip((">", ">=", "<", "<="), ("gt", "ge", "lt", "le"), strict=True):
         if bound in (bounds := field.metadata.get("bounds", {})):
             name += f" {sign} {bounds[bound]}"

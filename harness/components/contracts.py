@@ -228,9 +228,9 @@ class MetricTraits(Traits):
     """``outputs(settings)``: the names it measures, ``docs`` what each means.
 
     ``reads(settings)``: the splits that models are run on; None when it may be any. ``needs``: what
-    a spec must have: ``corruption`` (with a trigger), ``validation``, ``reference``. ``better``:
-    ``higher``, ``lower`` or ``none``, ``unit``, ``range``: the smallest and largest value that can
-    be, None where there is none: each for all names or by name.
+    a spec must have: ``corruption`` (with a trigger), ``validation``, ``reference``, ``oracle`` (a
+    row of an exact method). ``better``: ``higher``, ``lower`` or ``none``, ``unit``, ``range``: the
+    smallest and largest value that can be, None where there is none: each for all names or by name.
     ``drop_of``: for a name that is the base model's number minus the unlearned one's, the name of
     that number.
     ``over``: it measures one ``model`` (``Evidence``), or a ``population``: all models of one

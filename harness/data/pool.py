@@ -150,6 +150,10 @@ class Pool:
         """The same samples with other labels, int64 [n]."""
         return self._changed(targets=targets.to(self.device))
 
+    def plain(self, wanted: bool = True) -> Pool:
+        """The same samples without augmentation, where that is ``wanted``."""
+        return self._changed(augment=[]) if wanted and self.augment else self
+
     def joined(self, other: Pool) -> Pool:
         """This pool's samples, then those of ``other``, rows of the same split.
 

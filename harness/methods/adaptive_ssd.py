@@ -6,14 +6,19 @@ import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
 from attrs import frozen
 
 from harness.components import component, setting
 from harness.lazy import nn, torch
-from harness.methods.dampening import Ratios, adaptive_percentile
-from harness.methods.preparations._gradients import Gradients
+from harness.methods.dampening import (
+    Dampening,
+    Ratios,
+    adaptive_percentile,
+    importances,
+    settle,
+)
 from harness.methods.preparations.fisher import Fisher
 from harness.methods.preparations.sensitivity import Sensitivity
 from harness.methods.preparations.trajectory import Trajectory
@@ -26,7 +31,7 @@ SEES = frozenset({"retain", "forget", "original weights"})
 
 
 @frozen
-class AdaptiveSSD(Gradients):
+class AdaptiveSSD(Dampening):
     """Settings of ``assd``, ``lfssd`` and ``xlf``."""
 
     importance_set: Literal["train", "retain"] = setting(
@@ -34,30 +39,22 @@ class AdaptiveSSD(Gradients):
     )
 
 
-def _gradients(settings: AdaptiveSSD) -> dict[str, Any]:
-    return {
-        name: getattr(settings, name) for name in ("gradient", "batch_size", "augment", "shuffle")
-    }
-
-
 # A member of the family is its importance; dampening and threshold are the same.
 MEMBERS: Mapping[str, Callable[[AdaptiveSSD], Use]] = MappingProxyType(
     {
-        "assd": lambda s: Use("preparations", "fisher", Fisher(**_gradients(s))),
+        "assd": lambda s: Use("preparations", "fisher", Fisher(**s.gradients())),
         "lfssd": lambda s: Use(
-            "preparations", "sensitivity", Sensitivity(output="squared_norm", **_gradients(s))
+            "preparations", "sensitivity", Sensitivity(output="squared_norm", **s.gradients())
         ),
         "xlf": lambda s: Use(
-            "preparations", "sensitivity", Sensitivity(output="norm", **_gradients(s))
+            "preparations", "sensitivity", Sensitivity(output="norm", **s.gradients())
         ),
     }
 )
 
 
 def _requests(settings: AdaptiveSSD, member: str) -> tuple[Prepare, ...]:
-    importance = MEMBERS[member](settings)
-    subsets: tuple[Any, ...] = (settings.importance_set, "forget")
-    return tuple(Prepare(importance.name, importance.settings, subset) for subset in subsets)
+    return importances(MEMBERS[member](settings), settings.importance_set)
 
 
 def _ratios(model: nn.Module, task: Task, settings: AdaptiveSSD, member: str) -> Ratios:
@@ -73,7 +70,7 @@ def _dampened(model: nn.Module, task: Task, settings: AdaptiveSSD, member: str) 
     percentile = adaptive_percentile(share)
     taken = ratios.dampen(ratios.percentile(percentile))
     task.facts |= {"percentile": percentile, "dampened": taken / ratios.count}
-    return model
+    return settle(model, task, settings)
 
 
 @component(
@@ -188,4 +185,4 @@ def ptn(model: nn.Module, task: Task, settings: PTN) -> nn.Module:
     task.series |= {
         name: found[name][1:].tolist() for name in ("percentile", "dampened", "accuracy")
     }
-    return model
+    return settle(model, task, settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 from attrs import frozen
@@ -10,7 +10,7 @@ from attrs import frozen
 from harness.components import NoSettings, component, setting
 from harness.lazy import nn
 from harness.methods.task import Task
-from harness.spec.blocks import Train
+from harness.spec.blocks import Train, Use, use
 from harness.training.parameters import with_lr
 
 
@@ -76,6 +76,18 @@ class Finetune:
     steps: int | None = setting(None, doc="length", unit="optimiser steps", gt=0)
     epochs: float | None = setting(None, doc="length", unit="passes over the retain set", gt=0)
     lr: float | None = setting(None, doc="peak learning rate", gt=0)
+    batch_size: int | None = setting(None, doc="of one step", unit="samples", gt=0, later=True)
+    optimizer: Use | None = use("optimizers", None, doc="the optimiser", later=True)
+    schedule: Use | None = use("schedules", None, doc="the learning-rate schedule", later=True)
+    class_weights: Literal["none", "balanced"] | None = setting(
+        None, doc="weight of a class in the loss", later=True
+    )
+    augment: bool = setting(True, doc="augment batches as the spec's data say", later=True)
+
+
+def _finetune_work(settings: Finetune, sizes: Any) -> tuple[float, float]:
+    own = attrs.evolve(sizes, batch_size=settings.batch_size or sizes.batch_size)
+    return (samples_trained(settings, own, sizes.retain),) * 2
 
 
 @component(
@@ -84,9 +96,16 @@ class Finetune:
     settings=Finetune,
     source="catastrophic forgetting, CF in Goel et al., arXiv 2402.14015",
     sees=frozenset({"retain", "original weights"}),
-    work=lambda s, sizes: (samples_trained(s, sizes, sizes.retain),) * 2,
+    work=_finetune_work,
 )
 def finetune(model: nn.Module, task: Task, settings: Finetune) -> nn.Module:
-    """Go on training the base model, on the retain set only."""
-    task.fit(model, task.retain, with_lr(length(settings, task.recipe), settings.lr))
+    """Go on training the base model, on the retain set only.
+
+    With settings of its own for all of it, this is the fine-tuning of the NeurIPS 2023 challenge:
+    SGD, a cosine over epochs, no class weights, no augmentation.
+    """
+    names = ("batch_size", "optimizer", "schedule", "class_weights")
+    own = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
+    train = length(settings, attrs.evolve(task.recipe, **own))
+    task.fit(model, task.retain.plain(not settings.augment), with_lr(train, settings.lr))
     return model

@@ -4,9 +4,68 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any, Literal
 
+import attrs
+from attrs import frozen
+
+from harness.components import setting
 from harness.errors import HarnessError
 from harness.lazy import nn, torch
+from harness.methods.preparations._gradients import Gradients
+from harness.methods.task import Task
+from harness.spec.blocks import Use
+from harness.spec.requests import Prepare
+
+
+@frozen
+class Dampening(Gradients):
+    """Settings that the members of the SSD family share: those of their importances, and what
+    follows the dampening."""
+
+    batchnorm: Literal["kept", "estimated"] = setting(
+        "kept",
+        doc="the running statistics of BatchNorm: left as they are, or estimated again on the "
+        "retain set (a diagnostic, not part of any published method)",
+        later=True,
+    )
+
+    def gradients(self) -> dict[str, Any]:
+        """The settings of an importance."""
+        return {field.name: getattr(self, field.name) for field in attrs.fields(Gradients)}
+
+
+def importances(importance: Use, other: Literal["train", "retain"]) -> tuple[Prepare, ...]:
+    """``importance`` of the set ``other``, and of all of the forget set."""
+    whole = attrs.evolve(importance.settings, batches=None)
+    return (
+        Prepare(importance.name, importance.settings, other),
+        Prepare(importance.name, whole, "forget"),
+    )
+
+
+def settle(model: nn.Module, task: Task, settings: Dampening) -> nn.Module:
+    """``model`` after dampening, with its BatchNorm as ``settings`` say.
+
+    Estimated again, a running mean or variance is the average over batches of 512 samples of the
+    retain set, without augmentation, all other layers in eval mode.
+    """
+    if settings.batchnorm == "kept":
+        return model
+    layers = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [layer.momentum for layer in layers]
+    model.eval()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # a plain average
+        layer.train()
+    with torch.no_grad():
+        for batch in task.retain.ordered(512):
+            model(batch.x)
+            task.watch.meter.forward(len(batch.y))
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    return model.eval()
 
 
 def adaptive_percentile(q: float) -> float:

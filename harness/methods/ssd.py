@@ -10,13 +10,15 @@ from attrs import frozen
 from harness.components import component, setting
 from harness.errors import HarnessError
 from harness.lazy import nn, torch
+from harness.methods.dampening import Dampening, importances, settle
 from harness.methods.preparations.fisher import Fisher
 from harness.methods.task import Task
+from harness.spec.blocks import Use
 from harness.spec.requests import Prepare
 
 
 @frozen
-class SSD:
+class SSD(Dampening):
     """Settings of ``ssd``."""
 
     alpha: float = setting(10.0, doc="selection threshold on I_forget / I_other (eq. 6)", gt=0)
@@ -27,25 +29,11 @@ class SSD:
     importance_set: Literal["train", "retain"] = setting(
         "train", doc="the other importance is of all data (paper) or of the retain set (Potion)"
     )
-    gradient: Literal["batch", "sample"] = setting(
-        "batch", doc="importance from batch-mean gradients, as published code, or from samples'"
-    )
-    batch_size: int = setting(64, doc="samples of one gradient", unit="samples", gt=0)
-    augment: bool = setting(False, doc="augment the samples as in training")
-    shuffle: bool = setting(
-        False, doc="draw which samples make a batch, as published code", later=True
-    )
 
 
 def _prepare(settings: SSD) -> tuple[Prepare, ...]:
-    fisher = Fisher(
-        gradient=settings.gradient,
-        batch_size=settings.batch_size,
-        augment=settings.augment,
-        shuffle=settings.shuffle,
-    )
-    subsets: tuple[Literal["train", "retain", "forget"], ...] = (settings.importance_set, "forget")
-    return tuple(Prepare("fisher", fisher, subset) for subset in subsets)
+    fisher = Use("preparations", "fisher", Fisher(**settings.gradients()))
+    return importances(fisher, settings.importance_set)
 
 
 def _same_as(settings: SSD) -> SSD:
@@ -92,4 +80,4 @@ def ssd(model: nn.Module, task: Task, settings: SSD) -> nn.Module:
             selected = forget[name] > settings.alpha * important[name]
             factor = strength * important[name] / forget[name]
             weight[selected] *= factor[selected].clamp(max=1)
-    return model
+    return settle(model, task, settings)

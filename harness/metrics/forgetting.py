@@ -24,6 +24,7 @@ DELTA, CAP = 1e-5, 50.0
 PER_UNIT = 100  # thresholds in a unit of the confidence
 BUFFER = 2.0  # how far the ends of an interval are moved to either side
 THRESHOLDS = math.ceil(PER_UNIT * 2 * BUFFER)  # of each end of an interval
+ROUNDING = 1e-9  # more than what a start of an interval can be off
 SPIKY = 0.01  # the least ratio of two ranges
 TINY = 1e-45  # so that no logarithm is of zero
 BIN = 0.5  # width, in epsilon
@@ -102,14 +103,27 @@ def _best_interval(narrow: Vector, wide: Vector) -> float:
     both = np.concatenate([narrow, wide])
     order = both.argsort()
     merged = both[order]
-    # How many of a side lie below a place in the merged order: one search for each end does.
-    of_narrow = np.concatenate([[0], np.cumsum(order < len(narrow))])
-    of_wide = np.arange(len(merged) + 1) - of_narrow
     after = merged.searchsorted(ends, "right")
-    first = np.minimum(merged.searchsorted(starts, "left"), after)  # an end before the start: none
-    false_positives = of_wide[after] - of_wide[first]
-    false_negatives = len(narrow) - (of_narrow[after] - of_narrow[first])
-    return float(_epsilons(len(wide), len(narrow))[false_positives, false_negatives].max())
+    first = np.minimum(_below(merged, starts), after)  # an end before the start: none
+    # A rule's place in the table is the difference of what stands for its two ends.
+    of_narrow = np.concatenate([[0], np.cumsum(order < len(narrow))])
+    place = (np.arange(len(merged) + 1) - of_narrow) * (len(narrow) + 1) - of_narrow
+    rules = place[after] + len(narrow) - place[first]
+    return float(_epsilons(len(wide), len(narrow)).ravel()[rules].max())
+
+
+def _below(merged: Vector, starts: Matrix) -> Any:
+    """How many of the sorted ``merged`` lie below each start, whose diagonals are one number but
+    for rounding: each is looked up once, and start by start only where a confidence is as near."""
+    import numpy as np
+
+    diagonals = starts[0, 0] + 2 * BUFFER / (THRESHOLDS - 1) * np.arange(2 * THRESHOLDS - 1)
+    low, high = (merged.searchsorted(diagonals + slack) for slack in (-ROUNDING, ROUNDING))
+    found = np.lib.stride_tricks.sliding_window_view(low, THRESHOLDS).copy()
+    for number in np.flatnonzero(low != high).tolist():
+        row = np.arange(max(0, number - THRESHOLDS + 1), min(number + 1, THRESHOLDS))
+        found[row, number - row] = merged.searchsorted(starts[row, number - row])
+    return found
 
 
 def points(epsilons: Vector, bins: int) -> Vector:
@@ -195,6 +209,7 @@ def _retain(settings: ForgettingQuality) -> str:
     better={**dict.fromkeys(NAMES, "higher"), COST: "lower"},
     range={**dict.fromkeys((*NAMES, COST), (0, None)), "forgetting_quality": (0, 1)},
     over="population",
+    needs=frozenset({"oracle"}),
     requests=lambda s: (Outputs("unlearned"), Outputs("retrained", offset=INDEPENDENT)),
 )
 def forgetting_quality(populations: Populations, settings: ForgettingQuality) -> dict[str, float]:

@@ -12,7 +12,7 @@ from attrs import frozen
 from harness.report.coverage import in_words
 from harness.report.pairs import apart, bounds_of, chosen, differences, fits, joined, means, values
 from harness.report.record import Seed
-from harness.report.results import MethodFacts, MetricFacts, Results
+from harness.report.results import MethodFacts, MetricFacts, Results, ScoreRow
 from harness.report.spread import Bounds, Statistics, statistics, with_n
 from harness.report.verdict import VERDICTS, Pair, Verdict
 from harness.report.weights import weights_of
@@ -72,6 +72,7 @@ def judge(claim: Claim, several: Sequence[Results], missing: Sequence[str] = ())
     pairs = _pairs(claim, several[0]) if several else []
     tests = [] if missing else [_test(claim, pair, several) for pair in pairs]
     lacking = [*missing, *_of_each(several, lambda results: _lacking(claim, pairs, results))]
+    lacking += _of_several_sizes(claim, pairs, several)
     other = list(_of_each(several, _other_protocol))
     if number := isinstance(claim, NumberClaim):
         lacking += other + ([f"the paper's number is {claim.beyond}"] if claim.beyond else [])
@@ -224,6 +225,20 @@ def _lacking(claim: Claim, pairs: Pairs, results: Results) -> Iterator[str]:
         yield f"nothing says which direction of {claim.metric} is better"
     if results.failed:
         yield "some stages failed, so cells may be missing"
+
+
+def _of_several_sizes(claim: Claim, pairs: Pairs, several: Sequence[Results]) -> Iterator[str]:
+    """Scores of populations of different sizes have no common scale."""
+    labels = {label for pair in pairs for label in pair if label is not None}
+    sizes = {
+        row.models["unlearned"]
+        for results in several
+        for label in labels
+        for _, row in chosen(results, claim.metric, label, claim.at)
+        if isinstance(row, ScoreRow) and "unlearned" in row.models
+    }
+    if len(sizes) > 1:
+        yield f"scores of {' and '.join(map(str, sorted(sizes)))} models are not comparable"
 
 
 def _lost(claim: Claim, method: str, results: Results) -> Iterator[str]:

@@ -39,12 +39,15 @@ class Use:
     settings: Any
 
 
-def use(kind: str, default: Any = attrs.NOTHING, *, doc: str, many: bool = False) -> Any:
+def use(
+    kind: str, default: Any = attrs.NOTHING, *, doc: str, many: bool = False, later: bool = False
+) -> Any:
     """Declare a field that holds a ``Use`` of ``kind``, or a tuple of them with ``many``.
 
-    ``default`` is written as in a spec: a name, a mapping, or a tuple of those.
+    ``default`` is written as in a spec: a name, a mapping, or a tuple of those. ``later`` is as in
+    ``setting``.
     """
-    metadata = {"doc": doc, "use": kind, "many": many, "written": default}
+    metadata = {"doc": doc, "use": kind, "many": many, "written": default, "later": later}
     if default is attrs.NOTHING or default is None:
         return attrs.field(default=default, metadata=metadata, kw_only=True)
 
@@ -158,6 +161,11 @@ class Train:
         doc="arithmetic of what measures a model, or chooses a checkpoint: fp32, or the recipe's",
         later=True,
     )
+    memory_format: Literal["contiguous", "channels_last"] = setting(
+        "contiguous",
+        doc="how weights lie in the memory of a CPU; a GPU always has them channels_last",
+        later=True,
+    )
     label_smoothing: float = setting(0.0, doc="label smoothing", ge=0, lt=1)
     class_weights: Literal["none", "balanced"] = setting(
         "none", doc="weight of a class in the loss; balanced is inverse frequency"
@@ -209,14 +217,9 @@ Names = str | tuple[str, ...]
 
 @frozen
 class Figure:
-    """A figure in the paper's own shape, with its numbers as a table.
-
-    ``curves``: metrics against an axis of the cells, a line for each method. ``sweep``: metrics
-    against a setting of one method, over its candidates. ``trajectory``: a series that one method
-    records, with the point where it stopped. ``scatter``: a metric against another, a point for
-    each method. ``histogram``: a series of shares by that of where their bins begin. ``table``: a
-    row for each method, with the paper's numbers and the seconds of one unlearning.
-    """
+    """A figure in the paper's own shape, with its numbers: ``curves`` over an axis of the cells, a
+    ``sweep`` over a setting of one method, the ``trajectory`` that one method records, a ``scatter``
+    of two metrics, a ``histogram``, or a ``table`` with the paper's numbers and seconds."""
 
     title: str = setting(doc="caption")
     show: Literal["curves", "sweep", "trajectory", "scatter", "histogram", "table"] = setting(

@@ -54,7 +54,7 @@ def measured(metrics: Iterable[Use]) -> dict[str, Use]:
 
 
 def needs_of(metric: Use) -> frozenset[str]:
-    """What ``metric`` needs of a spec: corruption, validation, reference."""
+    """What ``metric`` needs of a spec: corruption, validation, reference, oracle."""
     return get("metrics", metric.name).traits.needs(metric.settings)
 
 
@@ -119,6 +119,7 @@ def _check_blocks(spec: Spec, document: Document) -> Iterator[Problem]:
         what = f"{spec.forget.name!r} needs a corruption; none is named"
         yield document.problem(("forget", "set"), what)
     triggered = corruption.trigger is not None
+    exact = any(get("methods", method.use.name).traits.exact for method in spec.methods)
     first: dict[str, int] = {}
     for i, use in enumerate(spec.metrics):
         for name in measured([use]):
@@ -128,6 +129,9 @@ def _check_blocks(spec: Spec, document: Document) -> Iterator[Problem]:
         needs = needs_of(use)
         if "corruption" in needs and not triggered:
             what = f"{use.name!r} needs a corruption with a trigger; found {spec.corruption.name!r}"
+            yield document.problem(("metrics", i), what)
+        if "oracle" in needs and not exact:
+            what = f"{use.name!r} is read beside the row of training again; name retrain too"
             yield document.problem(("metrics", i), what)
         if "validation" in needs and not has_validation(spec):
             what = f"{use.name!r} needs held-out data; set data.validation"
@@ -143,6 +147,10 @@ def _check_methods(spec: Spec, document: Document) -> Iterator[Problem]:
             what = f"two methods are called {method.label!r}; give one of them another label"
             yield document.problem(path, what)
         labels.add(method.label)
+        sees = get("methods", method.use.name).traits.sees
+        if "validation" in sees and not has_validation(spec):
+            what = f"{method.use.name!r} sees held-out data; set data.validation"
+            yield document.problem(path, what)
         yield from _check_select(method, (*path, "select"), names, document)
         yield from _check_settings(method, path, document)
     if not spec.methods:

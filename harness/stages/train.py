@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
+
 from harness.lazy import torch
 from harness.plan.cost import trained_samples
 from harness.plan.kinds import Kind, Samples
@@ -26,13 +28,17 @@ from harness.training.seeding import generator
 
 
 def _draws(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:
-    return cell.data.augment, cell.model, learned_from(cell.train), str(cell.seeds.model)
+    """A layout in memory moves bits; it meets the same batches and first weights."""
+    recipe = attrs.evolve(learned_from(cell.train), memory_format="contiguous")
+    return cell.data.augment, cell.model, recipe, str(cell.seeds.model)
 
 
 def _hashes(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:
     """Which snapshots are kept changes the artifact, and none of its numbers."""
-    kept = f"snapshots {list(detail['snapshots'])}" if detail["snapshots"] else ()
-    return (*_draws(cell, uses, detail), *((kept,) if kept else ()))
+    kept = [f"snapshots {list(detail['snapshots'])}"] if detail["snapshots"] else []
+    layout = cell.train.memory_format
+    laid = [layout] if layout != "contiguous" else []
+    return (*_draws(cell, uses, detail), *laid, *kept)
 
 
 def _samples(stage: Stage) -> Samples:

@@ -151,26 +151,28 @@ class World:
 
     def build(self, cell: Cell, dataset: Dataset, seed: str) -> nn.Module:
         """A newly initialised model of the spec on this process's device."""
-        return self._built(cell.model, dataset, seed)
+        return self._built(cell.model, dataset, seed, cell.train.memory_format)
 
-    def _built(self, model: Use, dataset: Dataset, seed: str) -> nn.Module:
+    def _built(self, model: Use, dataset: Dataset, seed: str, memory_format: str) -> nn.Module:
         function = get("models", model.name).function
         make = partial(function, model.settings, dataset.encoding, len(dataset.classes))
-        return self.on_device(seeded_build(make, seed))
+        return self.on_device(seeded_build(make, seed), memory_format)
 
-    def on_device(self, model: nn.Module) -> nn.Module:
-        """``model`` in the memory layout and on the device that this process computes with."""
-        if self.device.type == "cuda":
+    def on_device(self, model: nn.Module, memory_format: str = "contiguous") -> nn.Module:
+        """``model`` on the device that this process computes with; channels_last on every GPU."""
+        if self.device.type == "cuda" or memory_format == "channels_last":
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model.to(self.device)
 
     def load_model(self, cell: Cell, dataset: Dataset, kind: str, key: str) -> nn.Module:
         """The spec's model in the artifact of a ``train`` or ``unlearn`` stage, in eval mode."""
-        return self.loaded(cell.model, dataset, kind, key)
+        return self.loaded(cell.model, dataset, kind, key, cell.train.memory_format)
 
-    def loaded(self, model: Use, dataset: Dataset, kind: str, key: str) -> nn.Module:
+    def loaded(
+        self, model: Use, dataset: Dataset, kind: str, key: str, memory_format: str = "contiguous"
+    ) -> nn.Module:
         """A ``model`` with the weights of an artifact, in eval mode."""
-        built = self._built(architecture(model), dataset, key)
+        built = self._built(architecture(model), dataset, key, memory_format)
         tensors = self.tensors(kind, key)
         with self._trusting(kind, key):
             load_weights(built, {k: v for k, v in tensors.items() if SNAPSHOT not in k})

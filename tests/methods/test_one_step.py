@@ -42,6 +42,13 @@ def build(seed: str) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3))
 
 
+def convolutional() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        first = (nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 5, 1), nn.Flatten())
+        return nn.Sequential(*first, nn.Linear(20, 3))
+
+
 def pool(start: int, stop: int, **more: Any) -> Pool:
     return Pool(SPLIT, torch.arange(start, stop), encoding=ENCODING, **more)
 
@@ -173,6 +180,59 @@ def test_short_recipes_keep_the_last_weights_at_a_constant_rate() -> None:
     assert (short.steps, short.epochs, short.optimizer.settings.lr) == (None, 2.0, 0.1)
 
 
+def test_finetuning_with_a_recipe_of_its_own_takes_nothing_of_it_from_the_base_recipe() -> None:
+    flip = (structure_use("augmentations", "horizontal_flip"),)
+    pools = {"retain": pool(0, KEEP, augment=flip)}
+    base = recipe(class_weights="balanced", schedule="cosine")
+    model, task = build("start").train(), problem(pools=pools, recipe=base)
+    draws, velocity = task.generator("fit 1 batches"), torch.zeros(len(weights(model)))
+    for factor in (1.0, 0.5):  # a cosine over two epochs
+        for batch in pools["retain"].plain().epoch(5, draws):
+            loss = cross_entropy(model(batch.x), batch.y)
+            found = torch.autograd.grad(loss, list(model.parameters()))
+            gradient = torch.cat([g.flatten() for g in found]) + 5e-4 * weights(model)
+            velocity = 0.9 * velocity + gradient
+            nn.utils.vector_to_parameters(
+                weights(model) - 0.1 * factor * velocity, model.parameters()
+            )
+    own = {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4}
+    changed = run("finetune", task, epochs=2, batch_size=5, class_weights="none", augment=False,
+                  optimizer=own, schedule={"name": "cosine", "per": "epoch"})  # fmt: skip
+    same(changed, model)
+    assert task.watch.meter.steps == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("kl_uniform_contrastive", {"epochs": 1}),
+        ("gradient_projection", {"rounds": (1, 1)}),
+        ("targeted_reinit", {"epochs": 1}),
+        ("conv_noise", {"epochs": 2}),
+        ("prune_reinit_entropy", {"epochs": 1}),
+        ("kernel_transpose", {"epochs": 1}),
+        ("mixture", {"epochs": 1, "transpose_share": 0, "confidence": 0}),
+        ("reset_distil", {"warmup_epochs": 0, "epochs": 1}),
+        ("repeated_noise", {"noisy_epochs": 1, "final_rates": (1e-3,)}),
+        ("layer_reinit_match", {"cycles": (1,), "rates": (1e-3,), "layers": 1}),
+    ],
+)
+def test_methods_of_the_challenge_augment_only_when_asked(
+    name: str, settings: dict[str, Any]
+) -> None:
+    flip = (structure_use("augmentations", "horizontal_flip"),)
+    found = []
+    for augment, asked in (((), False), (flip, False), (flip, True)):
+        pools = {
+            "retain": pool(0, KEEP, augment=augment),
+            "forget": pool(KEEP, KEEP + DROP, augment=augment),
+        }
+        task = problem(pools=pools, original=convolutional, build=lambda seed: convolutional())
+        found.append(weights(run(name, task, convolutional(), **settings, augment=asked)))
+    assert torch.equal(found[1], found[0])
+    assert not torch.equal(found[2], found[0])
+
+
 def fisher(part: Pool, task: Task, **settings: Any) -> dict[str, torch.Tensor]:
     use = structure_use("preparations", {"name": "fisher", **settings})
     model = build("base").train()
@@ -221,7 +281,8 @@ def test_ssd_asks_for_the_importances_that_its_settings_name() -> None:
         assert other.settings == forget.settings
         found = attrs.asdict(other.settings)
         assert found == {
-            "gradient": "sample", "batch_size": 7, "augment": True, "shuffle": True
+            "gradient": "sample", "batch_size": 7, "augment": True, "shuffle": True,
+            "batches": None,
         }  # fmt: skip
 
 
@@ -275,6 +336,7 @@ def test_only_the_first_fit_of_a_stage_has_its_slot() -> None:
         ("none", {}),
         ("retrain", {"epochs": 2}),
         ("finetune", {"steps": 4}),
+        ("finetune", {"steps": 4, "batch_size": 6}),
         ("gradient_ascent", {"epochs": 2}),
         ("random_labels", {"epochs": 2, "with_retain": False}),
         ("random_labels", {"epochs": 2}),

@@ -17,7 +17,7 @@ from torch import nn
 from harness.components import get
 from harness.errors import HarnessError
 from harness.methods.adaptive_ssd import PTN
-from harness.methods.dampening import Ratios, adaptive_percentile
+from harness.methods.dampening import Ratios, adaptive_percentile, settle
 from harness.methods.ssd import SSD
 from harness.spec.requests import Prepare
 
@@ -250,6 +250,46 @@ def test_the_family_asks_for_shuffled_importances() -> None:
         component = get("methods", name)
         asked = component.traits.requests(component.settings(shuffle=True))
         assert all(r.settings.shuffle for r in asked if r.name != "trajectory"), name
+
+
+def test_a_number_of_gradients_limits_the_retain_set_and_not_the_forget_set() -> None:
+    for name in ("ssd", "assd", "lfssd", "xlf", "ptn"):
+        component = get("methods", name)
+        asked = component.traits.requests(component.settings(batches=3))
+        limits = {r.subset: r.settings.batches for r in asked if r.name != "trajectory"}
+        assert limits["forget"] is None and set(limits.values()) == {None, 3}, name
+
+
+def test_so_many_gradients_are_of_drawn_samples_and_metered_and_planned_as_such() -> None:
+    fisher = get("preparations", "fisher")
+    settings = fisher.settings(batch_size=16, batches=2)
+    task = make_task()
+    found = fisher.function(copy.deepcopy(BASE), task, settings, RETAIN)
+    assert task.watch.meter.forward_samples == fisher.traits.work(settings, len(RETAIN))[0] == 32
+    order = torch.randperm(len(RETAIN), generator=make_task().generator("importance order"))
+    drawn = fisher.settings(batch_size=16)
+    slow = fisher.function(copy.deepcopy(BASE), make_task(), drawn, RETAIN.subset(order[:32]))
+    for name, value in slow.items():
+        torch.testing.assert_close(found[name], value)
+    more = fisher.settings(batch_size=16, batches=1000)
+    assert fisher.traits.work(more, len(RETAIN)) == (72, 72)
+
+
+def test_batchnorm_estimated_again_has_the_mean_and_variance_of_the_retain_set() -> None:
+    x, _ = everything(RETAIN)
+    flat = nn.BatchNorm1d(x[0].numel(), eps=1e-3)
+    model = nn.Sequential(nn.Flatten(), flat, nn.Dropout(0.5), nn.Linear(x[0].numel(), 10))
+    with torch.no_grad():
+        for _ in range(3):
+            model.train()(x + 1)
+    kept = settle(copy.deepcopy(model), make_task(), SSD())
+    torch.testing.assert_close(kept[1].running_mean, flat.running_mean)
+    momentum = flat.momentum
+    again = settle(model, make_task(), SSD(batchnorm="estimated"))
+    vectors = x.flatten(1)
+    torch.testing.assert_close(again[1].running_mean, vectors.mean(0))
+    torch.testing.assert_close(again[1].running_var, vectors.var(0))
+    assert again[1].momentum == momentum and not any(m.training for m in again.modules())
 
 
 class _Fixed:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import TINY, Cli
 from harness.components import get
 from harness.errors import HarnessError
 from harness.metrics.forgetting import (
     INDEPENDENT,
+    _below,
     confidence,
     epsilon,
     points,
@@ -109,11 +113,72 @@ def test_samples_that_never_vary_and_those_far_apart_are_worst() -> None:
     assert points(np.array([50.0]), 13).tolist() == [0]
 
 
-@pytest.mark.parametrize("models", [32, 128])
-def test_identical_distributions_get_the_null_ceiling_and_not_1(models: int) -> None:
+def test_the_same_models_on_both_sides_are_indistinguishable() -> None:
+    same = np.random.default_rng(1).normal(3, 1, (24, 5))
+    assert quality(same, same[::-1].copy(), 13) == 1
+
+
+def test_a_range_under_a_hundredth_of_the_other_is_worst_and_one_above_is_not() -> None:
+    wide = np.linspace(0, 4, 400)  # so dense that no interval leaves all of it out
+    assert epsilon(2 + wide * 0.0099, wide) == epsilon(wide, 2 + wide * 0.0099) == 50
+    assert epsilon(2 + wide * 0.0101, wide) < 50
+
+
+def test_where_no_rule_of_the_grid_errs_on_both_sides_the_sample_counts_as_worst(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All confidences lie so close together that every rule takes all of them, or none."""
+    monkeypatch.setattr("harness.metrics.forgetting.THRESHOLDS", 80)
+    u = 2.0 + 2.0**-16 * np.array([0, 1, 2, 3, 4, 5, 6, 8])
+    r = 2.0 + 2.0**-16 * np.array([1.5, 1, 2, 3, 4, 5, 6, 7])
+    assert not [1 for fpr, fnr in rates(u, r, 20) if (fpr and fnr) or fpr == fnr]
+    assert epsilon(u, r) == slow(u, r, 20) == 50
+
+
+@pytest.mark.parametrize(("models", "samples"), [(32, 40), (128, 40), (512, 40)])
+def test_identical_distributions_get_the_null_ceiling_and_not_1(models: int, samples: int) -> None:
     draw = np.random.default_rng(7)
-    sides = draw.normal(3, 1, (2, models, 40))
+    sides = draw.normal(3, 1, (2, models, samples))
     assert 0.14 < quality(*sides, 13) < 0.23
+
+
+@pytest.mark.parametrize(
+    ("models", "shift", "spread", "expected"),
+    [(64, 0.5, 1, 0.106), (64, 1, 1, 0.043), (256, 1, 1, 0.023), (64, 0, 1.5, 0.06),
+     (64, 0, 0.5, 0.026)],
+)  # fmt: skip
+def test_what_the_score_punishes_and_that_it_falls_with_the_number_of_models(
+    models: int, shift: float, spread: float, expected: float
+) -> None:
+    """Values that were measured apart, with other code and draws, from 150 to 300 samples."""
+    draw = np.random.default_rng(3)
+    u, r = draw.normal(3 + shift, spread, (models, 60)), draw.normal(3, 1, (models, 60))
+    assert quality(u, r, 13) == pytest.approx(expected, abs=0.006 + 0.12 * expected)
+
+
+def test_starts_that_fall_on_a_confidence_are_counted_like_all_others() -> None:
+    """Fast counting looks up each start on its own only where a confidence is as near as rounding;
+    there, and everywhere else, it gives what one search for each start gives."""
+    for seed in range(40):
+        draw = np.random.default_rng(seed)
+        top = draw.normal()
+        ends = np.linspace(top - 2, top + 2, 400)
+        starts = np.linspace(ends - 3, ends + 1, 400)
+        on_grid = starts[draw.integers(400, size=30), draw.integers(400, size=30)]
+        merged = np.sort(np.concatenate([draw.normal(top, 1, 30), on_grid]))
+        assert np.array_equal(_below(merged, starts), merged.searchsorted(starts))
+
+
+def test_memory_is_bounded_however_many_samples_there_are() -> None:
+    sides = np.random.default_rng(0).normal(3, 1, (2, 32, 24))
+    peaks = []
+    for samples in (1, 1, 24):
+        few = sides[:, :, :samples]
+        tracemalloc.start()
+        quality(*few, 13)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < 1.05 * peaks[1]
 
 
 def test_the_confidence_is_the_log_odds_of_the_label() -> None:
@@ -209,3 +274,31 @@ def test_retain_accuracy_is_read_from_a_sample_of_fixed_size_where_that_is_asked
     )
     assert traits.reads(settings()) == ("forget", "retain", "test")
     assert traits.reads(settings(retain_samples=500)) == ("forget", "retain:500", "test")
+
+
+def test_bins_by_models_go_further_only_where_finite_epsilons_do() -> None:
+    """Of 700 models one is on the wrong side of either cut: ln(699) = 6.55 is beyond 13 bins, and
+    in the last of 2 ceil(ln 699)."""
+    metric = get("metrics", "forgetting_quality")
+    odds = {"unlearned": torch.linspace(0, 0.5, 700), "retrained": torch.linspace(9, 9.5, 700)}
+    odds["unlearned"][0], odds["retrained"][0] = 9.2, 0.2
+    logits = {name: torch.stack([z, torch.zeros(700)], 1)[:, None] for name, z in odds.items()}
+    found = {
+        bins: metric.function(Given(**logits), metric.settings(bins=bins, resamples=2))
+        for bins in ("published", "by_models")
+    }
+    assert found["published"]["forgetting_quality"] == 0
+    assert found["by_models"]["forgetting_quality"] == 2**-13
+
+
+def test_without_the_row_of_training_again_the_score_is_refused_with_its_line(
+    cli: Cli, tmp_path: Path
+) -> None:
+    file = tmp_path / "spec.yaml"
+    text = TINY.replace("[clean_accuracy, ", "[forgetting_quality, clean_accuracy, ")
+    file.write_text(text.replace("  - retrain\n", ""))
+    done = cli("validate", file)
+    assert done.returncode == 2
+    assert "'forgetting_quality' is read beside the row of training again" in done.stderr
+    file.write_text(text)
+    assert "read beside" not in cli("validate", file).stderr

@@ -38,6 +38,28 @@ def board(folder: Path) -> Path:
     return folder
 
 
+def test_scores_of_populations_stand_in_no_column_of_another_number_of_models(
+    tmp_path: Path,
+) -> None:
+    """They are shown where their number of models is: in the report of their own run alone."""
+    metrics = {"unlearning_score": {"better": "higher", "over": "population"}}
+    found = []
+    for profile, count in (("smoke", 16), ("standard", 128)):
+        score = {
+            "cell": {}, "seeds": {"data": 0, "model": 0}, "method": "ssd", "candidate": {},
+            "selected": True, "metrics": {"unlearning_score": 0.125 + count / 1e4},
+            "models": {"unlearned": count}, "keys": {"score": "s"},
+        }  # fmt: skip
+        found.append(sample(scores=[score], metrics=metrics, profile=profile))
+    for results in found:
+        write_report(results, tmp_path / "tiny" / str(results.profile))
+    page = as_github(entries(tmp_path)[0])
+    text = (tmp_path / "tiny/standard/report.md").read_text()
+    assert "smoke" in text and "128 unlearned" in text and "0.138" in text
+    for elsewhere in (page, text):
+        assert "0.127" not in elsewhere and "16 unlearned" not in elsewhere
+
+
 def test_every_protocol_has_columns_of_its_own_with_its_scale_and_caveats(tmp_path: Path) -> None:
     found, left_out = entries(board(tmp_path))
     assert [entry.place for entry in found] == ["other/smoke", "tiny/default"]

@@ -15,10 +15,12 @@ from report.sample import DATA, claim, rows, sample
 from scipy import stats
 
 from harness.components import load
-from harness.report import render
+from harness.report import Results, render
+from harness.report.claims import judge as judge_claim
 from harness.report.pairs import paired
 from harness.report.spread import Statistics, with_n
 from harness.report.verdict import Verdict
+from harness.spec.structure import structure_claim
 
 
 def judged(found: Any = None, facts: dict | None = None, **changes: Any) -> Verdict:
@@ -302,6 +304,24 @@ def test_a_claim_about_a_population_is_judged_by_its_scores() -> None:
         "tolerance": 2,
     }
     assert sample(claims=[number], scores=scores, metrics=metrics).verdicts[0].ours.n == 3
+
+
+def test_scores_of_different_numbers_of_models_are_never_averaged() -> None:
+    def scored(count: int) -> Results:
+        row = {
+            "cell": {}, "seeds": {"data": 0, "model": 0}, "method": "ssd", "candidate": {},
+            "selected": True, "metrics": {"unlearning_score": 0.1},
+            "models": {"unlearned": count}, "keys": {"score": "s"},
+        }  # fmt: skip
+        metrics = {"unlearning_score": {"better": "higher", "over": "population"}}
+        return sample(scores=[row], metrics=metrics)
+
+    number = {"metric": "unlearning_score", "method": "ssd", "where": "T", "value": 0.1, "unit": ""}
+    asked = structure_claim({**number, "tolerance": 0.1})
+    said = judge_claim(asked, [scored(16), scored(128)])
+    assert said.verdict == "not comparable"
+    assert "scores of 16 and 128 models are not comparable" in said.reason
+    assert "not comparable" not in judge_claim(asked, [scored(16), scored(16)]).reason
 
 
 def test_the_table_says_each_claim_in_words_with_our_interval() -> None:

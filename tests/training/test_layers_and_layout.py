@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+import harness
+from conftest import Cli
 from harness.components import NoSettings, get
 from harness.data.pool import Pool
 from harness.data.types import DataRoot
@@ -133,3 +138,42 @@ def test_a_restored_optimiser_lies_in_memory_as_its_weights(tmp_path: Path) -> N
         for slot in ("exp_avg", "exp_avg_sq"):
             assert torch.equal(slots[slot], optimizer.state[weight][slot])
             assert slots[slot].stride() == weight.stride()
+
+
+def test_a_layout_for_the_cpu_is_that_of_all_models_and_keeps_draws_and_other_keys(
+    cli: Cli, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.stages import evaluate, train
+
+    laid: list[tuple[str, bool]] = []
+
+    def spied(name: str, function: Callable[..., Any], at: int) -> Callable[..., Any]:
+        def spy(*args: Any, **kwargs: Any) -> Any:
+            found = function(*args, **kwargs)
+            model = found if at < 0 else args[at]
+            conv = next(
+                m for m in model.modules() if isinstance(m, nn.Conv2d) and m.in_channels > 1
+            )
+            laid.append((name, conv.weight.is_contiguous(memory_format=torch.channels_last)))
+            return found
+
+        return spy
+
+    monkeypatch.setattr(train, "fit", spied("train", train.fit, 0))
+    load = evaluate.World.load_model
+    monkeypatch.setattr(evaluate.World, "load_model", spied("load", load, -1))
+    rows = {}
+    for layout in ("contiguous", "channels_last"):
+        args = ("--jobs", 1, "--set", f"train.memory_format={layout}", "--only", "method=none")
+        done = cli("run", tiny, *args, "--out", layout)
+        assert done.returncode == 0, done.stderr
+        rows[layout] = json.loads((tmp_path / layout / "results.json").read_text())["rows"]
+    assert {last for _, last in laid[: len(laid) // 2]} == {False}
+    assert {last for _, last in laid[len(laid) // 2 :]} == {True}
+    first, second = (
+        harness.load(tiny, sets=[f"train.memory_format={layout}"]).plan() for layout in rows
+    )
+    bases = [next(s for s in plan.stages.values() if s.kind == "train") for plan in (first, second)]
+    assert bases[0].key != bases[1].key and bases[0].draws == bases[1].draws
+    accuracy = [found[0]["metrics"]["clean_accuracy"] for found in rows.values()]
+    assert accuracy[0] == pytest.approx(accuracy[1], abs=0.03)

@@ -26,6 +26,24 @@ class Gradients:
     shuffle: bool = setting(
         False, doc="draw which samples make a batch, as published code", later=True
     )
+    batches: int | None = setting(
+        None,
+        doc="at most as many, of samples that are drawn; all of the set's when left out",
+        unit="gradients",
+        gt=0,
+        later=True,
+    )
+
+    @property
+    def one(self) -> int:
+        """Samples of one gradient."""
+        return self.batch_size if self.gradient == "batch" else 1
+
+
+def work(settings: Gradients, count: int) -> tuple[int, int]:
+    """Samples that an importance of a set of ``count`` passes forward and backward."""
+    used = count if settings.batches is None else min(count, settings.batches * settings.one)
+    return used, used
 
 
 def importance(
@@ -51,12 +69,12 @@ def importance(
     totals = [torch.zeros_like(weight) for weight in weights]
     terms = 0
     draws = task.generator("importance augmentation")
-    if settings.shuffle:
+    if settings.shuffle or settings.batches is not None:
         order = torch.randperm(len(pool), generator=task.generator("importance order"))
-        pool = pool.subset(order.to(pool.device))
-    batch_size = settings.batch_size if settings.gradient == "batch" else 1
-    batches = -(-len(pool) // batch_size)
-    for batch in pool.ordered(batch_size, augment=settings.augment, generator=draws):
+        used, _ = work(settings, len(pool))
+        pool = pool.subset(order[:used].to(pool.device))
+    batches = -(-len(pool) // settings.one)
+    for batch in pool.ordered(settings.one, augment=settings.augment, generator=draws):
         gradients = torch.autograd.grad(quantity(model(batch.x), batch), weights)
         for total, gradient in zip(totals, gradients, strict=True):
             if size == "square":

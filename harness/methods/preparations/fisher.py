@@ -7,7 +7,7 @@ from attrs import frozen
 from harness.components import component
 from harness.data.pool import Batch, Pool
 from harness.lazy import F, nn, torch
-from harness.methods.preparations._gradients import Gradients, importance
+from harness.methods.preparations._gradients import Gradients, importance, work
 from harness.methods.task import Task
 
 
@@ -21,6 +21,7 @@ class Fisher(Gradients):
     "fisher",
     settings=Fisher,
     source="Foster et al. AAAI 2024, eq. 4; batch-mean gradients as in its code (Potion section 5)",
+    work=work,
 )
 def fisher(model: nn.Module, task: Task, settings: Fisher, pool: Pool) -> dict[str, torch.Tensor]:
     """Mean over batches (or samples) of the squared gradient of the mean cross-entropy.

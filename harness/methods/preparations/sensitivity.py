@@ -9,7 +9,7 @@ from attrs import frozen
 from harness.components import component, setting
 from harness.data.pool import Batch, Pool
 from harness.lazy import nn, torch
-from harness.methods.preparations._gradients import Gradients, importance
+from harness.methods.preparations._gradients import Gradients, importance, work
 from harness.methods.task import Task
 
 
@@ -28,6 +28,7 @@ class Sensitivity(Gradients):
     settings=Sensitivity,
     source="norm: Potion's XLF; squared_norm: LF-SSD, Foster et al. arXiv 2402.19308, after "
     "Aljundi et al. ECCV 2018 (Potion protocol section 5)",
+    work=work,
 )
 def sensitivity(
     model: nn.Module, task: Task, settings: Sensitivity, pool: Pool

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Literal
 
 from attrs import frozen
 
 from harness.components import component, setting
 from harness.data.pool import Pool
 from harness.lazy import nn, torch
-from harness.methods.dampening import Ratios, adaptive_percentile
+from harness.methods.dampening import Ratios, adaptive_percentile, importances
 from harness.methods.preparations._gradients import Gradients
 from harness.methods.task import Task
 from harness.spec.blocks import Use, use
@@ -22,16 +22,16 @@ class Trajectory:
     """Settings of ``trajectory``."""
 
     importance: Use = use("preparations", doc="which importance the ratios are of")
-    importance_set: str = setting("retain", doc="the other importance is of this set")
+    importance_set: Literal["train", "retain"] = setting(
+        "retain", doc="the other importance is of this set"
+    )
     b_start: float = setting(25.0, doc="the search starts at q = (|Sf| / N) / b_start", gt=0)
     step: float = setting(1.1, doc="factor on q in each step (s_step)", gt=1)
     cap: int = setting(500, doc="largest number of steps", unit="steps", gt=0)
 
 
 def _prepare(settings: Trajectory) -> tuple[Prepare, ...]:
-    chosen = settings.importance
-    subsets: tuple[Any, ...] = (settings.importance_set, "forget")
-    return tuple(Prepare(chosen.name, chosen.settings, subset) for subset in subsets)
+    return importances(settings.importance, settings.importance_set)
 
 
 @component(

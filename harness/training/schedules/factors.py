@@ -11,7 +11,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from harness.components import component, setting
+from harness.components import NoSettings, component, setting
 
 PER_DOC = "whether the rate changes at every step or at every epoch"
 
@@ -122,3 +122,11 @@ def linear(settings: Linear, step: int, total: int, epoch: int) -> float:
     if moment < warm:
         return (moment + 1) / (warm + 1)
     return max(0.0, 1 - (moment - warm) / (settings.stretch * total))
+
+
+@component("schedules", "triangle", source="NeurIPS 2023 unlearning challenge, 2nd place")
+def triangle(settings: NoSettings, step: int, total: int, epoch: int) -> float:
+    """Up to 1 in the epoch in the middle and down again, never 0: for five, 1/3 2/3 1 2/3 1/3."""
+    epochs, now = -(-total // epoch), step // epoch + 1
+    peak = (epochs + 1) // 2
+    return now / peak if now <= peak else (epochs + 1 - now) / (epochs + 1 - peak)

@@ -1,0 +1,37 @@
+"""The layers of a model as the challenge's methods name them, and how one begins anew."""
+
+from __future__ import annotations
+
+import copy
+
+from harness.errors import HarnessError
+from harness.lazy import nn, torch
+
+
+def layers_of(model: nn.Module) -> dict[str, nn.Module]:
+    """Convolutions and linear layers by name, in the order of the model."""
+    kinds = nn.Conv2d | nn.Linear
+    return {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
+
+
+def head_of(model: nn.Module) -> str:
+    """The name of the last linear layer, ``fc`` of a ResNet.
+
+    Raises:
+        HarnessError: there is none.
+    """
+    linear = [name for name, layer in layers_of(model).items() if isinstance(layer, nn.Linear)]
+    if not linear:
+        raise HarnessError("the model has no linear layer that could begin anew")
+    return linear[-1]
+
+
+def reset(layer: nn.Module, draws: torch.Generator, only: str | None = None) -> None:
+    """Give ``layer`` new weights by torch's rule for its kind (``reset_parameters``), drawn on the
+    CPU whatever its device is; or ``only`` one tensor of it."""
+    anew = copy.deepcopy(layer).cpu()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**62, (), generator=draws)))
+        anew.reset_parameters()  # type: ignore[operator]
+    found = anew.state_dict()
+    layer.load_state_dict(found if only is None else {only: found[only]}, strict=only is None)
