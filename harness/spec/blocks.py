@@ -218,8 +218,8 @@ Names = str | tuple[str, ...]
 @frozen
 class Figure:
     """A figure in the paper's own shape, with its numbers: ``curves`` over an axis of the cells, a
-    ``sweep`` over a setting of one method, the ``trajectory`` that one method records, a ``scatter``
-    of two metrics, a ``histogram``, or a ``table`` with the paper's numbers and seconds."""
+    ``sweep`` over a setting of one method, the ``trajectory`` that one method records, a
+    ``scatter`` of two metrics, a ``histogram``, or a ``table`` with claims and seconds."""
 
     title: str = setting(doc="caption")
     show: Literal["curves", "sweep", "trajectory", "scatter", "histogram", "table"] = setting(
