@@ -36,12 +36,18 @@ class Encoding(Protocol):
 
 @frozen
 class Facts:
-    """What a data set declares before any of it is read; None is a size that is not declared."""
+    """What a data set declares before any of it is read; None is a size that is not declared.
+
+    ``validation`` counts the samples of a validation split of its own, ``groups`` says whether its
+    training samples belong to groups, such as persons.
+    """
 
     encoding: Any
     classes: int
     train: int | None
     test: int | None
+    validation: int | None = 0
+    groups: bool = False
 
 
 @frozen
@@ -143,11 +149,14 @@ class CorruptionTraits(Traits):
 @frozen
 class ForgetSetTraits(Traits):
     """``of_corrupted``: it is drawn from corrupted samples, so that a spec needs a corruption.
+    ``of_groups``: it is given the group of each training sample in place of its label, -1 for what
+    a corruption added.
 
     ``size(settings, train, corrupted, classes)`` estimates its samples.
     """
 
     of_corrupted: bool = field(default=False, validator=instance_of(bool), kw_only=True)
+    of_groups: bool = field(default=False, validator=instance_of(bool), kw_only=True)
     size: Callable[[Any, int, int, int], int] = _call(
         lambda settings, train, corrupted, classes: round(train / classes)
     )

@@ -10,7 +10,8 @@ from harness.lazy import torch
 
 
 def subset(dataset: Dataset, train: int | None, test: int | None) -> Dataset:
-    """``dataset`` cut to ``train`` and ``test`` samples; None keeps all.
+    """``dataset`` cut to ``train`` and ``test`` samples; None keeps all. A validation split of its
+    own is cut to as many as the test set, where it has more.
 
     Raises:
         HarnessError: more samples are asked for than there are.
@@ -24,7 +25,11 @@ def subset(dataset: Dataset, train: int | None, test: int | None) -> Dataset:
             (dataset.test, test, "test"),
         )
     ]
-    return attrs.evolve(dataset, train=smaller[0], test=smaller[1], digest=digest(*smaller))
+    own = dataset.validation
+    if own is not None and test is not None:
+        own = _first(own, min(test, len(own.targets)), f"{dataset.name} validation")
+    found = digest(*smaller, own)
+    return attrs.evolve(dataset, train=smaller[0], test=smaller[1], validation=own, digest=found)
 
 
 def _first(split: Split, count: int | None, name: str) -> Split:
@@ -39,4 +44,4 @@ def _first(split: Split, count: int | None, name: str) -> Split:
         rows = (split.targets == label).nonzero().squeeze(1)
         rank[rows] = torch.arange(len(rows))
     rows = (rank * total + torch.arange(total)).argsort()[:count].sort().values
-    return Split(split.inputs[rows], split.targets[rows])
+    return split.at(rows)

@@ -14,10 +14,16 @@ from harness.lazy import torch
 @frozen(eq=False)
 class Split:
     """Samples with labels: ``inputs`` [N, *shape] as the encoding stores them, and ``targets``
-    int64 [N]."""
+    int64 [N]; ``groups``, where samples belong to any, their numbers int64 [N]."""
 
     inputs: torch.Tensor
     targets: torch.Tensor
+    groups: torch.Tensor | None = None
+
+    def at(self, rows: torch.Tensor) -> Split:
+        """The samples at ``rows``."""
+        groups = None if self.groups is None else self.groups[rows]
+        return Split(self.inputs[rows], self.targets[rows], groups)
 
 
 @frozen(eq=False)
@@ -27,7 +33,8 @@ class Dataset:
     ``encoding`` is what one sample is (``harness.data.encodings``); ``source`` says where the data
     were found; ``digest`` is SHA-256 over all tensors; ``lossy``: they are a JPEG copy of images
     that were published without loss. ``reordered``: training rows stand in another order than they
-    were published in, so that row numbers of published code mean other samples.
+    were published in, so that row numbers of published code mean other samples. ``validation`` is
+    a split of its own; without one, validation samples are held out of ``train``.
     """
 
     name: str
@@ -39,6 +46,7 @@ class Dataset:
     digest: str
     lossy: bool = False
     reordered: bool = False
+    validation: Split | None = None
 
 
 @frozen
@@ -53,11 +61,12 @@ class DataRoot:
     cache: Path | None = None
 
 
-def digest(*splits: Split) -> str:
+def digest(*splits: Split | None) -> str:
     """SHA-256 over type, shape and bytes of every tensor of ``splits``."""
     sha = hashlib.sha256()
-    for split in splits:
-        for tensor in (split.inputs, split.targets):
+    for split in filter(None, splits):
+        tensors = (split.inputs, split.targets, split.groups)
+        for tensor in (tensor for tensor in tensors if tensor is not None):
             sha.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
             sha.update(tensor.contiguous().numpy().data)
     return sha.hexdigest()
@@ -73,8 +82,10 @@ def dataset(
     *,
     lossy: bool = False,
     begins: tuple[int, ...] = (),
+    validation: Split | None = None,
 ) -> Dataset:
     """A ``Dataset`` with its digest; ``begins`` are the first training labels as published."""
     reordered = tuple(train.targets[: len(begins)].tolist()) != begins
-    found = digest(train, test)
-    return Dataset(name, train, test, classes, encoding, source, found, lossy, reordered)
+    found = digest(train, test, validation)
+    own = lossy, reordered, validation
+    return Dataset(name, train, test, classes, encoding, source, found, *own)

@@ -197,7 +197,8 @@ class Dispatcher:
         self.pace.ended(key, computed=False)  # unless it was computed, and has ended
         self.graph.finish(key)
         if not is_measurement(stage):
-            self._drop_if_loose(key)
+            for read in (key, *(source for _, source in stage.inputs)):
+                self._drop_if_loose(read)
             return
         try:
             self.records[key] = self.store.record(stage.kind, key)

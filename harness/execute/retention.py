@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from statistics import fmean
 
-from harness.plan.plan import Choice, Plan
+from harness.plan.plan import Candidate, Choice, Plan
 from harness.spec.blocks import Select
 from harness.spec.expression import score
 
@@ -55,10 +55,12 @@ def _score(select: Select, metrics: Metrics) -> float:
 
 
 class Retention:
-    """Says when the weights of an unlearned candidate can be dropped.
+    """Says when the weights of an unlearned model can be dropped.
 
-    They stay while a choice that holds the candidate is undecided, when it was chosen, and when the
-    spec says ``keep``. Of a population the outputs are kept, and the weights of its first model.
+    Those of a candidate stay while a choice that holds it is undecided, when it was chosen, and
+    when the spec says ``keep``. Of a population the outputs are kept, and weights of the first
+    model alone: those of the others, and of models that it is compared with, go once nothing reads
+    them any more.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -73,7 +75,16 @@ class Retention:
             for key in keys:
                 self._waiting.setdefault(key, []).append(i)
         # Two choices can hold one candidate: its weights go only when neither wants them.
-        self._undecided = Counter(c.unlearn for g in plan.groups for c in g.candidates)
+        self._undecided = Counter(c.unlearn for i in self._open for c in self._keepable(i))
+        self._known = {c.unlearn for group in plan.groups for c in group.candidates}
+        stages = (stage for stage in plan.stages.values() if stage.kind == "outputs")
+        self._known |= {key for s in stages for role, key in s.inputs if role == "unlearned"}
+
+    def _keepable(self, i: int) -> list[Candidate]:
+        """The candidates of a choice of which one, or with ``keep`` each, stays."""
+        choice = self._choices[i]
+        groups = choice.groups if choice.method.keep else choice.groups[:1]
+        return [candidate for group in groups for candidate in group.candidates]
 
     def finished(self, key: str, metrics_of: MetricsOf) -> list[str]:
         """A measurement is done. Returns the keys of weights that nobody needs now."""
@@ -91,7 +102,7 @@ class Retention:
     def _decide(self, i: int, metrics_of: MetricsOf) -> list[str]:
         choice = self._choices[i]
         position = self.chosen[i] = choose(choice, metrics_of)
-        every = [c for group in choice.groups for c in group.candidates]
+        every = self._keepable(i)
         if choice.method.keep:
             self.kept.update(c.unlearn for c in every)
         self.kept.add(choice.groups[0].candidates[position].unlearn)
@@ -100,5 +111,5 @@ class Retention:
         return [c.unlearn for c in every if self.is_loose(c.unlearn)]
 
     def is_loose(self, key: str) -> bool:
-        """Whether ``key`` are weights of a candidate, and every choice among them took others."""
-        return key in self._undecided and not self._undecided[key] and key not in self.kept
+        """Whether ``key`` are weights of an unlearned model that no choice wants or may want."""
+        return key in self._known and not self._undecided[key] and key not in self.kept

@@ -1,4 +1,4 @@
-"""Accuracies on the parts of the data. All are shares in [0, 1]."""
+"""Accuracies on the parts of the data, shares in [0, 1], and losses."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal
 from attrs import frozen
 
 from harness.components import NoSettings, component, setting
+from harness.lazy import F
 from harness.metrics.evidence import Evidence, Which
 
 
@@ -113,6 +114,34 @@ def forget_accuracy(evidence: Evidence, settings: NoSettings) -> dict[str, float
 def validation_accuracy(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
     """Accuracy on the clean held-out part of the training data."""
     return {"validation_accuracy": accuracy(evidence, "validation")}
+
+
+@frozen
+class Loss:
+    """Settings of ``loss``."""
+
+    split: Literal["forget", "retain", "validation", "test"] = setting(
+        "forget", doc="samples that it is measured on; the name begins with it"
+    )
+
+
+@component(
+    "metrics",
+    "loss",
+    settings=Loss,
+    source="mean cross-entropy, as the challenge's starting kit and Kaggle notebooks on it print",
+    outputs=lambda s: (f"{s.split}_loss",),
+    docs=lambda s: {f"{s.split}_loss": f"Mean cross-entropy on the {s.split} set."},
+    needs=lambda s: frozenset({"validation"} if s.split == "validation" else ()),
+    reads=lambda s: (s.split,),
+    better="none",  # of the forget set, best is what retraining has
+    unit="nats",
+    range=(0, None),
+)
+def loss(evidence: Evidence, settings: Loss) -> dict[str, float]:
+    """Mean cross-entropy, in nats, with the labels that were trained on; no class weights."""
+    logits, targets = evidence.logits(settings.split), evidence.targets(settings.split)
+    return {f"{settings.split}_loss": float(F.cross_entropy(logits.double(), targets))}
 
 
 @component(

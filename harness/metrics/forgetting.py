@@ -134,14 +134,17 @@ def points(epsilons: Vector, bins: int) -> Vector:
     return np.where(place < bins, 0.5**place, 0.0)
 
 
-def quality(unlearned: Matrix, retrained: Matrix, bins: int) -> float:
-    """F: the mean points of the samples, of confidences [models, samples] on either side."""
+def epsilons(unlearned: Matrix, retrained: Matrix) -> Vector:
+    """That of each sample, of confidences [models, samples] on either side."""
     import numpy as np
 
     sides = zip(unlearned.T, retrained.T, strict=True)
-    return float(
-        points(np.array([epsilon(*map(np.ascontiguousarray, s)) for s in sides]), bins).mean()
-    )
+    return np.array([epsilon(*map(np.ascontiguousarray, side)) for side in sides])
+
+
+def quality(unlearned: Matrix, retrained: Matrix, bins: int) -> float:
+    """F: the mean points of the samples, of confidences [models, samples] on either side."""
+    return float(points(epsilons(unlearned, retrained), bins).mean())
 
 
 @frozen
@@ -159,9 +162,30 @@ class ForgettingQuality:
     resampled_samples: int = setting(
         200, doc="at most that many samples of the forget set are scored in each half", gt=0
     )
+    retain_samples: int | None = setting(
+        None,
+        doc="measure retain accuracy on that many samples of the retain set, drawn once; all of "
+        "them when left out, as published",
+        unit="samples",
+        gt=0,
+        later=True,
+    )
+    max_cost: float | None = setting(
+        None,
+        doc="score 0 for a method that costs more than this share of retraining; the challenge's "
+        "document says about 0.2",
+        gt=0,
+        later=True,
+    )
 
 
 NAMES = ("forgetting_quality", "unlearning_score", "unlearning_score_low", "unlearning_score_high")
+COST = "share_of_retraining"
+
+
+def _retain(settings: ForgettingQuality) -> str:
+    """The split that retain accuracy is measured on."""
+    return f"retain:{settings.retain_samples}" if settings.retain_samples else "retain"
 
 
 @component(
@@ -170,7 +194,7 @@ NAMES = ("forgetting_quality", "unlearning_score", "unlearning_score_low", "unle
     settings=ForgettingQuality,
     source="NeurIPS 2023 unlearning challenge: the organisers' metric document, and "
     "google-deepmind/unlearning_evaluation at ffae0ff, metric.py",
-    outputs=lambda s: NAMES,
+    outputs=lambda s: (*NAMES, COST),
     docs=lambda s: {
         "forgetting_quality": "F: mean points of the forget set's samples, against retrained "
         "models. Identical distributions get about 0.18, not 1.",
@@ -178,10 +202,12 @@ NAMES = ("forgetting_quality", "unlearning_score", "unlearning_score_low", "unle
         "models. Scores of different numbers of models cannot be compared.",
         "unlearning_score_low": "Lower end of the score's 95 % interval over models.",
         "unlearning_score_high": "Upper end of the score's 95 % interval over models.",
+        COST: "What a model cost on average, as a share of a retrained one: samples forward + "
+        "2 * samples backward.",
     },
-    reads=lambda s: ("forget", "retain", "test"),
-    better=dict.fromkeys(NAMES, "higher"),
-    range={**dict.fromkeys(NAMES, (0, None)), "forgetting_quality": (0, 1)},
+    reads=lambda s: ("forget", _retain(s), "test"),
+    better={**dict.fromkeys(NAMES, "higher"), COST: "lower"},
+    range={**dict.fromkeys((*NAMES, COST), (0, None)), "forgetting_quality": (0, 1)},
     over="population",
     needs=frozenset({"oracle"}),
     requests=lambda s: (Outputs("unlearned"), Outputs("retrained", offset=INDEPENDENT)),
@@ -192,24 +218,41 @@ def forgetting_quality(populations: Populations, settings: ForgettingQuality) ->
     The retrained models are independent of those that the spec's methods make, so the row of
     retraining itself is what a perfect method would get. The interval is of the delete-half
     jackknife: the score's spread over random halves of the models on both sides, which estimates
-    that of the whole without the repeated models that a bootstrap would have.
+    that of the whole without the repeated models that a bootstrap would have. A method over
+    ``max_cost`` is rejected: its score is 0. Retraining is not.
+
+    Leaves two series: ``epsilon``, where each bin begins, the last one open, and ``epsilon_share``,
+    the share of the forget set's samples in it.
     """
     import numpy as np
 
-    ours, exact = (_side(populations, n) for n in ("unlearned", f"retrained+{INDEPENDENT}"))
+    names = ("unlearned", f"retrained+{INDEPENDENT}")
+    cost = populations.work() / populations.work(names[1])
+    ours, exact = (_side(populations, name, _retain(settings)) for name in names)
     models = min(len(ours.retain), len(exact.retain))
     if models < LEAST:
         raise HarnessError(f"forgetting_quality needs {LEAST} models on each side; found {models}")
     bins = 13 if settings.bins == "published" else 2 * math.ceil(math.log(models - 1))
-    found, score = _score(ours, exact, bins)
+    every = epsilons(ours.confidences, exact.confidences)
+    counts = np.bincount(np.minimum(every // BIN, bins).astype(int), minlength=bins + 1)
+    populations.series["epsilon"] = [BIN * place for place in range(bins + 1)]
+    populations.series["epsilon_share"] = [float(count / len(every)) for count in counts]
+    found = float(points(every, bins).mean())
+    if settings.max_cost is not None and cost > settings.max_cost and not populations.exact:
+        populations.rejected = (
+            f"it costs {cost:.3g} of retraining, and {settings.max_cost:g} is allowed"
+        )
+        return dict(zip((*NAMES, COST), (found, 0.0, 0.0, 0.0, cost), strict=True))
+    score = found * _ratios(ours, exact)
     draw = np.random.default_rng(populations.generator("halves").initial_seed())
     shown = draw.permutation(ours.confidences.shape[1])[: settings.resampled_samples]
     halves = [
-        _score(ours.drawn(draw, shown), exact.drawn(draw, shown), bins)[1]
+        _score(ours.drawn(draw, shown), exact.drawn(draw, shown), bins)
         for _ in range(settings.resamples)
     ]
     around = 1.96 * float(np.std(halves, ddof=1))
-    return dict(zip(NAMES, (found, score, max(0.0, score - around), score + around), strict=True))
+    ends = max(0.0, score - around), score + around
+    return dict(zip((*NAMES, COST), (found, score, *ends, cost), strict=True))
 
 
 @frozen(eq=False)
@@ -227,13 +270,13 @@ class _Side:
         return _Side(chosen, self.retain[half], self.test[half])
 
 
-def _side(populations: Populations, name: str) -> _Side:
+def _side(populations: Populations, name: str, retain: str) -> _Side:
     import numpy as np
 
     targets = populations.targets("forget")
     every = (logits[None] for logits in populations.each("forget", name))
     confidences = np.concatenate([confidence(logits, targets) for logits in every])
-    return _Side(confidences, *(_accuracies(populations, s, name) for s in ("retain", "test")))
+    return _Side(confidences, *(_accuracies(populations, s, name) for s in (retain, "test")))
 
 
 def _accuracies(populations: Populations, split: str, name: str) -> Vector:
@@ -244,11 +287,13 @@ def _accuracies(populations: Populations, split: str, name: str) -> Vector:
     return np.array([float(found.double().mean()) for found in right])
 
 
-def _score(unlearned: _Side, retrained: _Side, bins: int) -> tuple[float, float]:
-    """F, and F with both ratios of accuracies, which are not cut off at 1."""
+def _score(unlearned: _Side, retrained: _Side, bins: int) -> float:
+    """F with both ratios of accuracies."""
     found = quality(unlearned.confidences, retrained.confidences, bins)
-    retain, test = (
-        float(getattr(unlearned, name).mean() / getattr(retrained, name).mean())
-        for name in ("retain", "test")
-    )
-    return found, found * retain * test
+    return found * _ratios(unlearned, retrained)
+
+
+def _ratios(unlearned: _Side, retrained: _Side) -> float:
+    """That of retain and of test accuracy, which are not cut off at 1, multiplied."""
+    retain = unlearned.retain.mean() / retrained.retain.mean()
+    return float(retain * (unlearned.test.mean() / retrained.test.mean()))

@@ -22,6 +22,7 @@ class MembershipInference:
     test_share: float = setting(
         0.3, doc="share of each split that is tested on; the starting kit: 0.1", gt=0, lt=1
     )
+    random_state: int = setting(0, doc="seed of the random splits", ge=0, later=True)
 
 
 def signals(logits: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -90,6 +91,8 @@ def attack(members: Any, others: Any, settings: MembershipInference) -> float:
 
     values = np.concatenate([members, others]).reshape(-1, 1).astype("float64")
     labels = np.repeat([1, 0], [len(members), len(others)])
-    splits = StratifiedShuffleSplit(settings.splits, test_size=settings.test_share, random_state=0)
+    splits = StratifiedShuffleSplit(
+        settings.splits, test_size=settings.test_share, random_state=settings.random_state
+    )
     scores = cross_val_score(LogisticRegression(), values, labels, cv=splits, scoring="accuracy")
     return float(scores.mean())

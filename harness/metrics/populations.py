@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from statistics import fmean
+from types import MappingProxyType
 
 from harness.data.pool import Pool
 from harness.errors import HarnessError
@@ -20,6 +22,8 @@ class Populations:
     Args:
         outputs: for each model of a population, a function that reads its logits by split.
         pools: the splits, for the labels.
+        spent: what each model of a population cost, as its meter counted.
+        exact: whether the unlearned models were trained again without the forget set.
         answers: what else was asked for.
     """
 
@@ -31,8 +35,13 @@ class Populations:
         classes: int,
         seed: str,
         answers: Answers,
+        spent: Mapping[str, Sequence[Mapping[str, float]]] = MappingProxyType({}),
+        exact: bool = False,
     ) -> None:
-        self.classes, self.answers = classes, answers
+        self.classes, self.answers, self.exact = classes, answers, exact
+        self.series: dict[str, list[float]] = {}  # lists of numbers that a metric leaves
+        self.rejected = ""  # why a metric does not let the method count
+        self._spent = spent
         self._outputs, self._pools, self._seed = outputs, pools, seed
 
     def _of(self, population: str) -> Sequence[Outputs]:
@@ -56,6 +65,11 @@ class Populations:
     def targets(self, split: str) -> torch.Tensor:
         """Labels int64 [samples] on the CPU."""
         return self._pools[split].targets.cpu()
+
+    def work(self, population: str = "unlearned") -> float:
+        """What a model cost on average: samples forward and twice those backward."""
+        self._of(population)
+        return fmean(m["forward"] + 2 * m["backward"] for m in self._spent[population])
 
     def generator(self, purpose: str) -> torch.Generator:
         """The generator of a purpose."""

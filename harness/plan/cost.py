@@ -65,14 +65,18 @@ def sizes_of(cell: Cell) -> Sizes:
     bad = get("corruptions", cell.corruption.name).traits.amount(cell.corruption.settings, train)
     size = get("forget_sets", cell.forget.name).traits.size
     forget = size(cell.forget.settings, train, bad, facts.classes)
-    steps, test, held = length_of(cell.train, train).total, facts.test or 0, total - train
+    steps, test = length_of(cell.train, train).total, facts.test or 0
+    held = facts.validation or total - train
     return Sizes(train, train - forget, forget, held, bad, test, steps, cell.train.batch_size)
 
 
 def split_size(split: str, sizes: Sizes) -> int:
-    """Samples of a split that metrics read: ``test_triggered`` are as many as ``test``."""
-    name = split.partition("_")[0]
-    return int(getattr(sizes, "corrupted" if name == "shuffled" else name))
+    """Samples of a split that metrics read: ``test_triggered`` are as many as ``test``, and
+    ``retain:500`` at most 500."""
+    whole, _, count = split.partition(":")
+    name = whole.partition("_")[0]
+    size = int(getattr(sizes, "corrupted" if name == "shuffled" else name))
+    return min(size, int(count)) if count else size
 
 
 def trained_samples(cell: Cell) -> float:

@@ -158,7 +158,9 @@ def _scores(plan: Plan, findings: Findings) -> Iterator[ScoreRow]:
                     metrics={n: v if isfinite(v) else None for n, v in _metrics(record).items()},
                     models=dict(record["models"]),
                     keys={"score": key},
+                    series=record.get("series", {}),
                     diverged=record.get("diverged", ""),
+                    rejected=record.get("rejected", ""),
                 )
 
 

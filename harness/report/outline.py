@@ -19,6 +19,13 @@ from harness.report.pinned import (
     settings_text,
     time_table,
 )
+from harness.report.populations import (
+    gaps_text,
+    rank_table,
+    ranked,
+    rejected_text,
+    scores_table,
+)
 from harness.report.repetitions import kind_of_seeds
 from harness.report.results import Results
 from harness.report.section import Drawn, Section
@@ -32,14 +39,14 @@ from harness.report.tables import (
     method_table,
     methods_table,
     metrics_table,
-    scores_table,
 )
 
 PLOT_FILE = "trade_off.svg"
 CANDIDATES_FILE = "candidates.csv"
 MEASURED = "Means over cells and seeds; every row as it was measured is in"
 POPULATIONS = (
-    "One number for many models of one method, which differ in their unlearning seed alone."
+    "One number for many models of one method, which differ in their unlearning seed alone. "
+    "Numbers of other counts of models are not comparable."
 )
 INTERVALS = "Mean and its 95 % interval: Student's t over the {}, wide where they are few."
 MANY_CELLS = "Means over seeds. Spread and intervals: harness report FOLDER --by cell --format csv."
@@ -66,8 +73,13 @@ def _answers(results: Results, drawn: Drawn) -> Iterator[Section]:
     methods = ("Every method over all cells", method_table(results, facts=True))
     yield Section("Results", (method_caption(results),), tables=(methods,))
     if results.scores:
-        scores = ("Every population", scores_table(results))
-        yield Section("Populations of models", (POPULATIONS,), tables=(scores,))
+        ranks = [
+            (gaps_text(results, name, rows), (f"By {name}", rank_table(results, name, rows)))
+            for name, rows in ranked(results)
+        ]
+        notes = POPULATIONS, *(text for text, _ in ranks), rejected_text(results)
+        tables = *(table for _, table in ranks), ("Every population", scores_table(results))
+        yield Section("Populations of models", tuple(filter(None, notes)), tables=tables)
     if drawn.plot is not None:
         yield Section("Trade-off", drawn.plot_notes, drawn.plot, file=PLOT_FILE)
 

@@ -46,7 +46,8 @@ class ResultRow(Record):
 @frozen
 class ScoreRow(Record):
     """What was measured of a population: models of one candidate that differ in their unlearning
-    seed. ``seeds`` are those that they share; ``models`` counts those of each population."""
+    seed. ``seeds`` are those that they share; ``models`` counts those of each population;
+    ``series`` are the lists that a metric left, ``rejected`` says why the method does not count."""
 
     cell: Values
     seeds: Mapping[str, int]
@@ -56,7 +57,9 @@ class ScoreRow(Record):
     metrics: Mapping[str, float | None]
     models: Mapping[str, int]
     keys: Mapping[str, str]
+    series: Mapping[str, tuple[Any, ...]] = entry(EMPTY, sparse=True)
     diverged: str = entry("", sparse=True)
+    rejected: str = entry("", sparse=True)
 
 
 @frozen
@@ -270,10 +273,12 @@ class Results(Record):
 
     def summary(self, width: int = WIDTH) -> str:
         """A table for a terminal of ``width`` columns, with a row for each method: the mean of
-        every metric over cells and seeds, and its 95 % interval where there are several seeds."""
+        every metric over cells and seeds, and its 95 % interval where there are several seeds; and
+        one of the methods by what is measured of many models together."""
+        from harness.report.populations import closing_ranks
         from harness.report.tables import closing_table
 
-        return closing_table(self, width)
+        return "\n\n".join([closing_table(self, width), *closing_ranks(self, width)])
 
     def to_pandas(self) -> pandas.DataFrame:
         """Every row as measured, chosen or not, with the columns of ``--format csv``.

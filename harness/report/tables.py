@@ -45,7 +45,7 @@ def closing_table(results: Results, width: int) -> str:
     shown, text = 0, ""
     for shown in range(metrics, 0, -1):
         keep = len(headers) - metrics + shown
-        text = tabulate([row[:keep] for row in rows], headers=headers[:keep], disable_numparse=True)
+        text = for_terminal(headers[:keep], [row[:keep] for row in rows])
         if len(text.split("\n", 1)[0]) <= width:
             break
     more = f"{shown} of {metrics} metrics; the report has all of them, and every cell."
@@ -94,6 +94,11 @@ def method_caption(results: Results) -> str:
         f"Base model: {base}." if base else "",
     ]
     return " ".join(filter(None, parts))
+
+
+def for_terminal(headers: list[str], rows: list[list[str]]) -> str:
+    """A table without any markup."""
+    return str(tabulate(rows, headers=headers, disable_numparse=True))
 
 
 def as_text(table: Table, form: str) -> str:
@@ -176,22 +181,6 @@ def _with_n(found: Statistics | None, shown: Callable[[Statistics | None], str],
     if found is None or found.n == seeds:
         return text
     return f"{text} (n={found.n})" if found.n else "not finite"
-
-
-def scores_table(results: Results) -> Table:
-    """One row for each population: what was measured of many models of one method together."""
-    axes = results.order.axes
-    metrics = list(dict.fromkeys(name for row in results.scores for name in row.metrics))
-    rows = []
-    for row in results.scores:
-        if row.selected:
-            models = ", ".join(f"{count} {name}" for name, count in row.models.items())
-            seeds = f"data {row.seeds['data']}, base model {row.seeds['model']}"
-            cell = [str(row.cell.get(axis, NOTHING)) for axis in axes]
-            lost = "diverged" if row.diverged else ""
-            values = [lost or plain_number(row.metrics.get(metric)) for metric in metrics]
-            rows.append([*cell, row.method, seeds, models, *values])
-    return [*axes, "method", "seeds", "models", *(headed(results, m) for m in metrics)], rows
 
 
 def methods_table(results: Results) -> Table:

@@ -217,21 +217,18 @@ Names = str | tuple[str, ...]
 
 @frozen
 class Figure:
-    """A figure in the paper's own shape, with its numbers as a table.
-
-    ``curves`` draws metrics against an axis of the cells, one line for each method. ``sweep`` draws
-    them against a setting of one method, over all of its candidates. ``trajectory`` draws a series
-    that one method records while it works, with the point at which it stopped.
-    """
+    """A figure in the paper's own shape, with its numbers: ``curves`` over an axis of the cells, a
+    ``sweep`` over a setting of one method, the ``trajectory`` that one method records, a
+    ``scatter`` of two metrics, a ``histogram``, or a ``table`` with claims and seconds."""
 
     title: str = setting(doc="caption")
-    show: Literal["curves", "sweep", "trajectory"] = setting(doc="shape of the figure")
-    x: str = setting(
-        doc="curves: an axis of the cells; sweep: a setting of the method; trajectory: a series"
+    show: Literal["curves", "sweep", "trajectory", "scatter", "histogram", "table"] = setting(
+        doc="shape of the figure"
     )
-    y: Names = setting(doc="one or more metrics; trajectory: series")
+    x: str = setting("", doc="an axis, a setting, a series or a metric; not of a table")
+    y: Names = setting(doc="one or more metrics; trajectory and histogram: series")
     panels: str | None = setting(None, doc="axis with a panel for each of its values")
-    methods: tuple[str, ...] = setting((), doc="curves: labels of methods; all when left out")
+    methods: tuple[str, ...] = setting((), doc="labels of methods; all when left out")
     method: str | None = setting(None, doc="sweep and trajectory: label of the method")
 
 

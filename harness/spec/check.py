@@ -10,7 +10,7 @@ from harness.components import get
 from harness.errors import HarnessError, nearest
 from harness.spec import expression
 from harness.spec.blocks import Figure, MethodUse, Spec
-from harness.spec.fit import check_fit
+from harness.spec.fit import check_fit, has_validation
 from harness.spec.measures import measured, needs_of, not_measured
 from harness.spec.places import Document, Path, Problem
 from harness.spec.seeds import count, wrong_seeds
@@ -26,6 +26,8 @@ from harness.spec.sweeps import (
     sweeps_in,
 )
 
+OF_ONE_METHOD = ("sweep", "trajectory")  # shapes of figures
+OF_SERIES = ("trajectory", "histogram")
 MOST_POINTS = 200_000  # of the tables, which is ten times the largest protocol so far
 
 
@@ -94,7 +96,7 @@ def _check_train(spec: Spec, document: Document) -> Iterator[Problem]:
     if (train.steps is None) == (train.epochs is None):
         found = "neither" if train.steps is None else "both"
         yield document.problem(("train",), f"found {found}; exactly one of steps, epochs is needed")
-    if train.checkpoint == "best_validation" and spec.data.validation == 0:
+    if train.checkpoint == "best_validation" and not has_validation(spec):
         what = "'best_validation' needs held-out data; set data.validation"
         yield document.problem(("train", "checkpoint"), what)
 
@@ -121,7 +123,7 @@ def _check_blocks(spec: Spec, document: Document) -> Iterator[Problem]:
         if "oracle" in needs and not exact:
             what = f"{use.name!r} is read beside the row of training again; name retrain too"
             yield document.problem(("metrics", i), what)
-        if "validation" in needs and spec.data.validation == 0:
+        if "validation" in needs and not has_validation(spec):
             what = f"{use.name!r} needs held-out data; set data.validation"
             yield document.problem(("metrics", i), what)
 
@@ -135,7 +137,8 @@ def _check_methods(spec: Spec, document: Document) -> Iterator[Problem]:
             what = f"two methods are called {method.label!r}; give one of them another label"
             yield document.problem(path, what)
         labels.add(method.label)
-        if "validation" in get("methods", method.use.name).traits.sees and not spec.data.validation:
+        sees = get("methods", method.use.name).traits.sees
+        if "validation" in sees and not has_validation(spec):
             what = f"{method.use.name!r} sees held-out data; set data.validation"
             yield document.problem(path, what)
         yield from _check_select(method, (*path, "select"), names, document)
@@ -234,11 +237,14 @@ def _check_figures(spec: Spec, document: Document) -> Iterator[Problem]:
 
 
 def _check_shape(figure: Figure, path: Path, document: Document) -> Iterator[Problem]:
-    one, other = ("methods", "method") if figure.show == "curves" else ("method", "methods")
+    of_one = figure.show in OF_ONE_METHOD
+    one, other = ("method", "methods") if of_one else ("methods", "method")
     if getattr(figure, other):
         yield document.problem((*path, other), f"{figure.show!r} takes {one!r}, not {other!r}")
-    if figure.show != "curves" and figure.method is None:
+    if of_one and figure.method is None:
         yield document.problem(path, f"{figure.show!r} needs 'method', the label of a method")
+    if bool(figure.x) is (figure.show == "table"):
+        yield document.problem(path, f"{figure.show!r} {'has no' if figure.x else 'needs an'} 'x'")
     if not figure.y:
         yield document.problem((*path, "y"), "an empty list; at least one name is needed")
     if figure.show == "curves" and figure.panels == figure.x:
@@ -263,9 +269,10 @@ def _check_drawn(spec: Spec, figure: Figure, path: Path, document: Document) -> 
             what = f"{axis!r} is not swept{nearest(axis, axes)}"
             yield document.problem((*path, key), f"{what} (axes: {', '.join(sorted(axes))})")
     names = measured(spec.metrics)
-    for name in figure.y if figure.show != "trajectory" else ():
+    drawn = [("y", name) for name in figure.y if figure.show not in OF_SERIES]
+    for key, name in [*drawn, *([("x", figure.x)] if figure.show == "scatter" else [])]:
         if name not in names:
-            yield document.problem((*path, "y"), not_measured(name, names))
+            yield document.problem((*path, key), not_measured(name, names))
     for method in spec.methods:
         if figure.show == "sweep" and method.label == figure.method:
             settings = [".".join(map(str, inner)) for inner in _scalars(sweeps_of(method))]

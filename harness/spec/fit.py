@@ -32,6 +32,7 @@ def facts_of(data: Data) -> Facts:
         encoding=_encoding(data.features, declared.encoding),
         train=_cut(declared.train, data.train_samples),
         test=_cut(declared.test, data.test_samples),
+        validation=declared.validation and _cut(declared.validation, data.test_samples),
     )
 
 
@@ -53,7 +54,8 @@ def check_fit(spec: Spec, document: Document) -> Iterator[Problem]:
     """Every setting of a component that cannot fit one of the spec's data sets; each place once."""
     found: dict[tuple[Path, str], Problem] = {}
     for data in _all_data(spec):
-        places: list[tuple[Path, str]] = [(("data", name), what) for name, what in _too_many(data)]
+        wrong = [*_too_many(data), *_two_validations(data)]
+        places: list[tuple[Path, str]] = [(("data", name), what) for name, what in wrong]
         facts, uses = _training_facts(data), list(_uses(spec))
         if data.features is not None:
             raw = facts_of(attrs.evolve(data, features=None))
@@ -91,6 +93,8 @@ def _no_backbone(data: Data, raw: Facts) -> Iterator[tuple[str, str]]:
     if use is not None:
         if get("models", use.name).traits.gives is None:
             yield "name", f"{use.name!r} is no backbone: it gives logits, not vectors"
+        if raw.validation != 0:
+            yield "name", "there are no vectors of the data set's own validation split"
         yield from _misfits(use, raw)
 
 
@@ -113,6 +117,17 @@ def _too_many(data: Data) -> Iterator[tuple[str, str]]:
     train = facts_of(data).train
     if train is not None and data.validation and not round(train * data.validation):
         yield "validation", f"found {data.validation}; that is no sample of {train:,}"
+
+
+def _two_validations(data: Data) -> Iterator[tuple[str, str]]:
+    if data.validation and facts_of(data).validation != 0:
+        own = f"{data.dataset.name} has a validation split of its own"
+        yield "validation", f"found {data.validation:g}; {own}, so none is held out"
+
+
+def has_validation(spec: Spec) -> bool:
+    """Whether there are validation samples: held out, or of the data set's own."""
+    return all(data.validation or facts_of(data).validation != 0 for data in _all_data(spec))
 
 
 def _training_facts(data: Data) -> Facts:

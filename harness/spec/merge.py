@@ -42,8 +42,7 @@ def _read(file: FilePath, root: FilePath, above: tuple[FilePath, ...]) -> Docume
     if not isinstance(base, str):
         raise SpecError([document.problem(path, "found no string; the path of a spec is needed")])
     # Unlike ``resolve``, this lets a loop of links pass, which cannot be opened.
-    target, here = FilePath(realpath(file.parent / base)), FilePath(realpath(file))
-    chain = (*above, here)
+    target, chain = FilePath(realpath(file.parent / base)), (*above, FilePath(realpath(file)))
     # A spec may come from a stranger: it reads nothing outside the folder of specs.
     if not target.is_relative_to(root):
         what = f"{base!r} leaves the spec folder; only specs below {root.name!r} can be extended"
@@ -52,8 +51,7 @@ def _read(file: FilePath, root: FilePath, above: tuple[FilePath, ...]) -> Docume
         names = " -> ".join(p.name for p in (*chain, target))
         raise SpecError([document.problem(path, f"'extends' loops: {names}")])
     if not isfile(target):  # also False for names that no file can have
-        what = f"no such spec: {base!r}{nearest_file(target)}"
-        raise SpecError([document.problem(path, what)])
+        raise SpecError([document.problem(path, f"no such spec: {base!r}{nearest_file(target)}")])
     return _inherit(_read(file.parent / base, root, chain), document)
 
 

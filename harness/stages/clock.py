@@ -73,6 +73,15 @@ def _peak() -> int | None:
         return None
 
 
+def spent(record: Mapping[str, Any], read: Callable[[str], Mapping[str, Any]]) -> dict[str, float]:
+    """What the meter of ``record`` counted, with that of all that was prepared for it."""
+    total = dict(record["meter"])
+    for prepared in preparations_of(record, read).values():
+        for name, count in prepared["meter"].items():
+            total[name] = total.get(name, 0) + count
+    return total
+
+
 def preparations_of(
     record: Mapping[str, Any], read: Callable[[str], Mapping[str, Any]]
 ) -> dict[str, Mapping[str, Any]]:

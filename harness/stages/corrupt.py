@@ -63,6 +63,8 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     made = component.function(dataset.train, cell.corruption.settings, task)
     corruption = checked(made, task, rule=component.traits.rule is not None)
     tensors = {"train_rows": rows, "validation_rows": validation, **stored(corruption)}
+    own = dataset.validation
+    held_out = held_out if own is None else len(own.targets)
     sizes = {"train": len(rows), "validation": held_out, "test": len(dataset.test.targets)}
     facts = {"name": cell.data.dataset.name, "digest": dataset.digest, **sizes}
     facts |= {"lossy": True} if dataset.lossy else {}
@@ -94,7 +96,8 @@ def _faults(stage: Stage, record: Mapping[str, Any], found: Tensors) -> Iterator
     """Against what the data set declares; where it declares no size, against the record's."""
     facts, data = facts_of(stage.cell.data), record["data"]
     sizes = {"train": facts.train, "test": facts.test}
-    counts = {"train": data["train"] + data["validation"], "test": data["test"]}
+    held_out = 0 if facts.validation != 0 else data["validation"]  # of the training samples
+    counts = {"train": data["train"] + held_out, "test": data["test"]}
     for name, size in sizes.items():
         if size is not None and counts[name] != size:
             yield f"they are of {counts[name]:,} {name} samples; there are {size:,}"

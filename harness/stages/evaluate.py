@@ -14,7 +14,7 @@ from harness.plan.kinds import Kind, Samples
 from harness.plan.stage import Cell, Stage, identity
 from harness.spec.blocks import Use
 from harness.stages.answers import StageAnswers
-from harness.stages.clock import preparations_of
+from harness.stages.clock import spent
 from harness.stages.fitting import measured_in, measured_part, use_threads
 from harness.stages.problem import ROLES
 from harness.stages.schemas import METER
@@ -35,7 +35,7 @@ def splits_read(uses: tuple[Use, ...]) -> frozenset[str] | None:
         reads = get("metrics", use.name).traits.reads
         if reads is None:
             return None
-        found.update(reads(use.settings))
+        found.update(split.partition(":")[0] for split in reads(use.settings))
     return frozenset(found)
 
 
@@ -105,10 +105,7 @@ def _measured(stage: Stage, world: World, inputs: Mapping[str, str]) -> dict[str
 def _costs(inputs: Mapping[str, str], world: World) -> dict[str, dict[str, float]]:
     """Samples of the base training, and of the method with all that was prepared for it."""
     record = world.record("unlearn", inputs["unlearned"])
-    method = dict(record["meter"])
-    for prepared in preparations_of(record, lambda key: world.record("prepare", key)).values():
-        for name, count in prepared["meter"].items():
-            method[name] = method.get(name, 0) + count
+    method = spent(record, lambda key: world.record("prepare", key))
     return {"base": world.record("train", inputs["base"])["meter"], "method": method}
 
 

@@ -45,7 +45,7 @@ def evaluation(cell: Cell, material: Material) -> Callable[[nn.Module], float] |
     """Accuracy on the split that the recipe's checkpoint rule looks at."""
     match cell.train.checkpoint:
         case "best_validation":
-            pool = material.clean(material.dataset.train, material.validation_rows)
+            pool = material.clean(*material.held_out)
         case "best_test":
             pool = material.clean(material.dataset.test)
         case _:

@@ -87,6 +87,14 @@ class Material:
         return without(self.train_rows, self.forget)
 
     @property
+    def held_out(self) -> tuple[Split, torch.Tensor]:
+        """The split that validation samples are of, and their rows in it."""
+        own = self.dataset.validation
+        if own is None:
+            return self.dataset.train, self.validation_rows
+        return own, torch.arange(len(own.targets))
+
+    @property
     def train(self) -> Split:
         """The training data with the corruption in place, where that is stored as they are."""
         return self.corrupted.train
@@ -165,8 +173,14 @@ def material_of(
         draws = generator(data_seed(cell), "forget")
         # Forget sets know one sort of corrupted sample.
         corruption = attrs.evolve(found.corruption, rows=found.rows)
-        chosen: torch.Tensor = get("forget_sets", cell.forget.name).function(
-            cell.forget.settings, rows, corruption, found.train.targets, draws, root
+        component, labels = get("forget_sets", cell.forget.name), found.train.targets
+        if component.traits.of_groups:
+            own = dataset.train.groups
+            if own is None:
+                raise HarnessError(f"the samples of {dataset.name} belong to no groups")
+            labels = torch.cat([own, torch.full((len(labels) - len(own),), -1)])
+        chosen: torch.Tensor = component.function(
+            cell.forget.settings, rows, corruption, labels, draws, root
         )
         return chosen
 

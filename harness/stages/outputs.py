@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from harness.components import get
 from harness.errors import Diverged
 from harness.lazy import torch
 from harness.plan.cost import sizes_of, split_size
@@ -12,11 +13,13 @@ from harness.plan.kinds import Kind, Samples, Tensors, source_kind
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
 from harness.spec.fit import facts_of
+from harness.stages.clock import spent
 from harness.stages.fitting import differing, measured_in, use_threads
 from harness.stages.schemas import METER
 from harness.stages.splits import splits_of
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
+from harness.store.records import optional
 from harness.training.precision import arithmetic, of_evaluation
 
 BATCH = 512
@@ -24,7 +27,8 @@ BATCH = 512
 
 def _hashes(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:
     splits = detail["splits"]
-    forget = "" if {"retain", "forget"}.isdisjoint(splits) else cell.forget
+    whole = {split.partition(":")[0] for split in splits}
+    forget = "" if whole.isdisjoint({"retain", "forget"}) else cell.forget
     return list(splits), forget, *measured_in(cell)
 
 
@@ -45,8 +49,16 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
         if role == "base":
             raise
         diverged = str(lost)
-    record: dict[str, Any] = {"meter": watch.meter.as_dict()}
+    made = world.record(source_kind(stage, role), stage.input(role))
+    exact = role == "unlearned" and _exact(made)
+    record: dict[str, Any] = {"meter": watch.meter.as_dict(), "exact": exact}
+    record["spent"] = spent(made, lambda key: world.record("prepare", key))
     return record | ({"diverged": diverged} if diverged else {}), found
+
+
+def _exact(record: Mapping[str, Any]) -> bool:
+    """Whether the model of an ``unlearn`` stage was trained again."""
+    return bool(get("methods", record["stage"]["uses"][0]).traits.exact)
 
 
 def _computed(stage: Stage, role: str, world: World, watch: StageWatch) -> dict[str, torch.Tensor]:
@@ -86,7 +98,7 @@ KIND = Kind(
     },
     hashes=_hashes,
     leaves="tensors",
-    record={"meter": METER},
+    record={"meter": METER, "spent": optional(METER), "exact": optional({"type": "boolean"})},
     samples=_samples,
     published="whole",
     run=_run,

@@ -38,7 +38,7 @@ def task_of(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Task:
         {
             "retain": lambda: material.pool(material.retain, cell.data.augment),
             "forget": lambda: material.pool(material.forget, cell.data.augment),
-            "validation": lambda: material.clean(material.dataset.train, material.validation_rows),
+            "validation": lambda: material.clean(*material.held_out),
         }
     )
     return Task(

@@ -18,7 +18,7 @@ from harness.stages.schemas import METER
 from harness.stages.splits import splits_of
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
-from harness.store.records import NUMBER, every
+from harness.store.records import NUMBER, NUMBERS, TEXT, every, optional
 
 _POPULATIONS = ("unlearned", "retrained", "original")
 
@@ -33,7 +33,7 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
         population, _, number = role.partition(":")
         if number and population.partition("+")[0] in _POPULATIONS:
             keys.setdefault(population, []).append(key)
-    diverged = ""
+    diverged, records = "", {key: world.record("outputs", key) for k in keys.values() for key in k}
     for name, found in keys.items():
         for lost in filter(None, (world.lost("outputs", key) for key in found)):
             if name != "unlearned":
@@ -52,11 +52,17 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
         classes=len(world.material(stage).dataset.classes),
         seed=stage.draws,
         answers=StageAnswers(stage, world),
+        spent={
+            name: [m for key in found if (m := records[key].get("spent"))]
+            for name, found in keys.items()
+        },
+        exact=all(records[key].get("exact") for key in keys.get("unlearned", ())),
     )
     metrics: dict[str, float] = {}
     for use in stage.uses:
         metrics.update(get("metrics", use.name).function(populations, use.settings))
-    return {**record, **measured_part(metrics)}, None
+    left = {"series": populations.series, "rejected": populations.rejected[:200]}
+    return {**record, **{k: v for k, v in left.items() if v}, **measured_part(metrics)}, None
 
 
 KIND = Kind(
@@ -72,7 +78,13 @@ KIND = Kind(
     },
     hashes=_hashes,
     leaves="numbers",
-    record={"metrics": every(NUMBER), "models": every(NUMBER), "meter": METER},
+    record={
+        "metrics": every(NUMBER),
+        "models": every(NUMBER),
+        "meter": METER,
+        "series": optional(every(NUMBERS)),
+        "rejected": optional(TEXT),
+    },
     samples=lambda stage: Samples(),
     published="nothing",
     run=_run,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from harness.data.pool import Pool
@@ -24,9 +25,7 @@ def splits_of(stage: Stage, world: World) -> Mapping[str, Pool]:
 
     makers = {
         "test": shared("test", lambda: material.clean(dataset.test)),
-        "validation": shared(
-            "validation", lambda: material.clean(dataset.train, material.validation_rows)
-        ),
+        "validation": shared("validation", lambda: material.clean(*material.held_out)),
         "retain": lambda: material.pool(material.retain, cell.data.augment),
         "forget": lambda: material.pool(material.forget, cell.data.augment),
         "corrupted_clean": shared(
@@ -35,7 +34,28 @@ def splits_of(stage: Stage, world: World) -> Mapping[str, Pool]:
     }
     if material.trigger is not None:
         makers |= {name: shared(name, make) for name, make in _triggered(stage, material).items()}
-    return Lazily(makers)
+    return Lazily(_Sampled(makers, partial(_sample_of_retain, stage, material)))
+
+
+class _Sampled(dict[str, Callable[[], Any]]):
+    """``retain:500`` beside what there is: that many of the retain set."""
+
+    def __init__(self, makers: Mapping[str, Any], sample: Callable[[int], Any]) -> None:
+        super().__init__(makers)
+        self._sample = sample
+
+    def __missing__(self, name: str) -> Callable[[], Any]:
+        split, _, count = name.partition(":")
+        if split != "retain" or not count.isdecimal():
+            raise KeyError(name)
+        return partial(self._sample, int(count))
+
+
+def _sample_of_retain(stage: Stage, material: Material, count: int) -> Pool:
+    """The same samples for all models of one data seed; all of them where there are no more."""
+    draws = generator(data_seed(stage.cell), "retain sample")
+    chosen = torch.randperm(len(material.retain), generator=draws)[:count].sort().values
+    return material.pool(material.retain[chosen], stage.cell.data.augment)
 
 
 def _triggered(stage: Stage, material: Material) -> dict[str, Callable[[], Pool]]:
@@ -47,7 +67,7 @@ def _triggered(stage: Stage, material: Material) -> dict[str, Callable[[], Pool]
     anyones = anyone[order[: len(rows)]]
     return {
         "test_triggered": lambda: triggered(dataset.test, every),
-        "validation_triggered": lambda: triggered(dataset.train, material.validation_rows),
+        "validation_triggered": lambda: triggered(*material.held_out),
         "corrupted_triggered": lambda: triggered(dataset.train, rows),
         "shuffled_triggered": lambda: triggered(dataset.train, anyones),
     }

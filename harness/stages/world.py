@@ -188,9 +188,10 @@ def _check_order(cell: Cell, dataset: Dataset) -> None:
         return
     uses = {"corruption": cell.corruption, "forget": cell.forget}
     seeded = [
-        f"{place}.numpy_seed"
+        f"{place}.{name}"
         for place, use in uses.items()
-        if getattr(use.settings, "numpy_seed", None) is not None
+        for name in ("numpy_seed", "torch_seed")
+        if getattr(use.settings, name, None) is not None
     ]
     if seeded:
         raise HarnessError(

@@ -192,8 +192,15 @@ def test_the_confidence_is_the_log_odds_of_the_label() -> None:
 class Given:
     """Populations with these logits on all splits."""
 
-    def __init__(self, **logits: torch.Tensor) -> None:
-        self.logits = logits
+    exact = False
+
+    def __init__(self, cost: float = 0.1, **logits: torch.Tensor) -> None:
+        self.logits, self.cost = logits, cost
+        self.series: dict[str, list[float]] = {}
+        self.rejected = ""
+
+    def work(self, name: str = "unlearned") -> float:
+        return 300 * self.cost if name == "unlearned" else 300
 
     def each(self, split: str, name: str) -> Iterator[torch.Tensor]:
         return iter(self.logits[name.partition("+")[0]])
@@ -226,6 +233,47 @@ def test_too_few_models_are_refused() -> None:
     few = torch.randn(3, 5, 2)
     with pytest.raises(HarnessError, match="needs 4 models on each side; found 3"):
         metric.function(Given(unlearned=few, retrained=few), metric.settings())
+
+
+def models(seed: int, *shift: float) -> torch.Tensor:
+    """Logits float32 [8, 12, 2] of models that differ."""
+    noise = torch.Generator().manual_seed(seed)
+    return torch.randn(8, 12, 2, generator=noise) + torch.tensor(shift)
+
+
+def test_a_method_over_the_cost_limit_is_rejected_with_a_score_of_0_and_retraining_is_not() -> None:
+    metric = get("metrics", "forgetting_quality")
+    sides = {"unlearned": models(0, 1.0, 0.0), "retrained": models(1, 1.0, 0.0)}
+    limited = metric.settings(resamples=2, max_cost=0.2)
+    dear, cheap, retrain = Given(0.25, **sides), Given(0.2, **sides), Given(1.0, **sides)
+    retrain.exact = True
+    found = metric.function(dear, limited)
+    assert dear.rejected == "it costs 0.25 of retraining, and 0.2 is allowed"
+    assert found["unlearning_score"] == found["unlearning_score_high"] == 0
+    assert found["forgetting_quality"] > 0
+    assert found["share_of_retraining"] == 0.25
+    for accepted in (cheap, retrain):
+        assert metric.function(accepted, limited)["unlearning_score"] > 0
+        assert not accepted.rejected
+
+
+def test_the_histogram_counts_every_sample_once_and_agrees_with_the_points() -> None:
+    metric = get("metrics", "forgetting_quality")
+    given = Given(unlearned=models(0, 3.0, 0.0), retrained=models(1, 0.0, 0.0))
+    found = metric.function(given, metric.settings(resamples=2))
+    begins, shares = given.series["epsilon"], given.series["epsilon_share"]
+    assert (begins[:3], begins[-1], len(begins)) == ([0.0, 0.5, 1.0], 6.5, 14)
+    assert sum(shares) == pytest.approx(1)
+    worth = [0.5**place for place in range(13)] + [0]  # beyond the last bin: nothing
+    assert sum(map(np.multiply, shares, worth)) == pytest.approx(found["forgetting_quality"])
+
+
+def test_retain_accuracy_is_read_from_a_sample_of_fixed_size_where_that_is_asked_for() -> None:
+    traits, settings = (
+        getattr(get("metrics", "forgetting_quality"), n) for n in ("traits", "settings")
+    )
+    assert traits.reads(settings()) == ("forget", "retain", "test")
+    assert traits.reads(settings(retain_samples=500)) == ("forget", "retain:500", "test")
 
 
 def test_bins_by_models_go_further_only_where_finite_epsilons_do() -> None:

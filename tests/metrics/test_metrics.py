@@ -269,3 +269,20 @@ def test_outputs_of_the_base_model_are_asked_of_those_who_share_them() -> None:
     measure("accuracy_drop", found)
     measure("healed", found)
     assert asked == ["test"]
+
+
+@pytest.mark.parametrize("split", ["forget", "retain", "test"])
+def test_the_loss_is_the_mean_of_minus_log_the_label_s_probability(split: str) -> None:
+    """Three classes, logits of 5 and twice 0: one sample of four is at another class."""
+    found = evidence([0, 1, 2, 1], [0] * 4, [0, 1, 2, 2])
+    total = np.exp(5) + 2
+    by_hand = (-3 * np.log(np.exp(5) / total) - np.log(1 / total)) / 4
+    assert measure("loss", found, split=split) == {f"{split}_loss": pytest.approx(by_hand)}
+
+
+def test_the_attacker_s_splits_follow_a_seed_of_their_own() -> None:
+    draw = np.random.default_rng(0)
+    sides = draw.normal(0, 1, 40), draw.normal(0.7, 1, 40)
+    kit, study = (attack(*sides, MembershipInference(random_state=s)) for s in (0, 42))
+    assert kit == attack(*sides, MembershipInference())
+    assert kit != study

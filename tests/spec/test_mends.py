@@ -40,8 +40,18 @@ MENDS = [
         "20:33",
         "add healed to metrics",
     ),
-    ("steps: 30", "steps: 9007199254740993", "9:10", "whole numbers go up to 9,007,199,254,740,992"),
-    ("seeds: [0]", "seeds: [9007199254740993]", "4:9", "whole numbers go up to 9,007,199,254,740,992"),
+    (
+        "steps: 30",
+        "steps: 9007199254740993",
+        "9:10",
+        "whole numbers go up to 9,007,199,254,740,992",
+    ),
+    (
+        "seeds: [0]",
+        "seeds: [9007199254740993]",
+        "4:9",
+        "whole numbers go up to 9,007,199,254,740,992",
+    ),
     ("validation: 0.1", "validation: 0.0001", "5:76", "that is no sample of 300"),
 ]
 

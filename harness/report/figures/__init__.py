@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from harness.report.asked import figures_of
 from harness.report.figures.curves import curves
+from harness.report.figures.populations import histogram, scatter, table
 from harness.report.figures.sweep import sweep
 from harness.report.figures.trajectory import trajectory
 from harness.report.results import Results
@@ -16,6 +17,9 @@ SHAPES: Mapping[str, Callable[[Results, Figure], Section]] = {
     "curves": curves,
     "sweep": sweep,
     "trajectory": trajectory,
+    "scatter": scatter,
+    "histogram": histogram,
+    "table": table,
 }
 
 
