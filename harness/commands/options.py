@@ -84,3 +84,8 @@ def needed_registry(spec: Path, named: Path | None) -> Path:
     if place is None:
         raise UsageError(f"no registry folder beside or above {spec}; name one with --registry")
     return place
+
+
+def warn(text: str) -> None:
+    """Say ``text`` beside what the command was asked for."""
+    click.echo(f"notice: {text}", err=True)
