@@ -204,8 +204,11 @@ def _one(rows: Sequence[R], asked: Mapping[str, Any], cell: Mapping[str, Any]) -
                     f"(there: {', '.join(there[:20])})"
                 )
     if len(found) > 1:
-        open_ = {name: _values(found, name) for name in asked}
-        said = ", ".join(f"{n} ({', '.join(v[:20])})" for n, v in open_.items() if len(v) > 1)
+        every = {name: _values(found, name) for name in asked}
+        open_ = {name: values for name, values in every.items() if len(values) > 1}
+        if len(open_) > 1:
+            open_.pop("path", None)  # the others say it in fewer words
+        said = ", ".join(f"{n} ({', '.join(v[:20])})" for n, v in open_.items())
         raise UsageError(f"{len(found)} models fit; say which: {said}")
     return found[0]
 

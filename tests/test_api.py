@@ -174,12 +174,13 @@ def test_a_published_model_is_a_module_after_two_lines(
     assert all(torch.equal(value, local[name]) for name, value in model.state_dict().items())
     repo = server.repos["lab/tiny"]
     pinned = list(repo.commits)[-2]
-    count = len(server.requests)
-    harness.load_checkpoint("lab/tiny", **asked, revision=pinned, offline=False)
-    harness.load_checkpoint(tmp_path / "registry/tiny.jsonl", **asked)
+    harness.load_checkpoint("lab/tiny", **asked, revision=pinned)
+    asked_before = len(server.requests)
+    harness.load_checkpoint("lab/tiny", **asked, revision=pinned, offline=True)
+    harness.load_checkpoint(tmp_path / "registry/tiny.jsonl", **asked, offline=True)
+    assert len(server.requests) == asked_before
     harness.load_checkpoint("lab/tiny", method="train", revision=pinned)
-    assert not [p for _, p in server.requests[count:] if "/cdn/" in p and "ssd" in p]  # cached
-    with pytest.raises(UsageError, match=r"2 models fit; say which: discovered \(1\.0, 0\.5\)"):
+    with pytest.raises(UsageError, match=r"2 models fit; say which: discovered \(0\.5, 1\.0\)"):
         harness.load_checkpoint("lab/tiny", method="retrain")
     with pytest.raises(UsageError, match="did you mean 'ssd'"):
         harness.load_checkpoint("lab/tiny", method="sssd")

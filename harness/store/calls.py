@@ -91,11 +91,13 @@ class Calls:
 
     def _send(self, send: Callable[..., Any], request: Any, how: dict[str, Any]) -> Any:
         """``send`` it with our limits, unless its address has failed for too long."""
-        if self.offline or self.stopped:
-            raise GaveUp("offline" if self.offline else "interrupted")
+        if self.offline:
+            raise GaveUp("offline")
         call = self._current()
         if call is None:
             return send(request, **how)
+        if self.stopped:
+            raise GaveUp("interrupted")
         address: Address = request.method, str(request.url).partition("?")[0]
         if call.failing.get(address, (0,))[0] >= ATTEMPTS or call.waited() > self.wait:
             raise GaveUp(f"no whole answer after {ATTEMPTS} attempts")
