@@ -392,6 +392,13 @@ def test_a_pull_that_keeps_going_fetches_everything_else(
     assert "2 of " in done.stderr and "were not fetched" in done.stderr
     assert "fetching " in done.stdout and "bytes, from lab/tiny" in done.stdout
     assert "8 of the plan's" in other("verify", "tiny.yaml").stdout
+    closed = (403, {"X-Error-Code": "GatedRepo", "X-Error-Message": "Ask for access"}, "")
+    hub.fail("HEAD", "/resolve/", closed)
+    hub.requests.clear()
+    gated = other("pull", "tiny.yaml", "--keep-going", "--store", "new", HF_HOME=str(tmp_path))
+    assert gated.returncode == 5 and "Ask for access" in gated.stderr
+    asked = [path for method, path in hub.requests if method == "HEAD"]
+    assert len(asked) <= 8  # those that were under way; the rest would fare no better
 
 
 def test_one_ctrl_c_ends_a_download(other: Run, hub: HubServer) -> None:

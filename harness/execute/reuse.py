@@ -87,14 +87,16 @@ def _fetched(
     entries: Mapping[str, Entry],
     hub: Hub,
     note: Note,
-    lost: Container[str],
+    lost: Container[str] = (),
     stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[Stage, HarnessError | None]]:
-    """Fetch ``stages``, several at a time, but nothing more from a repository that is ``lost``:
-    each with its error as it is done. Ctrl-C, ``stopped`` and an error of the caller end it."""
+    """Fetch ``stages``, several at a time, but nothing more from a repository that is ``lost`` or
+    closed to us: each with its error as it is done. Ctrl-C, ``stopped`` and an error of the caller
+    end it."""
     todo, done = deque(stages), queue.Queue[tuple[Stage, BaseException | None]]()
     total = sum(f.bytes for stage in stages for f in entries[stage.key].files.values())
     repos = ", ".join(sorted({entries[stage.key].repo for stage in stages}))
+    closed: set[str] = set()
     note(f"fetching {len(stages):,} checkpoints, {total:,} bytes, from {repos}")
 
     def work() -> None:
@@ -105,11 +107,13 @@ def _fetched(
                 return
             entry, error = entries[stage.key], None
             try:
-                if entry.repo in lost:
+                if entry.repo in lost or entry.repo in closed:
                     raise RemoteError(f"{entry.repo} was not asked for {entry.path}")
                 fetch(entry, hub, store, partial(unlike, stage))
             except BaseException as problem:
                 error = problem
+                if isinstance(error, Unreachable):
+                    closed.add(entry.repo)
             done.put((stage, error))
 
     for _ in range(min(AT_ONCE, len(stages))):
@@ -250,10 +254,9 @@ def pull(
         for stage, entry in offers.items()
         if not store.has(stage.kind, stage.key, tensors=entry.tensors is not None)
     ]
-    lost: set[str] = set()
     errors: list[HarnessError] = []
     fetched = 0
-    for stage, error in _fetched(missing, store, entries, hub, note, lost) if missing else ():
+    for stage, error in _fetched(missing, store, entries, hub, note) if missing else ():
         entry = entries[stage.key]
         if error is None:
             fetched += 1
@@ -262,8 +265,6 @@ def pull(
             continue
         if not keep_going:
             raise error
-        if isinstance(error, Unreachable):
-            lost.add(entry.repo)
         errors.append(error)
     if errors:
         worst = max(errors, key=lambda error: isinstance(error, IntegrityError))

@@ -29,7 +29,7 @@ class Conflict(RemoteError):
 
 
 class Unreachable(RemoteError):
-    """The Hub does not answer, or only with trouble: the next call would fare no better."""
+    """The Hub or the repository is closed to us: asking it for another file would be in vain."""
 
 
 class NotNow(Exception):
@@ -71,15 +71,15 @@ def explained(what: str, problem: Exception, note: str, offline: bool) -> Except
         said = one_line(str(problem)) or type(problem).__name__
         return Unreachable(f"{what}: the Hub could not be reached: {said}")
     status, words = response.status_code, one_line(_words(response))
-    gated = response.headers.get("X-Error-Code") == "GatedRepo"
-    advice = _GATED if gated else _ADVICE.get(status) or "the Hub failed"
+    code = response.headers.get("X-Error-Code")
+    advice = _GATED if code == "GatedRepo" else _ADVICE.get(status) or "the Hub failed"
     if status == 403 and "expired" in words.lower():
         advice = "the address that it gave for this has expired; try again"
     advice += note
     if words:
         advice += f"; it says: {words}"
     kind = Conflict if status in (409, 412) else RemoteError
-    if status in (*TRANSIENT, 401):
+    if status in (*TRANSIENT, 401) or code in ("GatedRepo", "RepoNotFound"):
         kind = Unreachable
     return kind(f"{what}: {advice} (HTTP {status})")
 
