@@ -6,20 +6,22 @@ them, so that reading a spec stays instant.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 
 from harness.components import get
-from harness.errors import HarnessError, UsageError, nearest
+from harness.errors import HarnessError, IntegrityError, UsageError, nearest
+from harness.plan.cost import architecture
 from harness.plan.only import restrict
 from harness.plan.plan import Plan
 from harness.plan.protocol import cells_of, compile_plan
-from harness.plan.stage import Cell, Stage, canonical
-from harness.spec.blocks import Spec
+from harness.plan.stage import Cell, canonical
+from harness.spec.blocks import Data, Spec, Use
 from harness.spec.fit import facts_of
 from harness.spec.load import load_with_origins, profile_names
 from harness.spec.merge import as_set
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from harness.report.results import ResultRow, Results
+    from harness.store.hub import Hub
     from harness.store.registry import Entry
 
 Place = Path | str
@@ -102,8 +105,7 @@ def load_model(
     """The unlearned model of one row of ``results``, on the CPU and in eval mode.
 
     It is the chosen candidate of ``method`` for ``seed`` in the ``cell`` with these values; what
-    only one row leaves open need not be said. ``results`` may also be the folder they lie in, or
-    the file of a registry entry, as for ``load_checkpoint``.
+    only one row leaves open need not be said. ``results`` may also be the folder they lie in.
 
     Raises:
         UsageError: no row fits, or several; the message says what there is.
@@ -111,10 +113,11 @@ def load_model(
         IntegrityError: they are damaged.
     """
     if isinstance(results, Path | str):
-        if Path(results).suffix == ".yaml":
-            return load_checkpoint(results, store=store)
         results = read_results(results)
-    row = _chosen_row(results.rows, method, seed, cell or {})
+    rows = [row for row in results.rows if row.selected]
+    if not rows:
+        raise UsageError("no candidate was chosen in these results, so there is no model")
+    row = _one(rows, {"method": method, "seed": seed}, cell or {})
     if row.diverged:
         raise UsageError(f"{row.method} diverged there ({row.diverged}), so there is no model")
     folder = Store(Path(store or default_folder()))
@@ -125,80 +128,107 @@ def load_model(
             "name the store of the run, run the spec with this one, or fetch what is published "
             "with 'harness pull'"
         )
-    return _model(_cell_of(structure(results.spec), row), folder.read("unlearn", key).tensors)
+    cell_ = _cell_of(structure(results.spec), row)
+    return _model(cell_.data, architecture(cell_.model), folder.read("unlearn", key).tensors)
 
 
 def load_checkpoint(
-    entry: Place, *, spec: Place | None = None, store: Place | None = None, offline: bool = False
+    source: Place,
+    *,
+    method: str | None = None,
+    seed: int | str | None = None,
+    cell: Mapping[str, Any] | None = None,
+    path: str | None = None,
+    revision: str | None = None,
+    offline: bool = False,
 ) -> nn.Module:
-    """The published model of a registry entry's file, on the CPU and in eval mode.
+    """A published model, on the CPU and in eval mode.
 
-    It is fetched into ``store`` unless it is there. Its architecture comes from the file ``spec``;
-    without one, from the spec of that name in ``specs/`` beside the registry.
+    ``source`` is a repository, ``org/name``, at ``revision`` (a commit pins it), or a file of the
+    registry. Of the models there it is the one of ``method`` (``train``: the base model), ``seed``
+    and ``cell``, or the one at ``path``; what only one leaves open need not be said. Its files come
+    through the Hub library's cache and are hashed before anything reads them.
 
     Raises:
-        UsageError: the entry is of no model, or there is no such spec.
+        UsageError: no model fits, or several; the message says what there is.
         RemoteError: the Hub cannot be reached or refuses.
-        IntegrityError: a file is not what the registry says.
+        IntegrityError: a file is not what the list of files says, or it describes no model.
     """
-    from harness.plan.kinds import kinds, publishable
-    from harness.stages.foreign import unlike
-    from harness.store.fetch import fetch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from harness.plan.model_config import described
+    from harness.store.fetch import checked
     from harness.store.hub import Hub
-    from harness.store.registry import read_entry
+    from harness.store.registry import CONFIG
 
-    found = read_entry(Path(entry), publishable())
-    if not kinds()[found.kind].weights:
-        models = " and ".join(name for name, kind in kinds().items() if kind.weights)
-        raise UsageError(f"{entry}: a {found.kind} artifact is no model; {models} are")
-    stage = _published_stage(found, Path(spec) if spec else _spec_beside(found))
-    folder = Store(Path(store or default_folder()))
-    if not folder.has(found.kind, found.key, tensors=True):
-        fetch(found, Hub(offline=offline), folder, partial(unlike, stage))
-    return _model(stage.cell, folder.read(found.kind, found.key).tensors)
+    hub, store = Hub(offline=offline), default_folder()
+    models = [entry for entry in _listed(source, revision, hub) if CONFIG in entry.files]
+    if not models:
+        raise UsageError(f"{source} lists no models")
+    entry = _one(models, {"method": method, "seed": seed, "path": path}, cell or {})
+    place = f"{entry.path}/{CONFIG} of {entry.repo}"
+    data, model = described(checked(entry, entry.files[CONFIG], hub, store), place)
+    if entry.tensors is None:
+        raise UsageError(f"{entry.place}: its weights are not published")
+    try:
+        weights = load_file(checked(entry, entry.tensors, hub, store))
+    except SafetensorError as problem:
+        raise IntegrityError(f"{entry.tensors.path} of {entry.repo}: {problem}") from None
+    return _model(data, model, weights)
 
 
-def _chosen_row(
-    rows: Iterable[ResultRow],
-    method: str | None,
-    seed: int | str | None,
-    cell: Mapping[str, Any],
-) -> ResultRow:
-    """The one chosen row that fits. Raises UsageError with what there is."""
-    found = [row for row in rows if row.selected]
-    if not found:
-        raise UsageError("no candidate was chosen in these results, so there is no model")
-    axes = list(found[0].cell)
+def _listed(source: Place, revision: str | None, hub: Hub) -> list[Entry]:
+    """What a repository or a file of the registry lists."""
+    from harness.plan.kinds import kinds
+    from harness.store.registry import INDEX, MAX_BYTES, REPO, content_of, entries_in
+
+    file = Path(source)
+    if file.suffix == ".jsonl":
+        return entries_in(content_of(file), file, kinds())
+    repo = str(source)
+    if not re.fullmatch(REPO, repo) or ".." in repo:
+        raise UsageError(f"{repo!r} is neither a repository, ORG/NAME, nor a .jsonl of a registry")
+    pinned = revision is not None and re.fullmatch("[0-9a-f]{40}", revision)
+    commit = revision if pinned and revision else hub.head(repo, revision)
+    listed = content_of(hub.download(repo, commit, INDEX, MAX_BYTES).resolve())
+    return entries_in(listed, Path(repo, INDEX), kinds(), repo=repo, commit=commit)
+
+
+R = TypeVar("R", "ResultRow", "Entry")
+
+
+def _one(rows: Sequence[R], asked: Mapping[str, Any], cell: Mapping[str, Any]) -> R:
+    """The one of ``rows`` that fits. Raises UsageError with what there is."""
+    axes = list(dict.fromkeys(axis for row in rows for axis in row.cell))
     if unknown := [axis for axis in cell if axis not in axes]:
-        there = f"axes: {', '.join(axes) or 'none'}"
-        raise UsageError(f"no axis {unknown[0]!r}{nearest(unknown[0], axes)} ({there})")
-    asked = {"method": method, "seed": seed, **{axis: cell.get(axis) for axis in axes}}
+        known = f"axes: {', '.join(axes) or 'none'}"
+        raise UsageError(f"no axis {unknown[0]!r}{nearest(unknown[0], axes)} ({known})")
+    found, asked = list(rows), {**asked, **{axis: cell.get(axis) for axis in axes}}
     for name, value in asked.items():
         if value is not None:
-            found = _fitting(found, name, value)
+            there = _values(found, name)
+            found = [row for row in found if _value(row, name) == value]
+            if not found:
+                raise UsageError(
+                    f"no result with {name} {value!r}{nearest(str(value), there)} "
+                    f"(there: {', '.join(there[:20])})"
+                )
     if len(found) > 1:
-        open_ = {name: _values(found, name) for name in asked}
-        said = ", ".join(f"{n} ({', '.join(v)})" for n, v in open_.items() if len(v) > 1)
+        every = {name: _values(found, name) for name in asked}
+        open_ = {name: values for name, values in every.items() if len(values) > 1}
+        if len(open_) > 1:
+            open_.pop("path", None)  # the others say it in fewer words
+        said = ", ".join(f"{n} ({', '.join(v[:20])})" for n, v in open_.items())
         raise UsageError(f"{len(found)} models fit; say which: {said}")
     return found[0]
 
 
-def _fitting(rows: list[ResultRow], name: str, value: Any) -> list[ResultRow]:
-    found = [row for row in rows if _value(row, name) == value]
-    if not found:
-        there = _values(rows, name)
-        raise UsageError(
-            f"no result with {name} {value!r}{nearest(str(value), there)} "
-            f"(there: {', '.join(there)})"
-        )
-    return found
+def _value(row: ResultRow | Entry, name: str) -> Any:
+    return getattr(row, name) if name in ("method", "seed", "path") else row.cell.get(name)
 
 
-def _value(row: ResultRow, name: str) -> Any:
-    return getattr(row, name) if name in ("method", "seed") else row.cell[name]
-
-
-def _values(rows: Iterable[ResultRow], name: str) -> list[str]:
+def _values(rows: Iterable[ResultRow | Entry], name: str) -> list[str]:
     return list(dict.fromkeys(str(_value(row, name)) for row in rows))
 
 
@@ -211,38 +241,20 @@ def _cell_of(spec: Spec, row: ResultRow) -> Cell:
     raise UsageError(f"the spec of these results has no cell {point} with seed {row.seed}")
 
 
-def _spec_beside(entry: Entry) -> Path:
-    """The file of the entry's spec in the ``specs`` folder beside its registry."""
-    wanted = f"id: {entry.spec['id']}"
-    specs = entry.file.resolve().parents[2] / "specs"
-    for file in sorted(specs.rglob("*.yaml")):
-        if wanted in file.read_text(encoding="utf-8").splitlines():
-            return file
-    raise UsageError(f"{entry.file}: no spec {entry.spec['id']!r} below {specs}; name its file")
+def _model(data: Data, model: Use, weights: Mapping[str, Tensor] | None) -> nn.Module:
+    """The architecture ``model`` for ``data`` with ``weights``, in eval mode."""
+    import torch
 
-
-def _published_stage(entry: Entry, spec: Path) -> Stage:
-    """The stage that ``entry`` is the artifact of."""
-    profile = entry.spec.get("profile")
-    stages = load(spec, profile.replace("+", ",") if profile else None).plan().stages
-    if entry.key not in stages:
-        raise UsageError(
-            f"{entry.file}: no stage of {spec} has the key {entry.key[:12]}; the spec or a "
-            "component of it has changed since this was published"
-        )
-    return stages[entry.key]
-
-
-def _model(cell: Cell, weights: Mapping[str, Tensor] | None) -> nn.Module:
-    """The architecture of ``cell`` with ``weights``, in eval mode."""
-    from harness.plan.cost import architecture
     from harness.stages.fitting import SNAPSHOT
-    from harness.stages.world import load_weights
+    from harness.stages.world import check_weights, load_weights
     from harness.training.seeding import seeded_build
 
-    use, facts = architecture(cell.model), facts_of(cell.data)
-    function: Callable[..., nn.Module] = get("models", use.name).function
-    build = partial(function, use.settings, facts.encoding, facts.classes)
-    model = seeded_build(build, "weights are loaded")
-    load_weights(model, {k: v for k, v in (weights or {}).items() if SNAPSHOT not in k})
-    return model.eval()
+    facts = facts_of(data)
+    function: Callable[..., nn.Module] = get("models", model.name).function
+    build = partial(function, model.settings, facts.encoding, facts.classes)
+    plain = {k: v for k, v in (weights or {}).items() if SNAPSHOT not in k}
+    with torch.device("meta"):  # which costs nothing, however large a stranger says that it is
+        check_weights(build(), plain)
+    found = seeded_build(build, "weights are loaded")
+    load_weights(found, plain)
+    return found.eval()

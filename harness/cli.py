@@ -37,7 +37,7 @@ COMMANDS = {
     "diff": "Say what changed from the spec OLD to NEW, and what has to be computed again.",
     "pull": "Fetch everything the registry has for SPEC into the store.",
     "verify": "Hash everything the store has for SPEC (exit code 4 when it is damaged).",
-    "publish": "Upload what the store has for SPEC, and write its registry files.",
+    "publish": "Upload what the store has for SPEC, and write its registry file.",
     "checklist": "Fill in a checklist for a paper's authors from the results in FOLDER.",
     "prose": "Fill in the marked numbers of every README.md in FOLDER from the results beside it.",
     "store": "Look at, clean up and check the local store.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,12 +18,14 @@ from store.hub_server import TOKEN, HubServer
 
 import harness
 from conftest import ROOT, TINY
+from harness.api import _model
 from harness.commands.publish import publish
 from harness.commands.publish.offers import PublishRequest
 from harness.components import NoSettings, get
 from harness.data.subset import subset
 from harness.data.types import DataRoot
-from harness.errors import HarnessError, StageFailed, UsageError
+from harness.errors import HarnessError, IntegrityError, StageFailed, UsageError
+from harness.plan.model_config import described
 from harness.spec.origins import written
 from harness.store import hub as hub_module
 from harness.store.hub import Hub
@@ -148,46 +151,64 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServe
     close_session()
 
 
-def test_a_published_checkpoint_is_fetched_and_loaded(
+def test_a_published_model_is_a_module_after_two_lines(
     made: tuple[Path, Any], server: HubServer, tmp_path: Path
 ) -> None:
     folder, results = made
-    (tmp_path / "specs").mkdir()
-    spec = tmp_path / "specs" / "tiny.yaml"
-    spec.write_text(TINY)
     request = PublishRequest(
-        plan=harness.load(spec).plan(),
+        plan=harness.load(folder / "tiny.yaml").plan(),
         profile=None,
-        spec_file=spec,
+        spec_file=folder / "tiny.yaml",
         store=folder / "store",
         repo="lab/tiny",
         registry=tmp_path / "registry",
         results=results,
         licence="apache-2.0",
-        private=False,
-        dry_run=False,
     )
     publish(request, {}, hub_module.Hub())
-    [entry] = (tmp_path / "registry" / "tiny").glob("unlearn-ssd-discovered=0.5*.yaml")
-    local = harness.load_model(
-        results, method="ssd", cell={"discovered": 0.5}, store=folder / "store"
-    )
-    fetched = harness.load_model(entry, store=tmp_path / "empty")
-    assert not fetched.training
-    weights = fetched.state_dict()
-    assert all(torch.equal(value, weights[name]) for name, value in local.state_dict().items())
-    asked = len(server.requests)
-    harness.load_checkpoint(entry, spec=spec, store=tmp_path / "empty")
-    assert len(server.requests) == asked
-    [corrupt] = (tmp_path / "registry" / "tiny").glob("corrupt-*.yaml")
-    with pytest.raises(UsageError, match="is no model"):
-        harness.load_checkpoint(corrupt, store=tmp_path / "empty")
-    spec.write_text(TINY.replace("steps: 30", "steps: 31"))
-    with pytest.raises(UsageError, match="has changed since this was published"):
-        harness.load_checkpoint(entry, store=tmp_path / "empty")
-    spec.unlink()
-    with pytest.raises(UsageError, match="no spec 'tiny' below"):
-        harness.load_checkpoint(entry, store=tmp_path / "empty")
+    asked: dict[str, Any] = {"method": "ssd", "seed": 0, "cell": {"discovered": 0.5}}
+    model = harness.load_checkpoint("lab/tiny", **asked)
+    local = harness.load_model(results, **asked, store=folder / "store").state_dict()
+    assert not model.training
+    assert local.keys() == model.state_dict().keys()
+    assert all(torch.equal(value, local[name]) for name, value in model.state_dict().items())
+    repo = server.repos["lab/tiny"]
+    pinned = list(repo.commits)[-2]
+    harness.load_checkpoint("lab/tiny", **asked, revision=pinned)
+    asked_before = len(server.requests)
+    harness.load_checkpoint("lab/tiny", **asked, revision=pinned, offline=True)
+    harness.load_checkpoint(tmp_path / "registry/tiny.jsonl", **asked, offline=True)
+    assert len(server.requests) == asked_before
+    harness.load_checkpoint("lab/tiny", method="train", revision=pinned)
+    with pytest.raises(UsageError, match=r"2 models fit; say which: discovered \(0\.5, 1\.0\)"):
+        harness.load_checkpoint("lab/tiny", method="retrain")
+    with pytest.raises(UsageError, match="did you mean 'ssd'"):
+        harness.load_checkpoint("lab/tiny", method="sssd")
+    with pytest.raises(UsageError, match="neither a repository"):
+        harness.load_checkpoint("tiny")
+
+
+def test_a_strangers_config_is_checked_before_anything_is_built(
+    made: tuple[Path, Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "config.json"
+    data = {"dataset": {"name": "digits"}}
+    for model, words in [
+        ({"name": "os.system"}, "asks for what is not installed"),
+        ({"name": "small_cnn", "widths": "many"}, "describes no model"),
+        ("x" * 10**5, "asks for what is not installed"),
+    ]:
+        file.write_text(json.dumps({"data": data, "model": model}))
+        with pytest.raises(IntegrityError, match=words) as caught:
+            described(file, "a config")
+        assert len(str(caught.value)) < 400
+    file.write_text("[" * 10**5)
+    with pytest.raises(IntegrityError, match="describes no model"):
+        described(file, "a config")
+    huge = {"name": "small_cnn", "widths": [8, 10**6]}
+    file.write_text(json.dumps({"data": data, "model": huge}))
+    with pytest.raises(IntegrityError, match="do not fit the model"):
+        _model(*described(file, "a config"), {})
 
 
 def test_an_offline_run_leaves_the_environment_as_it_was(

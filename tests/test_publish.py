@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from huggingface_hub import ModelCard
 from store.hub_server import TOKEN, HubServer
 
@@ -27,6 +33,14 @@ def results(folder: Path) -> dict:
 
 def provenance(folder: Path) -> dict:
     return json.loads((folder / "results.json").read_text())["provenance"]
+
+
+def entries(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(x) for x in (folder / "registry/tiny.jsonl").read_text().splitlines()]
+
+
+def entry_of(folder: Path, method: str) -> dict[str, Any]:
+    return next(e for e in entries(folder) if e["method"] == method)
 
 
 @pytest.fixture(scope="module")
@@ -119,13 +133,12 @@ def test_offline_the_cache_of_the_hub_library_serves_an_empty_store(
 def test_a_flipped_byte_on_the_hub_ends_with_code_4_and_both_hashes(
     other: Run, tmp_path: Path, hub: HubServer
 ) -> None:
-    hub.flip("train/")
-    entry = next((tmp_path / "registry/tiny").glob("train-*.yaml"))
+    hub.flip("train-small_cnn/seed=0/tensors")
     done = other("run", "tiny.yaml", "--jobs", 1)
     assert done.returncode == 4, done.stderr
     assert "Traceback" not in done.stderr
-    assert entry.name in done.stderr
-    expected = entry.read_text().split("sha256: ")[2].split()[0]
+    assert "tiny/default/train-small_cnn/seed=0 in " in done.stderr
+    expected = entry_of(tmp_path, "train")["files"]["tensors.safetensors"]["sha256"]
     assert f"should be {expected}" in done.stderr
     assert len(list((tmp_path / "store/damaged").rglob("tensors.safetensors"))) == 1
     assert not (tmp_path / "store/train").exists()
@@ -141,7 +154,7 @@ def test_a_hub_that_dies_in_the_middle_is_replaced_by_computing(
     done = other("run", "tiny.yaml", "--jobs", 1)
     assert done.returncode == 0, done.stderr
     assert "Going on without lab/tiny" in done.stderr
-    assert "from the Hub: train (seed 0)" in done.stderr
+    assert "from the Hub: " in done.stderr
     assert results(tmp_path / "results/tiny/default") == results(
         published[0] / "results/tiny/default"
     )
@@ -232,9 +245,9 @@ def test_a_publish_that_was_cut_off_can_be_repeated(
     hub.fail("POST", "/commit/", "cut", times=1)  # committed, but the answer was lost
     done = run("publish", "tiny.yaml", "--to", "lab/tiny", "--private")
     assert done.returncode == 0, done.stderr
-    assert len(hub.repos["lab/tiny"].commits) == 2
-    assert hub.repos["lab/tiny"].head in done.stdout
-    assert len(list((tmp_path / "registry/tiny").glob("*.yaml"))) == 10
+    assert len(hub.repos["lab/tiny"].commits) == 3
+    assert {e["commit"] for e in entries(tmp_path)} == {list(hub.repos["lab/tiny"].commits)[1]}
+    assert len(entries(tmp_path)) == 10
     done = run("publish", "tiny.yaml", "--to", "lab/tiny")
     assert "nothing new to publish" in done.stdout
 
@@ -244,33 +257,201 @@ def test_a_conflict_is_looked_at_again(author: tuple[Run, HubServer], tmp_path: 
     hub.fail("POST", "/commit/", (412, {}, "A commit has happened since"), times=1)
     done = run("publish", "tiny.yaml", "--to", "lab/tiny")
     assert done.returncode == 0, done.stderr
-    card = hub.repos["lab/tiny"].commits[hub.repos["lab/tiny"].head]["README.md"].decode()
-    measured = ModelCard(card).data.eval_results
-    found = results(tmp_path / "results/tiny/default")["summary"]
-    assert [r.metric_value for r in measured or ()] == [
-        value["mean"] for row in found for value in row["metrics"].values()
+    assert len(hub.repos["lab/tiny"].commits) == 3
+    assert TOKEN not in head(hub)["README.md"].decode()
+
+
+def head(hub: HubServer) -> dict[str, bytes]:
+    repo = hub.repos["lab/tiny"]
+    return repo.commits[repo.head]
+
+
+def test_the_card_has_a_row_with_numbers_and_a_pinned_call_for_each_model(
+    author: tuple[Run, HubServer], tmp_path: Path
+) -> None:
+    run, hub = author
+    paper = (
+        "paper: {title: A Tiny Paper, authors: [Ada Lovelace], venue: Notes 2024, "
+        "arxiv: '2406.09173'}\n"
+    )
+    (tmp_path / "tiny.yaml").write_text(TINY + paper)
+    done = run("publish", "tiny.yaml", "--to", "lab/tiny", "--license", "mit")
+    assert done.returncode == 0, done.stderr
+    files, repo = head(hub), hub.repos["lab/tiny"]
+    card = files["README.md"].decode()
+    data = ModelCard(card).data
+    assert (data.license, data.pipeline_tag) == ("mit", "image-classification")
+    assert "arxiv:2406.09173" in (data.tags or [])
+    assert "@misc{lovelace2024," in card
+    path = "tiny/default/ssd/discovered=0.5/seed=0"
+    assert {f"{path}/{name}" for name in ("record.json", "tensors.safetensors", "config.json")} <= {
+        *files
+    }
+    found = json.loads(files[f"{path}/config.json"])
+    assert found["model"]["widths"] == [8, 16] and found["classes"] == 10
+    assert found["preprocessing"]["mean"]
+    pinned = list(repo.commits)[-2]
+    called = (
+        'harness.load_checkpoint("lab/tiny", method="ssd", seed=0, cell={\'discovered\': 0.5}, '
+        f'revision="{pinned}")'
+    )
+    [row] = [line for line in card.splitlines() if called in line and line.startswith("|")]
+    summary = results(tmp_path / "results/tiny/default")["summary"]
+    [measured] = [
+        each["metrics"]["clean_accuracy"]["mean"]
+        for each in summary
+        if (each["method"], each["cell"]["discovered"]) == ("ssd", 0.5)
     ]
-    for part in ("model-index", "license: apache-2.0", "load_file(hf_hub_download(", "checklist"):
-        assert part in card
+    assert f"{measured:.4g}" in row
+    index = yaml.safe_load(card.split("---")[1])["model-index"]
+    assert len({each["name"] for each in index}) == len(index) == 6
+    [own] = [each["results"] for each in index if each["name"] == path]
+    assert own[0]["dataset"] == {"name": "digits", "type": "digits", "split": "test"}
+    accuracy = {"type": "accuracy", "name": "clean_accuracy", "value": measured}
+    assert accuracy in own[0]["metrics"]
+    [spec] = [p for p in files if p.startswith("specs/")]
+    assert files[spec].decode().startswith("# Published: checkpoints of seeds 0.\n")
     assert str(tmp_path) not in card
-    assert TOKEN not in card
+
+
+def test_a_second_spec_and_a_second_publisher_lose_nothing(
+    published: tuple[Path, HubServer], author: tuple[Run, HubServer], tmp_path: Path
+) -> None:
+    run, hub = author
+    for only in ("method=ssd", "method=none"):
+        shutil.rmtree(tmp_path / "registry", ignore_errors=True)  # another's
+        done = run("publish", "tiny.yaml", "--to", "lab/tiny", "--only", only, "--seeds", "0")
+        assert done.returncode == 0, done.stderr
+    mine = TINY.replace("id: tiny", "id: mine").replace(
+        "discovered: {sweep: [1.0, 0.5]}", "discovered: 0.5"
+    )
+    (tmp_path / "mine.yaml").write_text(mine)
+    done = run("publish", "mine.yaml", "--to", "lab/tiny")
+    assert done.returncode == 0, done.stderr
+    files = head(hub)
+    card = files["README.md"].decode()
+    for part in ("tiny/default/ssd/discovered=0.5/seed=0", "tiny/default/none/seed=0",
+                 "mine/default/retrain/"):  # fmt: skip
+        assert part in files["index.jsonl"].decode(), part
+        assert part in card, part
+    assert [p for p in files if "specs/tiny" in p] and [p for p in files if "specs/mine" in p]
+    assert run("registry", "check", "--specs", ".").returncode == 0
+
+
+def test_with_everything_published_an_empty_store_computes_nothing(
+    published: tuple[Path, HubServer], author: tuple[Run, HubServer], tmp_path: Path
+) -> None:
+    run, _ = author
+    done = run("publish", "tiny.yaml", "--to", "lab/tiny", "--include", "evaluate,prepare,unlearn")
+    assert done.returncode == 0, done.stderr
+    done = run("run", "tiny.yaml", "--jobs", 1, "--store", "empty", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert "19 cached, 0 to compute" in done.stderr
+    assert results(tmp_path / "out") == results(published[0] / "results/tiny/default")
+    done = run("publish", "tiny.yaml", "--to", "lab/tiny", "--include", "evaluat")
+    assert done.returncode == 2 and "did you mean 'evaluate'" in done.stderr
+
+
+def test_a_pull_request_a_branch_a_message_and_a_collection(
+    author: tuple[Run, HubServer], tmp_path: Path
+) -> None:
+    run, hub = author
+    to = ("publish", "tiny.yaml", "--to", "lab/tiny", "--only", "method=none")
+    assert run(*to, "--create-pr").returncode == 5  # of a repository that is not there
+    assert run(*to, "--message", "First of all", "--collection", "lab/tiny-1").returncode == 0
+    assert hub.collected == [("lab/tiny-1", "lab/tiny")]
+    before, repo = head(hub), hub.repos["lab/tiny"]
+    done = run(*to[:-1], "method=ssd", "--create-pr", "--message", "Add SSD")
+    assert done.returncode == 0, done.stderr
+    assert "lab/tiny/discussions/1" in done.stdout
+    assert head(hub) == before and repo.requests == ["Add SSD"]
+    assert "/ssd/" in repo.commits[repo.refs["refs/pr/1"]]["index.jsonl"].decode()
+    repo.refs["draft"] = repo.head
+    done = run(*to[:-1], "method=retrain", "--revision", "draft")
+    assert done.returncode == 0, done.stderr
+    assert head(hub) == before and repo.refs["draft"] != repo.head
+
+
+def test_a_licence_that_the_hub_does_not_know_is_refused(author: tuple[Run, HubServer]) -> None:
+    run, hub = author
+    done = run("publish", "tiny.yaml", "--to", "lab/tiny", "--license", "apache2.0")
+    assert done.returncode == 2
+    assert "did you mean 'apache-2.0'" in done.stderr
+    assert not hub.requests
+
+
+def test_a_pull_that_keeps_going_fetches_everything_else(
+    other: Run, tmp_path: Path, hub: HubServer
+) -> None:
+    hub.flip("train-small_cnn/seed=0/tensors")
+    hub.fail("HEAD", "/retrain/discovered=0.5/seed=0/record", (404, {}, ""))
+    done = other("pull", "tiny.yaml")
+    assert done.returncode in (4, 5)
+    done = other("pull", "tiny.yaml", "--keep-going")
+    assert done.returncode == 4
+    assert "2 of " in done.stderr and "were not fetched" in done.stderr
+    assert "fetching " in done.stdout and "bytes, from lab/tiny" in done.stdout
+    assert "8 of the plan's" in other("verify", "tiny.yaml").stdout
+    closed = (403, {"X-Error-Code": "GatedRepo", "X-Error-Message": "Ask for access"}, "")
+    hub.fail("HEAD", "/resolve/", closed)
+    hub.requests.clear()
+    gated = other("pull", "tiny.yaml", "--keep-going", "--store", "new", HF_HOME=str(tmp_path))
+    assert gated.returncode == 5 and "Ask for access" in gated.stderr
+    asked = [path for method, path in hub.requests if method == "HEAD"]
+    assert len(asked) <= 8  # those that were under way; the rest would fare no better
+
+
+def test_one_ctrl_c_ends_a_download(other: Run, hub: HubServer) -> None:
+    hub.fail("GET", "/cdn/", "hang")
+    before = time.monotonic()
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    done = other("pull", "tiny.yaml", HARNESS_HUB_WAIT="60")
+    timer.cancel()
+    assert done.returncode == 130, done.stderr
+    assert "interrupted" in done.stderr
+    assert time.monotonic() - before < 15
+
+
+def test_a_store_is_compared_with_what_is_published(
+    published: tuple[Path, HubServer], author: tuple[Run, HubServer], tmp_path: Path
+) -> None:
+    run, hub = author
+    shutil.copytree(published[0] / "registry", tmp_path / "registry")
+    done = run("verify", "tiny.yaml", "--against-registry")
+    assert done.returncode == 0, done.stderr
+    assert "with the same tensors" in done.stdout
+    file = tmp_path / "registry/tiny.jsonl"
+    sha256 = entry_of(tmp_path, "ssd")["files"]["tensors.safetensors"]["sha256"]
+    file.write_text(file.read_text().replace(sha256, "ab" * 32))
+    done = run("verify", "tiny.yaml", "--against-registry")
+    assert done.returncode == 1
+    assert "unlearn ssd" in done.stderr and "its tensors are not those of" in done.stderr
+    assert not hub.requests
+
+
+def test_a_bad_file_of_another_spec_stops_nobody(other: Run, tmp_path: Path) -> None:
+    (tmp_path / "registry/stranger.jsonl").write_bytes(b"[" * 50_000)
+    (tmp_path / "registry/link.jsonl").symlink_to(tmp_path / "hf")
+    done = other("plan", "tiny.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "registry: 10 stages" in done.stdout
+    assert "stranger.jsonl, line 1" in done.stderr
 
 
 def test_registry_files_that_could_not_be_written_come_with_the_next_publish(
     author: tuple[Run, HubServer], tmp_path: Path
 ) -> None:
     run, hub = author
-    (tmp_path / "registry").mkdir()
-    (tmp_path / "registry" / "tiny").write_text("in the way")
-    done = run("publish", "tiny.yaml", "--to", "lab/tiny")
+    (tmp_path / "blocked").write_text("in the way")
+    done = run("publish", "tiny.yaml", "--to", "lab/tiny", "--registry", "blocked/registry")
     assert done.returncode == 1
     assert "cannot be written" in done.stderr
     assert "Traceback" not in done.stderr
-    (tmp_path / "registry" / "tiny").unlink()
     done = run("publish", "tiny.yaml", "--to", "lab/tiny")
     assert done.returncode == 0, done.stderr
-    assert len(hub.repos["lab/tiny"].commits) == 2
-    assert len(list((tmp_path / "registry/tiny").iterdir())) == 10
+    assert len(hub.repos["lab/tiny"].commits) == 3
+    assert len(entries(tmp_path)) == 10
 
 
 def test_no_token_is_repeated(author: tuple[Run, HubServer], tmp_path: Path) -> None:
@@ -318,14 +499,15 @@ def test_the_registry_is_checked_against_the_specs(other: Run, tmp_path: Path) -
     done = other("registry", "check")
     assert done.returncode == 0, done.stderr
     assert "10 entries" in done.stdout
-    entry = next((tmp_path / "registry/tiny").glob("train-*.yaml"))
-    key = entry.read_text().split("key: ")[1].split()[0]
-    (tmp_path / "registry/tiny/again.yaml").write_text(entry.read_text())
-    entry.with_name("strange.yaml").write_text(entry.read_text().replace(key, "ab" * 32))
+    file = tmp_path / "registry/tiny.jsonl"
+    entry = entry_of(tmp_path, "train")
+    again = json.dumps(entry)
+    strange = json.dumps(entry | {"key": "ab" * 32})
+    file.write_text(f"{file.read_text()}{again}\n{strange}\n")
     done = other("registry", "check")
     assert done.returncode == 4
     assert "two entries for one key" in done.stderr
-    assert "strange.yaml: no train stage of" in done.stderr
+    assert "tiny.jsonl: no train stage of" in done.stderr
     done = other("run", "tiny.yaml")
     assert done.returncode == 2
     assert "two entries for one key" in done.stderr

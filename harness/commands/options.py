@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -118,3 +119,9 @@ def needed_registry(spec: Path, named: Path | None) -> Path:
     if place is None:
         raise UsageError(f"no registry folder beside or above {spec}; name one with --registry")
     return place
+
+
+def warn(text: str) -> None:
+    """Say ``text`` beside what the command was asked for. A full disk under it stops no command."""
+    with suppress(OSError):
+        click.echo(f"notice: {text}", err=True)

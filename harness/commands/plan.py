@@ -12,19 +12,18 @@ import click
 from tabulate import tabulate
 
 from harness.api import Experiment
-from harness.commands.options import ONLY, REGISTRY, STORE, changed_spec, registry_of
+from harness.commands.options import ONLY, REGISTRY, STORE, changed_spec, registry_of, warn
 from harness.components import get
 from harness.execute.budget import refuse_over
 from harness.execute.pace import duration
 from harness.execute.reuse import to_compute
 from harness.plan.cost import flops_of, samples_of
 from harness.plan.kinds import kinds as kinds_of_stages
-from harness.plan.kinds import publishable
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
 from harness.spec.fit import unlikely
 from harness.store import Store
-from harness.store.registry import read_registry
+from harness.store.registry import Entry, read_registry
 
 
 @click.command("plan")
@@ -71,7 +70,9 @@ def command(
 def summary(plan: Plan, store_folder: Path, registry: Path | None) -> dict[str, Any]:
     """Stages by kind and work, what is cached or published, and the estimated cost of the rest."""
     store = Store(store_folder)
-    entries = read_registry(registry, publishable()) if registry is not None else {}
+    entries: Mapping[str, Entry] = {}
+    if registry is not None:
+        entries = read_registry(registry, kinds_of_stages(), plan.spec.id, warn, plan.stages)
     left = to_compute(plan, store, entries)
     tried = {c.unlearn for g in plan.groups if len(g.candidates) > 1 for c in g.candidates}
     fetchable = 0

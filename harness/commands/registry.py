@@ -9,7 +9,7 @@ import click
 
 from harness.commands.options import registry_of
 from harness.errors import IntegrityError, UsageError
-from harness.plan.kinds import publishable
+from harness.plan.kinds import kinds
 from harness.plan.protocol import compile_plan
 from harness.spec.blocks import Spec
 from harness.spec.load import load_spec, specs_below
@@ -47,7 +47,8 @@ def check_registry(folder: Path, specs: Path) -> str:
     """
     if not specs.is_dir():
         raise UsageError(f"--specs {specs}: no such folder")
-    entries, problems = scan(folder, publishable())
+    entries, wrong = scan(folder, kinds())
+    problems = [sentence for each in wrong.values() for sentence in each]
     loaded = {spec.id: (file, spec) for file in specs_below(specs) for spec in [load_spec(file)]}
     by_spec: dict[str, list[Entry]] = {}
     for entry in entries.values():
@@ -56,7 +57,7 @@ def check_registry(folder: Path, specs: Path) -> str:
         if name in loaded:
             problems += _strangers(found, *loaded[name])
         else:
-            problems += [f"{entry.file}: no spec {name!r} below {specs}" for entry in found]
+            problems += [f"{entry.place}: no spec {name!r} below {specs}" for entry in found]
     if problems:
         raise IntegrityError("\n".join(problems))
     return f"{len(entries)} entries in {folder} are well-formed, and keys of specs in {specs}"
@@ -77,4 +78,4 @@ def _strangers(entries: list[Entry], file: Path, spec: Spec) -> Iterator[str]:
             continue
         left = {k: e for k, e in left.items() if k not in stages or stages[k].kind != e.kind}
     for key, entry in left.items():
-        yield f"{entry.file}: no {entry.kind} stage of {file} has the key {key[:12]}"
+        yield f"{entry.place}: no {entry.kind} stage of {file} has the key {key[:12]}"

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
 
@@ -16,17 +16,29 @@ import attrs
 import click
 
 from harness.api import Experiment
-from harness.commands.options import DATA_ROOT, DEVICE, ONLY, STORE, changed_spec
+from harness.commands.options import (
+    DATA_ROOT,
+    DEVICE,
+    ONLY,
+    REGISTRY,
+    STORE,
+    changed_spec,
+    needed_registry,
+    warn,
+)
 from harness.errors import IntegrityError, StageFailed, UsageError
+from harness.execute.records import is_measurement
+from harness.execute.reuse import measured_apart
 from harness.execute.run import devices
 from harness.execute.workers import attempt
 from harness.execute.workers.events import Computed, Failed, InputDamaged
 from harness.plan.cost import flops_of
-from harness.plan.kinds import kind_of, store_at
+from harness.plan.kinds import kind_of, kinds, store_at
 from harness.plan.plan import Plan
 from harness.plan.stage import Stage
 from harness.stages.options import Options
 from harness.store import Store
+from harness.store.registry import Entry, read_registry
 from harness.store.store import TENSORS
 
 Note = Callable[[str], None]
@@ -46,6 +58,10 @@ Note = Callable[[str], None]
     help="Compute N stages again.",
 )
 @click.option("--seed", default=0, show_default=True, help="Chooses which.")
+@click.option(
+    "--against-registry", is_flag=True, help="Compare with what is published, without the network."
+)
+@REGISTRY
 @DEVICE
 def command(
     experiment: Experiment,
@@ -54,15 +70,21 @@ def command(
     only: tuple[str, ...],
     count: int,
     seed: int,
+    against_registry: bool,
+    registry: Path | None,
     device: str,
 ) -> None:
     """Hash everything the store has for SPEC (exit code 4 when it is damaged).
 
-    With --recompute N, compute N stages again elsewhere and compare their bytes (exit code 1 when
-    they differ).
+    With --against-registry or --recompute N, compare the tensors with those that are published, or
+    of N stages that are computed again elsewhere (exit code 1 when they differ).
     """
     plan = experiment.plan(only)
     click.echo(verify_plan(plan, store_at(store)))
+    if against_registry:
+        place = needed_registry(experiment.file, registry)
+        entries = read_registry(place, kinds(), plan.spec.id, warn, plan.stages)
+        click.echo(compare(plan, store_at(store), entries))
     if count:
         said = recompute(
             plan, store, count, click.echo, seed=seed, device=device, data_root=data_root
@@ -82,6 +104,30 @@ def verify_plan(plan: Plan, store: Store) -> str:
     if problems:
         raise IntegrityError(f"{len(problems)} damaged artifacts:\n" + "\n".join(problems))
     return f"{len(there)} of the plan's {len(plan.stages)} artifacts are there and whole"
+
+
+def compare(plan: Plan, store: Store, entries: Mapping[str, Entry]) -> str:
+    """Hold tensors and numbers in ``store`` against what ``entries`` say of them.
+
+    Raises:
+        StageFailed: they are others; each is named.
+    """
+    both = [
+        (plan.describe(stage.key), store.digest(stage.kind, stage.key), entry)
+        for stage in plan.stages.values()
+        if (entry := entries.get(stage.key)) and entry.tensors and store.has(stage.kind, stage.key)
+    ]
+    differing = [
+        f"{name}: its tensors are not those of {entry.place}"
+        for name, digest, entry in both
+        if entry.tensors and digest != entry.tensors.sha256
+    ]
+    stages = filter(is_measurement, plan.stages.values())
+    measured = {s.key: store.record(s.kind, s.key) for s in stages if store.has(s.kind, s.key)}
+    differing += measured_apart(plan, store, entries, measured)
+    if differing:
+        raise StageFailed("\n".join(differing))
+    return f"{len(both)} of {len(entries)} published artifacts are here, with the same tensors"
 
 
 def recompute(
@@ -134,10 +180,10 @@ def _chosen(plan: Plan, store: Store, count: int, seed: int) -> list[Stage]:
     """Stages whose tensors and inputs the store has, one of each kind in turn."""
     stages = [s for s in plan.stages.values() if _repeatable(plan, s, store)]
     random.Random(seed).shuffle(stages)  # noqa: S311 (nothing secret)
-    kinds: dict[str, list[Stage]] = defaultdict(list)
+    by_kind: dict[str, list[Stage]] = defaultdict(list)
     for stage in sorted(stages, key=flops_of):
-        kinds[stage.kind].append(stage)
-    turns = zip_longest(*kinds.values())
+        by_kind[stage.kind].append(stage)
+    turns = zip_longest(*by_kind.values())
     return [stage for turn in turns for stage in turn if stage is not None][:count]
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,9 +21,9 @@ from harness.execute.dispatch import Dispatcher
 from harness.execute.limits import time_limit
 from harness.execute.progress import Display, display
 from harness.execute.recompute import replaced
-from harness.execute.records import sound_records
+from harness.execute.records import is_measurement, sound_records
 from harness.execute.workers import Here, Processes, Workers
-from harness.plan.kinds import publishable, store_at
+from harness.plan.kinds import kinds, store_at
 from harness.plan.plan import Plan
 from harness.spec.structure import unstructure
 from harness.stages.options import Options
@@ -103,8 +103,10 @@ def run_plan(run: RunOptions) -> Finished:
     again = replaced(run.plan, store, run.recompute)
     with _without_hub(run.offline), shown, _stopping(stop, shown), limits, again:
         records = sound_records(run.plan, store, shown.note)
-        entries = _entries(run)
+        entries = _entries(run, shown.note)
         fetched_from = _from_hub(run, store, entries, shown, stop)
+        stages = [run.plan.stages[key] for key in fetched_from]
+        records |= {s.key: store.record(s.kind, s.key) for s in stages if is_measurement(s)}
         dispatcher = Dispatcher(run.plan, store, records, options, shown, stop)
         dispatcher.run(lambda: _workers(run.plan, dispatcher, options, stop))
         apart = _apart(run, store, entries, dispatcher.records, shown)
@@ -148,15 +150,14 @@ def _without_hub(asked: bool) -> Iterator[None]:
             os.environ[OFFLINE] = before
 
 
-def _entries(run: RunOptions) -> Mapping[str, Entry]:
+def _entries(run: RunOptions, note: Callable[[str], None]) -> Mapping[str, Entry]:
     """What the registry has for the plan."""
     if run.registry is None or not run.reuse:
         return {}
     from harness.store.registry import read_registry
 
-    entries = read_registry(run.registry, publishable())
     wanted = run.plan.stages.keys() - run.recompute
-    return {key: entry for key, entry in entries.items() if key in wanted}
+    return read_registry(run.registry, kinds(), run.plan.spec.id, note, wanted)
 
 
 def _from_hub(

@@ -92,15 +92,6 @@ def kinds() -> Mapping[str, Kind]:
     return MappingProxyType({kind.name: kind for kind in sorted(found, key=lambda k: k.rank)})
 
 
-def publishable() -> Mapping[str, Literal["whole", "record", "nothing"]]:
-    """How much of an artifact is published, by kind."""
-    return {
-        name: "record" if kind.published == "record" else "whole"
-        for name, kind in kinds().items()
-        if kind.published != "nothing"
-    }
-
-
 def store_at(folder: Path) -> Store:
     """The store in ``folder``, whose records have to be what their kinds say."""
     return Store(folder, {name: kind.record for name, kind in kinds().items()})

@@ -231,6 +231,11 @@ class Lazily(Mapping[str, Any]):
 
 def load_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     """Copy ``tensors`` into ``model``. Raises IntegrityError unless names, shapes, types agree."""
+    check_weights(model, tensors)
+    model.load_state_dict(dict(tensors))
+
+
+def check_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Raises IntegrityError unless names, shapes and types are those of ``model``."""
     for fault in differing(model.state_dict(), tensors):
         raise IntegrityError(f"the stored weights do not fit the model: {fault}")
-    model.load_state_dict(dict(tensors))

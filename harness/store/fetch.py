@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import IntegrityError
-from harness.store.calls import TooLarge
+from harness.store.answers import TooLarge
 from harness.store.files import explained, file_sha256, unseal
 from harness.store.hub import Hub
 from harness.store.registry import Entry, Pinned
@@ -33,19 +33,21 @@ def fetch(entry: Entry, hub: Hub, store: Store, check: Check) -> None:
         IntegrityError: a file is not what the registry says, which is kept aside, or not of an
             artifact of that stage; the store is as it was.
     """
-    record = _checked(entry, entry.record, hub, store)
-    tensors = _checked(entry, entry.tensors, hub, store) if entry.tensors else None
+    record = checked(entry, entry.record, hub, store.folder)
+    tensors = checked(entry, entry.tensors, hub, store.folder) if entry.tensors else None
     if wrong := _wrong(entry, record, tensors, check):
         raise IntegrityError(
-            f"what the registry entry {entry.file} points at is not the artifact of {entry.kind} "
+            f"what the registry entry {entry.place} points at is not the artifact of {entry.kind} "
             f"{entry.key[:12]}: {wrong}. {_AROUND}"
         )
     store.adopt(entry.kind, entry.key, record.read_bytes(), tensors)
 
 
-def _checked(entry: Entry, pinned: Pinned, hub: Hub, store: Store) -> Path:
+def checked(entry: Entry, pinned: Pinned, hub: Hub, store: Path) -> Path:
+    """A file of ``entry``, in the library's cache. Raises as ``fetch``; a bad one is kept aside in
+    ``store``."""
     place = f"{pinned.path} of {entry.repo} at {entry.commit}"
-    otherwise = f"{place} is not what the registry entry {entry.file} says"
+    otherwise = f"{place} is not what the registry entry {entry.place} says"
     try:
         file = hub.download(entry.repo, entry.commit, pinned.path, pinned.bytes)
     except TooLarge as large:
@@ -83,10 +85,10 @@ def _wrong(entry: Entry, record: Path, tensors: Path | None, check: Check) -> st
     return None
 
 
-def _set_aside(file: Path, store: Store) -> Path:
+def _set_aside(file: Path, store: Path) -> Path:
     """Move a bad download out of the library's cache, so that the next one is fresh."""
-    with explained(store.folder):
-        place = store.folder / "damaged"
+    with explained(store):
+        place = store / "damaged"
         place.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(dir=place, prefix="hub-"))
         shutil.move(file.resolve(), aside / file.name)

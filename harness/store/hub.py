@@ -66,9 +66,33 @@ class Hub:
         ask = lambda: self._api().create_repo(repo, private=private, exist_ok=True)  # noqa: E731
         self._calls.call(f"creating {repo}", ask)
 
-    def head(self, repo: str) -> str:
-        """The commit that ``main`` of ``repo`` is at."""
-        return str(self._calls.call(repo, lambda: self._api().repo_info(repo).sha))
+    @property
+    def received(self) -> int:
+        """The bytes that have come so far."""
+        return self._calls.received
+
+    def stop(self) -> None:
+        """End what other threads are fetching; nothing is asked any more."""
+        self._calls.stopped = True
+
+    def pull_request(self, repo: str, title: str) -> tuple[str, str]:
+        """Open a pull request of ``repo``: the revision to commit to, and its address."""
+        ask = lambda: self._api().create_pull_request(repo, title, description=title)  # noqa: E731
+        made = self._calls.call(f"opening a pull request of {repo}", ask)
+        return str(made.git_reference), str(made.url)
+
+    def collect(self, repo: str, collection: str) -> None:
+        """Add ``repo`` to a collection unless it is there."""
+
+        def ask() -> Any:
+            return self._api().add_collection_item(collection, repo, "model", exists_ok=True)
+
+        self._calls.call(f"adding {repo} to the collection {collection}", ask)
+
+    def head(self, repo: str, revision: str | None = None) -> str:
+        """The commit that ``revision`` of ``repo``, or ``main``, is at."""
+        ask = lambda: self._api().repo_info(repo, revision=revision).sha  # noqa: E731
+        return str(self._calls.call(f"{repo} at {revision}" if revision else repo, ask))
 
     def files(self, repo: str, commit: str) -> dict[str, Remote]:
         """Every file of ``repo`` at ``commit``, by path."""
@@ -83,9 +107,16 @@ class Hub:
         }
 
     def commit(
-        self, repo: str, files: Mapping[str, bytes | Path], message: str, parent: str
+        self,
+        repo: str,
+        files: Mapping[str, bytes | Path],
+        message: str,
+        *,
+        parent: str | None = None,
+        revision: str | None = None,
     ) -> str:
-        """Add ``files`` in one commit on top of ``parent``. Raises Conflict when it moved on."""
+        """Add ``files`` in one commit to ``revision`` or ``main``; Conflict when that is no longer
+        at ``parent``."""
         from huggingface_hub import CommitOperationAdd
 
         def ask() -> str:
@@ -94,7 +125,11 @@ class Hub:
                 for path, content in files.items()
             ]
             made = self._api().create_commit(
-                repo, additions, commit_message=message, parent_commit=parent
+                repo,
+                additions,
+                commit_message=message,
+                parent_commit=parent,
+                revision=revision,
             )
             return str(made.oid)
 

@@ -18,6 +18,10 @@ def scrub(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """What a remote said, on one line, scrubbed; signed addresses lose their signature."""
-    line = re.sub(r"(https?://[^\s?\"']+)\?[^\s\"']+", r"\1", " ".join(text.split()))
+    """What a remote said, on one line, scrubbed; addresses lose their queries, which may be
+    signatures, and shortened ones, of which nobody knows where the query began, go whole."""
+    line = re.sub(r"\((…|\.\.\.)\)\S*", "(…)", " ".join(text.split()))
+    line = re.sub(r"(?<=\S)\?[^\s\"'<>)]*[=&%][^\s\"'<>)]*", "", line)
+    line = re.sub(r"[\w.%-]+=[^\s&\"'<>)]+(&[\w.%-]+=[^\s&\"'<>)]*)+", "<query>", line)
+    line = re.sub(r"(?i)\b(x-amz-[\w-]+|signature|policy|key-pair-id)=\S+", r"\1=<hidden>", line)
     return scrub(line)[:300]

@@ -1,7 +1,12 @@
 """A small Hub on this machine: what an unmodified ``huggingface_hub`` needs, with faults.
 
 Repositories are dictionaries of commits. A fault is (method, part of the path, action, times); an
-action is a status with headers and a body, or one of ``reset``, ``cut``, ``slow`` and ``flip``.
+action is a status with headers and a body, or one of ``reset``, ``cut``, ``slow``, ``drip`` (a byte
+every 50 ms), ``hang`` (no answer at all) and ``flip``.
+
+As the real one, it is asked what to do with at most 256 files at once, has one address where every
+upload is verified, takes regular files of a commit only up to a size, says that Xet has every large
+file (where ``xet`` is set, at an address that never answers) and signs the addresses of contents.
 """
 
 from __future__ import annotations
@@ -13,12 +18,13 @@ import re
 import socket
 import struct
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 TOKEN = "test-login-of-nobody"  # noqa: S105 (opens nothing)
+SIGNATURE = "5e1f" * 16  # of addresses, which nobody may see
+AT_ONCE = 256
 LFS_SUFFIX = ".safetensors"
 
 
@@ -45,11 +51,13 @@ class Repo:
     def __init__(self) -> None:
         first = sha1(b"first")
         self.commits: dict[str, dict[str, bytes]] = {first: {".gitattributes": b"* lfs\n"}}
+        self.refs = {"main": first}
         self.private = False
+        self.requests: list[str] = []  # titles of pull requests
 
     @property
     def head(self) -> str:
-        return list(self.commits)[-1]
+        return self.refs["main"]
 
 
 class HubServer:
@@ -61,6 +69,9 @@ class HubServer:
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str]] = []
         self.need_token = False
+        self.xet = False
+        self.collected: list[tuple[str, str]] = []
+        self.closing = threading.Event()
         self.lock = threading.Lock()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.server.daemon_threads = True
@@ -72,6 +83,7 @@ class HubServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.closing.set()
         self.server.shutdown()
         self.server.server_close()
 
@@ -85,7 +97,6 @@ class HubServer:
             "HF_HOME": str(home),
             "HF_TOKEN": TOKEN,
             "HF_HUB_OFFLINE": "0",
-            "HF_HUB_DISABLE_XET": "1",
             "HARNESS_HUB_WAIT": "1.5",
         }
 
@@ -125,8 +136,12 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name.replace("_", "-"), value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
+            step = 1 if self.fault == "drip" else len(body) or 1
+            for place in range(0, len(body) if self.command != "HEAD" else 0, step):
+                self.wfile.write(body[place : place + step])
+                if self.fault == "drip":
+                    self.wfile.flush()
+                    hub.closing.wait(0.05)
 
         def reset(self) -> None:
             linger = struct.pack("ii", 1, 0)
@@ -151,8 +166,11 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
             with hub.lock:
                 fault = next((f for f in hub.faults if f.hits(self.command, path)), None)
             self.fault = fault.action if fault else None
+            if self.fault == "hang":
+                hub.closing.wait(60)
+                self.fault = "reset"
             if self.fault == "slow":  # but as it should be, for whoever has the patience
-                time.sleep(5)
+                hub.closing.wait(5)
             if self.fault == "reset":
                 self.reset()
             elif isinstance(self.fault, tuple):
@@ -178,8 +196,32 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                 return self.create(json.loads(content))
             if path == "/api/validate-yaml":
                 return self.answer(200, {"errors": [], "warnings": []})
-            if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/preupload/main", path):
+            if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/preupload/(.+)", path):
                 return self.preupload(json.loads(content))
+            if path == "/lfs/verify":
+                known = json.loads(content)["oid"] in hub.blobs
+                return self.answer(200 if known else 404, {})
+            if found := re.fullmatch(r"/api/collections/(.+)/items", path):
+                hub.collected.append((found[1], json.loads(content)["item"]["id"]))
+                return self.answer(
+                    200,
+                    {
+                        "slug": found[1],
+                        "title": "x",
+                        "owner": "lab",
+                        "items": [],
+                        "lastUpdated": "2026-01-01T00:00:00.000Z",
+                        "position": 0,
+                        "private": False,
+                        "theme": "blue",
+                        "upvotes": 0,
+                    },
+                )
+            if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/discussions(/\d+)?", path):
+                return self.discussion(found[1], content)
+            if "/xet-read-token/" in path:
+                hub.closing.wait(60)
+                return self.reset()
             if found := re.fullmatch(r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
                 return self.batch(json.loads(content))
             if found := re.fullmatch(r"/lfs/([0-9a-f]{64})", path):
@@ -187,16 +229,16 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                     return self.answer(400, {"error": "wrong bytes"})
                 hub.blobs[found[1]] = content
                 return self.answer(200)
-            if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/commit/main", path):
-                return self.commit(found[1], content)
+            if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/commit/(.+)", path):
+                return self.commit(found[1], found[2], content)
             if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", path):
                 return self.tree(found[1], found[2])
             if found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([0-9a-f]{40})/(.+)", path):
                 return self.resolve(*found.groups())
             if found := re.fullmatch(r"/cdn/([^/]+/[^/]+)/([0-9a-f]{40})/(.+)", path):
                 return self.file(*found.groups())
-            if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)", path):
-                return self.info(found[1])
+            if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path):
+                return self.info(found[1], found[2] or "main")
             return self.answer(404, {"error": f"no route {path}"})
 
         def create(self, asked: dict[str, Any]) -> None:
@@ -209,12 +251,29 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
         def missing(self) -> None:
             self.answer(404, {"error": "Repository not found"}, X_Error_Code="RepoNotFound")
 
-        def info(self, name: str) -> None:
-            if name not in hub.repos:
+        def info(self, name: str, revision: str) -> None:
+            if name not in hub.repos or revision not in hub.repos[name].refs:
                 return self.missing()
-            return self.answer(200, {"id": name, "sha": hub.repos[name].head, "siblings": []})
+            return self.answer(
+                200, {"id": name, "sha": hub.repos[name].refs[revision], "siblings": []}
+            )
+
+        def discussion(self, name: str, content: bytes) -> None:
+            repo = hub.repos[name]
+            if self.command == "POST":
+                repo.requests.append(json.loads(content)["title"])
+                repo.refs[f"refs/pr/{len(repo.requests)}"] = repo.head
+            number = len(repo.requests)
+            found = {"num": number, "title": repo.requests[-1], "status": "draft", "events": [],
+                     "author": {"name": "somebody"}, "isPullRequest": True,
+                     "createdAt": "2026-01-01T00:00:00.000Z", "filesWithConflicts": [],
+                     "repo": {"name": name, "type": "model"}, "diff": "",
+                     "changes": {"base": "refs/heads/main"}}  # fmt: skip
+            self.answer(200, found)
 
         def preupload(self, asked: dict[str, Any]) -> None:
+            if len(asked["files"]) > AT_ONCE:
+                return self.answer(413, {"error": "too many files"})
             files = [
                 {
                     "path": f["path"],
@@ -223,33 +282,38 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                 }
                 for f in asked["files"]
             ]
-            self.answer(200, {"files": files})
+            return self.answer(200, {"files": files})
 
         def batch(self, asked: dict[str, Any]) -> None:
             objects = []
             for wanted in asked["objects"]:
                 found = dict(wanted)
                 if wanted["oid"] not in hub.blobs:
-                    found["actions"] = {"upload": {"href": f"{hub.endpoint}/lfs/{wanted['oid']}"}}
+                    found["actions"] = {
+                        "upload": {"href": f"{hub.endpoint}/lfs/{wanted['oid']}?sig={SIGNATURE}"},
+                        "verify": {"href": f"{hub.endpoint}/lfs/verify"},
+                    }
                 objects.append(found)
             self.answer(200, {"transfer": "basic", "objects": objects})
 
-        def commit(self, name: str, content: bytes) -> None:
-            if name not in hub.repos:
+        def commit(self, name: str, revision: str, content: bytes) -> None:
+            if name not in hub.repos or revision not in hub.repos[name].refs:
                 return self.missing()
             lines = [json.loads(line) for line in content.splitlines()]
             repo, header = hub.repos[name], lines[0]["value"]
-            if header.get("parentCommit", repo.head) != repo.head:
+            before = repo.refs[revision]
+            if header.get("parentCommit", before) != before:
                 return self.answer(412, {"error": "A commit has happened since"})
-            files = dict(repo.commits[repo.head])
+            files = dict(repo.commits[before])
             for line in lines[1:]:
                 value = line["value"]
                 if line["key"] == "file":
                     files[value["path"]] = base64.b64decode(value["content"])
                 else:
                     files[value["path"]] = hub.blobs[value["oid"]]
-            oid = sha1(content + repo.head.encode())
+            oid = sha1(content + before.encode())
             repo.commits[oid] = files
+            repo.refs[revision] = oid
             if self.fault == "cut":  # done, but nobody hears of it
                 return self.reset()
             url = f"{hub.endpoint}/{name}/commit/{oid}"
@@ -278,12 +342,17 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                 )
             if not path.endswith(LFS_SUFFIX):
                 return self.file(name, commit, path)
+            digest = hashlib.sha256(content).hexdigest()
+            xet = {"X_Xet_Hash": digest,
+                   "X_Xet_Refresh_Route": f"{hub.endpoint}/api/models/{name}/xet-read-token/x",
+                   }  # fmt: skip
             return self.answer(
                 302,
                 X_Repo_Commit=commit,
-                X_Linked_Etag=f'"{hashlib.sha256(content).hexdigest()}"',
+                X_Linked_Etag=f'"{digest}"',
                 X_Linked_Size=str(len(content)),
-                Location=f"{hub.endpoint}/cdn/{name}/{commit}/{path}",
+                Location=f"{hub.endpoint}/cdn/{name}/{commit}/{path}?X-Amz-Signature={SIGNATURE}",
+                **(xet if hub.xet else {}),
             )
 
         def file(self, name: str, commit: str, path: str) -> None:

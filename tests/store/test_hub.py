@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
+import os
 import re
 import shutil
+import socket
 import struct
 import threading
 import time
@@ -17,16 +20,16 @@ from typing import Any
 import attrs
 import pytest
 import torch
-import yaml
 from huggingface_hub import close_session, constants
-from store.hub_server import TOKEN, HubServer, sha1
+from store.hub_server import SIGNATURE, TOKEN, HubServer, sha1
 
-from harness.commands.publish.upload import write_entries
-from harness.errors import HarnessError, IntegrityError, RemoteError
-from harness.plan.kinds import kinds, publishable
+from harness.commands.publish.upload import upload
+from harness.errors import IntegrityError, RemoteError
+from harness.plan.kinds import kinds
 from harness.store import Store
 from harness.store import fetch as fetching
-from harness.store.calls import ATTEMPTS, Conflict
+from harness.store.answers import Conflict
+from harness.store.calls import ATTEMPTS
 from harness.store.files import StoreError, seal
 from harness.store.hub import Hub
 from harness.store.records import wrong_with
@@ -35,20 +38,21 @@ from harness.store.registry import (
     Pinned,
     RegistryError,
     find_registry,
-    path_in_repo,
-    read_entry,
     read_registry,
+    scan,
+    write_entries,
 )
-from harness.store.scrub import scrub
+from harness.store.scrub import one_line, scrub
 
 KEY = "ab" * 32
+PLACE = "x/default/train/seed=0"
 WAIT = 1.5
 
 
 @pytest.fixture(autouse=True)
 def plain_http(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """No Xet, nobody but our server, and afterwards no hooks of ours."""
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    """Nobody but our server, and afterwards no hooks of ours."""
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
     agents = tmp_path / "agents.json"  # else the library asks the real Hub for this list
     agents.write_text('{"standardEnvVars": [], "harnesses": {}}')
     monkeypatch.setattr(constants, "AGENT_HARNESSES_PATH", str(agents), raising=False)
@@ -97,24 +101,34 @@ def entry(server: HubServer, hub: Hub, tmp_path: Path) -> Entry:
     names = ("record.json", "tensors.safetensors")
     contents = {name: (author.path("train", KEY) / name).read_bytes() for name in names}
     pinned = {
-        name: Pinned(path_in_repo("train", KEY, name), hashlib.sha256(c).hexdigest(), len(c))
+        name: Pinned(f"{PLACE}/{name}", hashlib.sha256(c).hexdigest(), len(c))
         for name, c in contents.items()
     }
     hub.create("lab/x", private=False)
     files: dict[str, Any] = {pinned[name].path: c for name, c in contents.items()}
-    commit = hub.commit("lab/x", files, "first", hub.head("lab/x"))
+    commit = hub.commit("lab/x", files, "first", parent=hub.head("lab/x"))
     assert hub.files("lab/x", commit).keys() == {*files, ".gitattributes"}
     server.requests.clear()
+    return attrs.evolve(written(tmp_path), commit=commit, files=pinned)
+
+
+def written(folder: Path) -> Entry:
+    """An entry that nothing on the Hub stands behind."""
     return Entry(
-        file=tmp_path / "registry" / "x" / "train.yaml",
+        file=folder / "registry" / "x.jsonl",
         key=KEY,
         kind="train",
-        spec={"id": "x", "version": "1.0.0", "profile": None},
+        path=PLACE,
         repo="lab/x",
-        commit=commit,
-        record=pinned["record.json"],
-        tensors=pinned["tensors.safetensors"],
-        metrics={},
+        commit="a1" * 20,
+        files={
+            n: Pinned(f"{PLACE}/{n}", "ef" * 32, 10) for n in ("record.json", "tensors.safetensors")
+        },
+        spec={"id": "x", "version": "1.0.0", "profile": None, "digest": "12" * 32},
+        method="train",
+        cell={"share": 0.5},
+        seed=0,
+        metrics={"accuracy": 0.5, "lost": None},
         provenance="cd" * 32,
     )
 
@@ -226,11 +240,12 @@ def test_wrong_bytes_of_the_right_length_are_named_and_kept_aside(
 
 def vouched_for(entry: Entry, server: HubServer, name: str, content: bytes) -> None:
     """``content`` on the Hub in place of a file of ``entry``, which says that it is right."""
-    old: Pinned = getattr(entry, name)
+    file = {"record": "record.json", "tensors": "tensors.safetensors"}[name]
+    old = entry.files[file]
     pinned = Pinned(old.path, hashlib.sha256(content).hexdigest(), len(content))
     server.repos["lab/x"].commits[entry.commit][old.path] = content
     server.blobs[pinned.sha256] = content
-    object.__setattr__(entry, name, pinned)
+    object.__setattr__(entry, "files", {**entry.files, file: pinned})
 
 
 def sealed(entry: Entry, record: object) -> bytes:
@@ -298,9 +313,9 @@ def test_tensors_that_no_harness_wrote_are_refused_though_their_hash_is_right(
 def test_a_file_larger_than_its_entry_says_is_not_downloaded(
     name: str, entry: Entry, hub: Hub, store: Store, server: HubServer, tmp_path: Path
 ) -> None:
-    said = getattr(entry, name)
+    said = entry.files
     vouched_for(entry, server, name, b"x" * 10**6)
-    object.__setattr__(entry, name, said)
+    object.__setattr__(entry, "files", said)
     with pytest.raises(IntegrityError, match="it has 1,000,000 and was not fetched") as caught:
         fetch(entry, hub, store)
     assert str(entry.file) in str(caught.value)
@@ -328,7 +343,7 @@ def test_a_full_disk_leaves_no_half_artifact(
 
 def test_a_commit_on_top_of_an_old_one_is_a_conflict(entry: Entry, hub: Hub) -> None:
     with pytest.raises(Conflict, match="HTTP 412"):
-        hub.commit("lab/x", {"a.txt": b"a"}, "late", sha1(b"first"))
+        hub.commit("lab/x", {"a.txt": b"a"}, "late", parent=sha1(b"first"))
 
 
 def test_scrub_leaves_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,35 +355,17 @@ def test_scrub_leaves_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     assert clean.endswith("e basic block")
 
 
-@pytest.fixture
-def written_entry(tmp_path: Path) -> Entry:
-    """An entry that nothing on the Hub stands behind."""
-    return Entry(
-        file=tmp_path / "registry" / "x" / "train.yaml",
-        key=KEY,
-        kind="train",
-        spec={"id": "x", "version": "1.0.0", "profile": None},
-        repo="lab/x",
-        commit="a1" * 20,
-        record=Pinned(path_in_repo("train", KEY, "record.json"), "ef" * 32, 10),
-        tensors=Pinned(path_in_repo("train", KEY, "tensors.safetensors"), "ef" * 32, 10),
-        metrics={"accuracy": 0.5, "lost": None},
-        provenance="cd" * 32,
-    )
-
-
-def written(entry: Entry) -> dict[str, Any]:
-    write_entries([entry])
-    content: dict[str, Any] = yaml.safe_load(entry.file.read_text())
-    return content
-
-
-def test_an_entry_is_read_as_it_was_written(written_entry: Entry) -> None:
-    entry = written_entry
-    write_entries([entry])
-    assert read_entry(entry.file, publishable()) == entry
-    assert read_registry(entry.file.parents[1], publishable()) == {KEY: entry}
-    assert find_registry(entry.file) == entry.file.parents[1]
+def test_entries_are_read_as_they_were_written_and_join_those_that_are_there(
+    tmp_path: Path,
+) -> None:
+    entry = written(tmp_path)
+    later = attrs.evolve(entry, key="cd" * 32, metrics={})
+    for one in (entry, later):
+        write_entries(entry.file, [one], kinds())
+    found = {KEY: entry, later.key: later}
+    assert read_registry(entry.file.parent, kinds(), "x", pytest.fail) == found
+    assert read_registry(entry.file.parent, kinds(), "x", pytest.fail, {KEY}) == {KEY: entry}
+    assert find_registry(entry.file) == entry.file.parent
 
 
 def change(*path: str, to: Any) -> Callable[[dict[str, Any]], None]:
@@ -381,10 +378,11 @@ def change(*path: str, to: Any) -> Callable[[dict[str, Any]], None]:
 
 
 ATTACKS = {
-    "a path that leaves": change("files", "record.json", "path", to="train/../../etc/passwd"),
-    "an absolute path": change("files", "record.json", "path", to="/etc/passwd"),
-    "a pickle": change("files", "record.json", "path", to=f"train/{KEY}/model.pkl"),
-    "a path with an address": change("files", "record.json", "path", to="https://evil.org/x"),
+    "a path that leaves": change("path", to="x/../../etc"),
+    "an absolute path": change("path", to="/etc"),
+    "a hidden path": change("path", to="x/.git"),
+    "a path with an address": change("path", to="https://evil.org/x"),
+    "a path with a line break": change("path", to="x\n"),
     "a branch": change("commit", to="main"),
     "a short commit": change("commit", to="ab12cd3"),
     "a commit with a line break": change("commit", to="a" * 40 + "\n"),
@@ -393,54 +391,183 @@ ATTACKS = {
     "no organisation": change("repo", to="x"),
     "an unknown key": change("endpoint", to="https://evil.org"),
     "an unknown file": change("files", "model.pkl", to={}),
-    "a kind that is not published": change("kind", to="evaluate"),
+    "a kind that is none": change("kind", to="pickle"),
     "a kind that climbs": change("kind", to="../train"),
     "a kind with a line break": change("kind", to="train\n"),
-    "no tensors where the whole artifact is published": change("files", to={}),
-    "another version": change("harness-registry", to=2),
+    "no files": change("files", to={}),
     "a wrong hash": change("files", "record.json", "sha256", to="zz"),
     "a negative size": change("files", "record.json", "bytes", to=-1),
     "another spec's folder": change("spec", "id", to="y"),
     "text as metric": change("metrics", to={"accuracy": "high"}),
+    "a list as metric": change("metrics", to={"accuracy": []}),
 }
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_an_entry_cannot_point_elsewhere(name: str, written_entry: Entry) -> None:
-    entry = written_entry
-    content = written(entry)
+def test_an_entry_cannot_point_elsewhere(name: str, tmp_path: Path) -> None:
+    entry = written(tmp_path)
+    content = json.loads(entry.line())
     ATTACKS[name](content)
-    entry.file.write_text(yaml.safe_dump(content))
-    with pytest.raises(RegistryError, match=r"train\.yaml"):
-        read_entry(entry.file, publishable())
+    entry.file.parent.mkdir()
+    entry.file.write_text(json.dumps(content))
+    with pytest.raises(RegistryError, match=r"x\.jsonl"):
+        read_registry(entry.file.parent, kinds(), "x", pytest.fail)
+
+
+SECRET = "hf_TopSecretTopSecret"  # noqa: S105 (opens nothing)
+NO_ENTRIES = {
+    "a list": b"- 1",
+    "half an object": b"{",
+    "depth": b"[" * 50_000,
+    "depth of objects": b'{"a":' * 10_000,
+    "a long line": b'"' + b"x" * 70_000 + b'"',
+    "nothing of JSON": b"\x00\xff",
+    "a secret": f'{{"key": "{SECRET}"}}\n{SECRET}'.encode(),
+    "a secret where a number is needed": b'{"metrics": {"%s": "%s"}}' % ((SECRET.encode(),) * 2),
+}
+
+
+@pytest.mark.parametrize("name", NO_ENTRIES)
+def test_what_is_no_entry_is_named_without_its_words_and_the_others_are_read(
+    name: str, tmp_path: Path
+) -> None:
+    entry = written(tmp_path)
+    write_entries(entry.file, [entry], kinds())
+    stranger = entry.file.with_name("stranger.jsonl")
+    stranger.write_bytes(NO_ENTRIES[name])
+    said: list[str] = []
+    found = read_registry(entry.file.parent, kinds(), "x", said.append)
+    assert list(found) == [KEY]
+    assert len(said) == 1 and "stranger.jsonl" in said[0]
+    assert SECRET not in said[0] and len(said[0]) < 300
+    with pytest.raises(RegistryError, match=r"stranger\.jsonl"):
+        read_registry(entry.file.parent, kinds(), "stranger", said.append)
+
+
+def test_only_regular_files_of_the_registry_are_opened(tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text(SECRET)
+    (tmp_path / "registry").mkdir()
+    (tmp_path / "registry/link.jsonl").symlink_to(secret)
+    os.mkfifo(tmp_path / "registry/pipe.jsonl")  # which would wait for ever
+    (tmp_path / "registry/folder.jsonl").mkdir()
+    found, problems = scan(tmp_path / "registry", kinds())
+    assert not found
+    assert set(problems) == {"link", "pipe", "folder"}
+    assert "regular file" in problems["link"][0] and "regular file" in problems["pipe"][0]
+    assert SECRET not in str(problems)
+
+
+def test_five_thousand_files_are_published_in_commits_that_the_hub_takes(
+    server: HubServer, hub: Hub
+) -> None:
+    files = {f"x/{n}.{'safetensors' if n % 12 == 0 else 'json'}": b"%d" % n for n in range(5000)}
+    hub.create("lab/x", private=False)
+    server.fail("POST", "/lfs/verify", (500, {}, ""), times=3)
+    server.fail("POST", "/preupload/", (503, {}, ""), times=2)
+    server.fail("POST", "/commit/", (503, {}, ""), times=2)
+    for fault, skip in zip(server.faults, (100, 5, 9), strict=True):
+        fault.skip = skip
+    head = hub.head("lab/x")
+    commit = upload(hub, "lab/x", files, {"index.jsonl": b"{}"}, "all", head,
+                    hub.files("lab/x", head))  # fmt: skip
+    repo = server.repos["lab/x"]
+    assert {p: c for p, c in repo.commits[commit].items() if p in files} == files
+    assert len(repo.commits) == 21
+    assert [n for n, c in enumerate(repo.commits.values()) if "index.jsonl" in c] == [20]
+    done = len(server.requests)
+    assert upload(hub, "lab/x", files, {"index.jsonl": b"{}"}, "again", commit,
+                  hub.files("lab/x", commit)) == commit  # fmt: skip
+    assert len(server.requests) == done + 1
+
+
+def test_a_large_file_that_comes_a_byte_at_a_time_is_given_up(
+    entry: Entry, hub: Hub, store: Store, server: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_HUB_RATE", "2000")
+    server.fail("GET", "/cdn/", "drip")
+    soon = Hub(wait=0.4, endpoint=server.endpoint, cache=hub.cache)
+    begun = time.monotonic()
+    with pytest.raises(RemoteError, match="sends less than 2,000 bytes a second"):
+        fetch(entry, soon, store)
+    assert time.monotonic() - begun < 5  # it would take a quarter of an hour
+    assert not store.folder.exists()
+    server.faults.clear()
+    server.fail("GET", "/tree/", "drip")
+    with pytest.raises(RemoteError, match="less than 2,000 bytes"):
+        soon.files("lab/x", entry.commit)
+
+
+def test_a_content_store_that_hangs_is_not_waited_for(
+    entry: Entry, hub: Hub, store: Store, server: HubServer
+) -> None:
+    server.xet = True  # whose address never answers
+    fetch(entry, hub, store)
+    assert store.has("train", KEY, tensors=True)
+    server.fail("GET", "/cdn/", "hang")
+    soon = Hub(wait=0.3, endpoint=server.endpoint, cache=store.folder.parent / "other")
+    with pytest.raises(RemoteError, match="could not be reached"):
+        fetch(entry, soon, Store(store.folder.parent / "second"))
+
+
+REFUSALS: list[tuple[str, str, Any, str]] = [
+    ("HEAD", "record.json",
+     (403, {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access to model lab/x is restricted"},
+      ""), "the repository is gated: .*; it says: Access to model lab/x is restricted"),
+    ("GET", "/cdn/", (403, {}, "<Error><Message>Request has expired</Message></Error>"),
+     "has expired; try again; it says: Request has expired"),
+    ("HEAD", "record.json", (404, {"X-Error-Message": "Invalid rev id"}, ""), "Invalid rev id"),
+    ("HEAD", "record.json", (401, {"X-Error-Message": "Invalid credentials in Authorization header"},
+                             ""), "Invalid credentials"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "part", "action", "said"), REFUSALS)
+def test_a_refusal_comes_in_the_hubs_own_words_and_is_asked_for_once(
+    method: str, part: str, action: Any, said: str,
+    entry: Entry, hub: Hub, store: Store, server: HubServer,
+) -> None:  # fmt: skip
+    server.fail(method, part, action)
+    with pytest.raises(RemoteError, match=said) as caught:
+        fetch(entry, hub, store)
+    assert SIGNATURE[:8] not in str(caught.value)
+    assert max(Counter(server.requests).values()) == 1
+
+
+def test_no_rights_in_a_namespace_is_said_as_the_hub_says_it(hub: Hub, server: HubServer) -> None:
+    words = json.dumps({"error": 'You don\'t have the rights to create a model under "lab"'})
+    server.fail("POST", "/repos/create", (403, {}, words))
+    with pytest.raises(RemoteError, match="rights to create a model under"):
+        hub.create("lab/x", private=False)
+    assert max(Counter(server.requests).values()) == 1
+
+
+def test_a_host_that_is_not_there_is_looked_for_once(
+    entry: Entry, tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def nowhere(host: str, *_: object, **__: object) -> None:
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nowhere)
+    hub = Hub(wait=WAIT, endpoint="https://hub.invalid", cache=tmp_path / "none")
+    with pytest.raises(RemoteError, match=r"no such host: hub\.invalid"):
+        fetch(entry, hub, store)
+    assert asked == ["hub.invalid"]
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "- 1",
-        "{",
-        "a: &a [x]\nb: [*a, *a]\n",
-        "!!python/object/apply:os.system [true]",
-        "[" * 5000,
-        "a: " + "x" * 70_000,
-        "\x00",
+        f"for https://cdn.org/a/b?X-Amz-Signature={SIGNATURE}&x=1",
+        f"for /a/b?sig={SIGNATURE}",
+        f"should be of size 5 but has 3 ((…)ab{SIGNATURE}).",
+        f"…ion=x&X-Amz-Signature={SIGNATURE}",
+        f"Signature={SIGNATURE}",
     ],
 )
-def test_what_is_no_entry_is_refused(text: str, tmp_path: Path) -> None:
-    file = tmp_path / "x" / "entry.yaml"
-    file.parent.mkdir()
-    file.write_text(text)
-    with pytest.raises(RegistryError, match=r"entry\.yaml"):
-        read_entry(file, publishable())
-
-
-def test_entries_are_written_all_or_none(written_entry: Entry, tmp_path: Path) -> None:
-    entry = written_entry
-    blocked = attrs.evolve(entry, file=tmp_path / "registry" / "x" / "blocked.yaml")
-    blocked.file.mkdir(parents=True)
-    (blocked.file / "in the way").touch()
-    with pytest.raises(HarnessError, match="cannot be written"):
-        write_entries([entry, blocked])
-    assert [file.name for file in entry.file.parent.iterdir()] == ["blocked.yaml"]
+def test_no_query_of_an_address_is_shown_shortened_or_not(text: str) -> None:
+    assert SIGNATURE[:6] not in one_line(text)
+    assert one_line("is it there? (x = 3)") == "is it there? (x = 3)"

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
+import attrs
 from attrs import frozen
 
 from harness.components import get
 from harness.execute.retention import choose
 from harness.execute.reuse import models_of, prepared_for
 from harness.plan.kinds import kind_of
+from harness.plan.model_config import config
 from harness.plan.plan import Plan
-from harness.plan.stage import Stage
+from harness.plan.stage import Stage, canonical
 from harness.report.results import Results
 from harness.store import Store
-from harness.store.files import file_sha256
-from harness.store.registry import Entry, Pinned, path_in_repo, safe_name
+from harness.store.files import file_sha256, sha256
+from harness.store.registry import CONFIG, Entry, Pinned, safe_name
 from harness.store.store import RECORD, TENSORS
 
 
-@frozen
+@frozen(kw_only=True)
 class PublishRequest:
-    """What ``harness publish`` was asked to do."""
+    """What ``harness publish`` was asked to do; ``include`` names kinds of stages that are not
+    published by themselves, or of which not everything is."""
 
     plan: Plan
     profile: str | None
@@ -32,40 +37,93 @@ class PublishRequest:
     registry: Path
     results: Results | None
     licence: str
-    private: bool
-    dry_run: bool
+    include: Collection[str] = ()
+    private: bool = False
+    revision: str | None = None
+    create_pr: bool = False
+    message: str | None = None
+    collection: str | None = None
+    dry_run: bool = False
 
 
 @frozen
 class Offer:
-    """A checkpoint that can be published: its local files and its entry without a commit."""
+    """A checkpoint that can be published: its local files, and its entry without a commit."""
 
     stage: Stage
-    files: Mapping[str, Path]
+    files: Mapping[str, Path | bytes]
     entry: Entry
 
 
-def offers_of(request: PublishRequest, store: Store, provenance: str) -> Iterator[Offer]:
-    """Base models and what they were trained on, chosen checkpoints, and records of their
-    preparation, as far as the store has them whole."""
+def offers_of(
+    request: PublishRequest, store: Store, provenance: str, digest: str
+) -> Iterator[Offer]:
+    """Base models and what they were trained on, chosen checkpoints, records of their preparation,
+    and what ``include`` names, as far as the store has them whole. ``digest`` is that of the spec.
+    """
     plan = request.plan
     cells = _cells(plan)
     chosen = _chosen(plan, store)
-    of_base = _of_base(plan, store)
+    labels = {c.unlearn: g.method.label for g in plan.groups for c in g.candidates}
+    measured = _of_base(plan, store) | chosen
     before = {key: list(prepared_for(plan, plan.stages[key])) for key in chosen}
     # Without the records of what was prepared for a checkpoint, its cost is not known.
     whole = {k for k, found in before.items() if all(store.has(s.kind, s.key) for s in found)}
     prepared = {stage.key for key in whole for stage in before[key]}
     for key, stage in plan.stages.items():
         kind = kind_of(stage)
-        wanted = kind.published == "whole" or key in whole or key in prepared
-        with_tensors = kind.published_whole
-        if wanted and store.has(stage.kind, key, tensors=with_tensors):
-            if "diverged" in store.read(stage.kind, key).record:  # which is hashed here, too
-                continue
-            name = _name(stage, cells[key])
-            metrics = chosen.get(key) or of_base.get(key, {})
-            yield _offer(request, store, stage, name, metrics, provenance)
+        included = kind.name in request.include
+        names = [RECORD]
+        if kind.published_whole or included:
+            names += [TENSORS] if kind.tensors else []
+        wanted = included or kind.published == "whole" or key in whole or key in prepared
+        if included and not store.has(stage.kind, key, tensors=TENSORS in names):
+            names = [RECORD]  # of a candidate that was not chosen
+        if not wanted or not store.has(stage.kind, key, tensors=TENSORS in names):
+            continue
+        if "diverged" in store.read(stage.kind, key).record:  # which is hashed here, too
+            continue
+        files: dict[str, Path | bytes] = {n: store.path(stage.kind, key) / n for n in names}
+        name, cell = labels.get(key, stage.kind), cells[key]
+        if kind.weights and TENSORS in names:
+            files[CONFIG] = config(stage, name, cell).encode()
+        path = _path(request, stage, labels.get(key), cell)
+        pinned = {n: Pinned(f"{path}/{n}", _sha256(f), _bytes(f)) for n, f in files.items()}
+        entry = Entry(
+            file=request.registry / f"{plan.spec.id}.jsonl",
+            key=key,
+            kind=stage.kind,
+            path=path,
+            repo=request.repo,
+            commit="",
+            files=pinned,
+            spec={
+                "id": plan.spec.id,
+                "version": plan.spec.version,
+                "profile": request.profile,
+                "digest": digest,
+            },
+            method=name,
+            cell=cell,
+            seed=stage.cell.seed,
+            metrics={n: v if isfinite(v) else None for n, v in measured.get(key, {}).items()},
+            provenance=provenance,
+        )
+        yield Offer(stage, files, entry)
+
+
+def placed(offers: Iterable[Offer], there: Iterable[Entry]) -> Iterator[Offer]:
+    """``offers`` with paths of their own beside those of what is ``there``: that which a key has,
+    or one with the beginning of the key where its path is another's."""
+    before = {entry.key: entry.path for entry in there}
+    keys = {path: key for key, path in before.items()}
+    for offer in offers:
+        key = offer.stage.key
+        path = before.get(key, offer.entry.path)
+        if keys.setdefault(path, key) != key:
+            path += f"-{key[:8]}"
+        files = {n: attrs.evolve(f, path=f"{path}/{n}") for n, f in offer.entry.files.items()}
+        yield attrs.evolve(offer, entry=attrs.evolve(offer.entry, path=path, files=files))
 
 
 def _chosen(plan: Plan, store: Store) -> dict[str, Mapping[str, float]]:
@@ -102,57 +160,38 @@ def _of_base(plan: Plan, store: Store) -> dict[str, Mapping[str, float]]:
     return found
 
 
-def _offer(
-    request: PublishRequest,
-    store: Store,
-    stage: Stage,
-    name: str,
-    metrics: Mapping[str, float],
-    provenance: str,
-) -> Offer:
-    spec = request.plan.spec
-    names = (RECORD, TENSORS) if kind_of(stage).published_whole else (RECORD,)
-    files = {name: store.path(stage.kind, stage.key) / name for name in names}
-    pinned = {name: _pinned(stage, name, file) for name, file in files.items()}
-    finite = {name: value if abs(value) < float("inf") else None for name, value in metrics.items()}
-    return Offer(
-        stage,
-        files,
-        Entry(
-            file=request.registry / spec.id / f"{name}.yaml",
-            key=stage.key,
-            kind=stage.kind,
-            spec={"id": spec.id, "version": spec.version, "profile": request.profile},
-            repo=request.repo,
-            commit="",
-            record=pinned[RECORD],
-            tensors=pinned.get(TENSORS),
-            metrics=finite,
-            provenance=provenance,
-        ),
-    )
+def _sha256(content: Path | bytes) -> str:
+    return sha256(content) if isinstance(content, bytes) else file_sha256(content)
 
 
-def _pinned(stage: Stage, name: str, file: Path) -> Pinned:
-    path = path_in_repo(stage.kind, stage.key, name)
-    return Pinned(path, file_sha256(file), file.stat().st_size)
+def _bytes(content: Path | bytes) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
-def _cells(plan: Plan) -> dict[str, dict[str, set[str]]]:
-    """For each stage the values of each axis in the cells that need it."""
-    found: dict[str, dict[str, set[str]]] = {}
+def _cells(plan: Plan) -> dict[str, dict[str, Any]]:
+    """For each stage the axes that have one value in all cells that need it."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
     for choice in plan.choices:
-        cell = {name: str(value) for name, value in choice.groups[0].cell.point.items()}
         for key in plan.needed(choice.measurements):
             values = found.setdefault(key, {})
-            for name, value in cell.items():
-                values.setdefault(name, set()).add(value)
-    return found
+            for name, value in choice.groups[0].cell.point.items():
+                plain = value if isinstance(value, str | int | float | bool) else canonical(value)
+                values.setdefault(name, {})[str(plain)] = plain
+    return {
+        key: {name: next(iter(each.values())) for name, each in axes.items() if len(each) == 1}
+        for key, axes in found.items()
+    }
 
 
-def _name(stage: Stage, cells: Mapping[str, set[str]]) -> str:
-    """A file name that says which cell it is, by the axes that matter; the key keeps it unique."""
-    cell = [f"{name}={min(values)}" for name, values in cells.items() if len(values) == 1]
-    words = [stage.kind, *(use.name for use in stage.uses), stage.detail.get("subset"), *cell]
-    readable = safe_name("-".join(filter(None, [*words, f"seed={stage.cell.seed}"])))
-    return f"{readable}-{stage.key[:8]}"
+def _path(request: PublishRequest, stage: Stage, label: str | None, cell: Mapping[str, Any]) -> str:
+    """``tiny/default/ssd/discovered=0.5/seed=0``: the axes that matter, in readable words."""
+    words = [stage.kind, *(use.name for use in stage.uses), stage.detail.get("subset")]
+    label = label or "-".join(filter(None, words[:4]))
+    parts = [
+        request.plan.spec.id,
+        request.profile or "default",
+        label,
+        *(f"{name}={value}" for name, value in cell.items()),
+        f"seed={stage.cell.seed}",
+    ]
+    return "/".join(safe_name(part) or "_" for part in parts)

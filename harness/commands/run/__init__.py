@@ -22,6 +22,7 @@ from harness.commands.options import (
     Place,
     changed_spec,
     registry_of,
+    warn,
 )
 from harness.commands.plan import plan_text, summary
 from harness.commands.run.outcome import RunRequest, run_spec
@@ -100,8 +101,7 @@ def command(
             click.echo(f"to be computed again: {len(asked_again(plan, recompute)):,} stages")
         return
     for notice in unlikely(experiment.spec):
-        with suppress(OSError):
-            click.echo(f"notice: {notice}", err=True)
+        warn(notice)
     request = asked(
         experiment, only=only, recompute=recompute, registry=place, reuse=not no_reuse, **how
     )
