@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from harness.errors import IntegrityError, Interrupted, OverBudget
 from harness.execute.pace import Pace
 from harness.execute.pending import Pending
 from harness.execute.progress import Display
 from harness.execute.records import Records, is_measurement, reported
+from harness.execute.replicas import alike, most_together
 from harness.execute.retention import Retention
 from harness.execute.workers import Workers
 from harness.execute.workers.events import (
@@ -51,7 +53,12 @@ class Dispatcher:
         """``records`` are those of the measurements that ``store`` has, by key."""
         self.plan, self.store, self.records, self.options = plan, store, records, options
         self.display, self.stop = display, stop
-        self.graph = Pending(plan, reported(plan), self._has)
+        self.alike: dict[Any, list[str]] = {}
+        if options.replicas != 1:
+            for key, stage in plan.stages.items():
+                if kind_of(stage).together(stage):
+                    self.alike.setdefault(alike(stage), []).append(key)
+        self.graph = Pending(plan, reported(plan), self._has, late=self._gathered)
         self.retention = Retention(plan)
         self.elsewhere: set[str] = set()
         self.running: set[str] = set()
@@ -66,6 +73,10 @@ class Dispatcher:
 
     def _has(self, stage: Stage, *, tensors: bool) -> bool:
         return self.store.has(stage.kind, stage.key, tensors=tensors and kind_of(stage).tensors)
+
+    def _gathered(self, stage: Stage) -> bool:
+        """Whether ``stage`` is computed together with others that are ready."""
+        return bool(self.alike) and kind_of(stage).together(stage)
 
     def run(self, start_workers: Callable[[], Workers]) -> None:
         """Compute everything that is missing. Raises Interrupted or OverBudget at the end."""
@@ -113,9 +124,19 @@ class Dispatcher:
                 self.display.found(stage)
                 self._finished(key)
                 continue
-            self.running.add(key)
-            self.display.started(stage)
-            workers.start(stage)
+            stages = [stage, *self._replicas_of(stage)]
+            for each in stages:
+                self.running.add(each.key)
+                self.display.started(each)
+            workers.start(stages)
+
+    def _replicas_of(self, stage: Stage) -> list[Stage]:
+        """Others that are computed together with ``stage``."""
+        if not self._gathered(stage):
+            return []
+        most = most_together(stage.cell, self.options) - 1
+        keys = self.graph.take_also(self.alike[alike(stage)], most)
+        return [self.plan.stages[key] for key in keys]
 
     def _look_elsewhere(self) -> None:
         """Ask again for the stages that another run was at, once nothing else is left."""

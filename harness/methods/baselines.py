@@ -58,6 +58,7 @@ def samples_trained(settings: Any, sizes: Any, pool: int) -> float:
     sees=frozenset({"retain"}),
     starts="scratch",
     exact=True,
+    together=True,
     work=lambda s, sizes: (samples_trained(s, sizes, sizes.retain),) * 2,
 )
 def retrain(model: nn.Module, task: Task, settings: Retrain) -> nn.Module:
@@ -84,6 +85,7 @@ class Finetune:
     settings=Finetune,
     source="catastrophic forgetting, CF in Goel et al., arXiv 2402.14015",
     sees=frozenset({"retain", "original weights"}),
+    together=True,
     work=lambda s, sizes: (samples_trained(s, sizes, sizes.retain),) * 2,
 )
 def finetune(model: nn.Module, task: Task, settings: Finetune) -> nn.Module:

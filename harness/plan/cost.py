@@ -6,7 +6,7 @@ from attrs import frozen
 
 from harness.components import get, remembered
 from harness.components.contracts import Encoding
-from harness.lazy import torch
+from harness.lazy import nn, torch
 from harness.plan.kinds import Samples, kind_of
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
@@ -82,9 +82,45 @@ def flops_of(stage: Stage) -> float:
     return samples_of(stage).work * _per_sample(stage.cell)
 
 
+def step_flops_of(cell: Cell) -> float:
+    """An estimate of the floating-point operations of one training step."""
+    return 3 * _per_sample(cell) * cell.train.batch_size
+
+
 def threads_of(cell: Cell) -> int:
     """The threads that a stage of ``cell`` is computed with on this machine."""
-    return threads_for(3 * _per_sample(cell) * cell.train.batch_size)
+    return threads_for(step_flops_of(cell))
+
+
+def memory_of(cell: Cell) -> float:
+    """An estimate of the bytes that training one of several models together takes on a device.
+
+    Weights six times (the model, its place in the stack, gradient, two states of the optimiser,
+    a change), what layers give three times (kept, gradient, on the way), and the samples.
+    """
+    facts = facts_of(cell.data)
+    weights, given = _numbers(cell.model, facts.encoding, facts.classes)
+    samples = (facts.train or 0) * facts.encoding.stored(1).nbytes
+    return 4 * (6 * weights + 3 * given * cell.train.batch_size) + samples
+
+
+@remembered(256)
+def _numbers(model: Use, encoding: Encoding, classes: int) -> tuple[int, int]:
+    """How many numbers a model's weights are, and what its layers give for one sample."""
+    given = 0
+
+    def count(module: nn.Module, inputs: object, output: object) -> None:
+        nonlocal given
+        given += output.numel() if torch.is_tensor(output) else 0
+
+    use = architecture(model)
+    with torch.device("meta"), torch.no_grad():
+        built = get("models", use.name).function(use.settings, encoding, classes).eval()
+        for module in built.modules():
+            if not list(module.children()):
+                module.register_forward_hook(count)
+        built(encoding.example())
+    return sum(value.numel() for value in built.state_dict().values()), given
 
 
 def _per_sample(cell: Cell) -> int:

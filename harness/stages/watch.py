@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from harness.errors import Interrupted, OverBudget
-from harness.training.watch import Meter
+from harness.training.watch import Meeting, Meter
 
 SHOW_SECONDS = 0.2
 
@@ -25,11 +25,12 @@ class StageWatch:
     """Passes on the progress of one stage, stops it when asked, and enforces ``max_cost``.
 
     ``limit`` bounds the samples that the stage may process, in forward equivalents: a sample
-    forward counts one, backward two. ``limit_text`` says what it is.
+    forward counts one, backward two. ``limit_text`` says what it is. With a ``meeting`` it is
+    computed together with others.
     """
 
-    def __init__(self, progress: Progress, stop: StopFlag) -> None:
-        self.progress, self.stop = progress, stop
+    def __init__(self, progress: Progress, stop: StopFlag, meeting: Meeting | None = None) -> None:
+        self.progress, self.stop, self.meeting = progress, stop, meeting
         self.meter = Meter()
         self.limit: float | None = None
         self.limit_text = ""

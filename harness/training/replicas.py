@@ -74,10 +74,12 @@ class Seat:
             run.go_on(watch, slot)
         member, begun = _Member(run, watch, slot), _now()
         self._meeting.wait_for(member)
-        self.replicas = max(self.replicas, member.count)
         for name, now in _now().items():
             self.away[name] += now - begun[name] - member.took[name] / member.count
-        return member.done.result()
+        together = member.done.result()
+        if together:
+            self.replicas = max(self.replicas, member.count)
+        return together
 
 
 def _now() -> dict[str, float]:

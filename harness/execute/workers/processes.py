@@ -7,11 +7,11 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.execute.workers.attempt import attempt
+from harness.execute.workers.attempt import attempts
 from harness.execute.workers.events import Event, Imported, Stepped
 from harness.plan.stage import Stage
 from harness.stages.options import Options
@@ -24,7 +24,7 @@ class Processes:
         context = multiprocessing.get_context("spawn")
         self.inbox: Any = context.Queue()
         self.outbox: Any = context.Queue()
-        self.running = 0
+        self.running: list[set[str]] = []  # what each busy process computes
         self.processes = [
             context.Process(
                 target=_serve, args=(spec, options, i, self.inbox, self.outbox, stop), daemon=True
@@ -35,11 +35,12 @@ class Processes:
             process.start()
 
     def idle(self) -> int:
-        return len(self.processes) - self.running
+        return len(self.processes) - len(self.running)
 
-    def start(self, stage: Stage) -> None:
-        self.running += 1
-        self.inbox.put(stage.key)
+    def start(self, stages: Sequence[Stage]) -> None:
+        keys = [stage.key for stage in stages]
+        self.running.append(set(keys))
+        self.inbox.put(keys)
 
     def next_event(self, timeout: float) -> Event | None:
         try:
@@ -48,7 +49,8 @@ class Processes:
             self._check_alive()
             return None
         if not isinstance(event, Stepped | Imported):
-            self.running -= 1
+            left = [keys - {event.key} for keys in self.running]
+            self.running = [keys for keys in left if keys]
         return event
 
     def _check_alive(self) -> None:
@@ -83,16 +85,13 @@ def _serve(
     stages = compile_plan(structure(spec)).stages
     world = World(options.for_worker(number))
     known: set[str] = set()
-    while (key := inbox.get()) is not None:
-
-        def progress(done: int, total: int, loss: float | None, key: str = key) -> None:
-            outbox.put(Stepped(key, done, total, loss))
-
-        end = attempt(stages[key], world, progress, stop)
+    while (keys := inbox.get()) is not None:
+        ends = attempts([stages[key] for key in keys], world, outbox.put, stop)
         if fresh := imported() - known:
-            outbox.put(Imported(key, frozenset(fresh)))
+            outbox.put(Imported(keys[0], frozenset(fresh)))
             known |= fresh
-        outbox.put(end)
+        for end in ends:
+            outbox.put(end)
 
 
 def _die_with_parent() -> None:
