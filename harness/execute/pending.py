@@ -88,7 +88,7 @@ class Pending:
 
     def take_also(self, keys: Iterable[str], most: int) -> list[str]:
         """Of ``keys``, at most so many that can run now."""
-        ready = {key for _, key in self._ready if key in self.missing and not self.missing[key]}
+        ready = {key for _, key in self._ready if not self.missing.get(key, key)}
         taken = [key for key in keys if key in ready][:most]
         self._ready = [entry for entry in self._ready if entry[1] not in taken]
         heapq.heapify(self._ready)

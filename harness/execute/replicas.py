@@ -20,8 +20,7 @@ MEMORY_SHARE = 0.7  # of a GPU, for what is trained together on it
 def allowed(asked: int | None, spec: Spec, devices: tuple[str, ...]) -> int | None:
     """What ``--replicas`` comes to: a number, or None for as many as pay on a GPU.
 
-    Raises:
-        UsageError: several are asked for, and the spec wants identical bytes.
+    Raises UsageError where several are asked for and the spec wants identical bytes.
     """
     if asked is None and (spec.deterministic == "bitwise" or devices == ("cpu",)):
         return 1

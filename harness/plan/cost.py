@@ -6,7 +6,7 @@ from attrs import frozen
 
 from harness.components import get, remembered
 from harness.components.contracts import Encoding
-from harness.lazy import nn, torch
+from harness.lazy import torch
 from harness.plan.kinds import Samples, kind_of
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
@@ -98,29 +98,16 @@ def memory_of(cell: Cell) -> float:
     Weights six times (the model, its place in the stack, gradient, two states of the optimiser,
     a change), what layers give three times (kept, gradient, on the way), and the samples.
     """
-    facts = facts_of(cell.data)
-    weights, given = _numbers(cell.model, facts.encoding, facts.classes)
-    samples = (facts.train or 0) * facts.encoding.stored(1).nbytes
-    return 4 * (6 * weights + 3 * given * cell.train.batch_size) + samples
-
-
-@remembered(256)
-def _numbers(model: Use, encoding: Encoding, classes: int) -> tuple[int, int]:
-    """How many numbers a model's weights are, and what its layers give for one sample."""
-    given = 0
-
-    def count(module: nn.Module, inputs: object, output: object) -> None:
-        nonlocal given
-        given += output.numel() if torch.is_tensor(output) else 0
-
-    use = architecture(model)
+    facts, use, given = facts_of(cell.data), architecture(cell.model), list[int]()
     with torch.device("meta"), torch.no_grad():
-        built = get("models", use.name).function(use.settings, encoding, classes).eval()
-        for module in built.modules():
-            if not list(module.children()):
-                module.register_forward_hook(count)
-        built(encoding.example())
-    return sum(value.numel() for value in built.state_dict().values()), given
+        build = get("models", use.name).function
+        model = build(use.settings, facts.encoding, facts.classes).eval()
+        for layer in (m for m in model.modules() if not list(m.children())):
+            layer.register_forward_hook(lambda _, inputs, output: given.append(output.numel()))
+        model(facts.encoding.example())
+    weights = sum(value.numel() for value in model.state_dict().values())
+    samples = (facts.train or 0) * facts.encoding.stored(1).nbytes
+    return 4 * (6 * weights + 3 * sum(given) * cell.train.batch_size) + samples
 
 
 def _per_sample(cell: Cell) -> int:

@@ -24,17 +24,18 @@ class StageClock:
         _forget_peak()
         self._wall, self._cpu = time.monotonic(), time.process_time()
 
-    def seconds(self, away: Mapping[str, float]) -> dict[str, float]:
+    def seconds(self, away: float = 0.0) -> dict[str, float]:
         """``wall``; ``cpu`` of all threads of this process; ``gpu``, where there is one: from the
-        first to the last kernel of the stage. ``away``: of them, those spent on other stages."""
+        first to the last kernel of the stage. ``away``: those that went to other stages."""
         found = {}
         if self._gpu is not None:
             self._gpu[1].record()
             self._gpu[1].synchronize()
-            found["gpu"] = self._gpu[0].elapsed_time(self._gpu[1]) / 1000 - away.get("wall", 0)
-        found["wall"] = time.monotonic() - self._wall - away.get("wall", 0)
-        found["cpu"] = time.process_time() - self._cpu - away.get("cpu", 0)
-        return {name: round(max(value, 0.0), 3) for name, value in found.items()}
+            found["gpu"] = self._gpu[0].elapsed_time(self._gpu[1]) / 1000
+        found["wall"] = time.monotonic() - self._wall
+        found["cpu"] = time.process_time() - self._cpu
+        own = 1 - away / found["wall"] if away else 1.0
+        return {name: round(own * value, 3) for name, value in found.items()}
 
     def sample(self) -> None:
         """Look at how busy the accelerator is, where its driver can be asked."""

@@ -44,7 +44,7 @@ def compute(
         set_determinism(world.options.deterministic)
         record, tensors = kind.run(stage, world, watch, slot)
         record["stage"] = {**about(stage), "sources": sources_of(stage)}
-        record["seconds"] = clock.seconds({} if seat is None else seat.away)
+        record["seconds"] = clock.seconds(0.0 if seat is None else seat.away)
         record["resources"] = clock.resources()
         if seat is not None and seat.replicas > 1:
             record["replicas"] = seat.replicas

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness.errors import Interrupted, OverBudget
-from harness.training.watch import Meeting, Meter
+from harness.training.watch import Meter
 
 SHOW_SECONDS = 0.2
 
@@ -29,7 +29,7 @@ class StageWatch:
     computed together with others.
     """
 
-    def __init__(self, progress: Progress, stop: StopFlag, meeting: Meeting | None = None) -> None:
+    def __init__(self, progress: Progress, stop: StopFlag, meeting: Any = None) -> None:
         self.progress, self.stop, self.meeting = progress, stop, meeting
         self.meter = Meter()
         self.limit: float | None = None

@@ -84,7 +84,8 @@ def fit(
 
 def _carry_out(run: Run, watch: Watch, slot: Slot | None) -> None:
     """Take the steps that are left, saving on the way."""
-    run.go_on(watch, slot)
+    if slot is not None and (saved := slot.load()) is not None:
+        run.restore(*saved, watch)
     try:
         for step in run.steps():
             watch.meter.step(step.samples)
@@ -250,11 +251,6 @@ class Run:
             for name, value in tensors.items()
         }
         return copies, state
-
-    def go_on(self, watch: Watch, slot: Slot | None) -> None:
-        """Restore what ``slot`` has."""
-        if slot is not None and (saved := slot.load()) is not None:
-            self.restore(*saved, watch)
 
     def restore(
         self, tensors: dict[str, torch.Tensor], state: dict[str, Any], watch: Watch

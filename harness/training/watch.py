@@ -59,23 +59,14 @@ class Slot(Protocol):
     def due(self) -> bool: ...
 
 
-class Meeting(Protocol):
-    """Where a training may become one with those of other stages.
-
-    ``train`` takes all steps of a run; False: it has to be trained alone.
-    """
-
-    def train(self, run: Any, watch: Watch, slot: Slot | None) -> bool: ...
-
-
 class Watch(Protocol):
     """Told how far a stage is. ``step`` may raise Interrupted or OverBudget.
 
-    ``meeting``: the stage is computed together with others that differ in their seeds.
+    ``meeting``: the seat of a stage that is computed together with others.
     """
 
     meter: Meter
-    meeting: Meeting | None
+    meeting: Any
 
     def step(self, done: int, total: int, loss: float | None) -> None: ...
 
@@ -85,6 +76,6 @@ class Unwatched:
 
     def __init__(self) -> None:
         self.meter = Meter()
-        self.meeting: Meeting | None = None
+        self.meeting: Any = None
 
     def step(self, done: int, total: int, loss: float | None) -> None: ...

@@ -67,7 +67,7 @@ def attempt(stage: Stage, world: Any, progress: Progress, stop: StopFlag, seat: 
         return Failed(stage.key, shown, traceback.format_exc(), "StageFailed")
     match outcome:
         case "done":
-            away = 0.0 if seat is None else seat.away["wall"]
+            away = 0.0 if seat is None else seat.away
             return Computed(stage.key, time.monotonic() - begun - away)
         case "there":
             return Found(stage.key)
