@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from harness.errors import IntegrityError, Interrupted, OverBudget
 from harness.execute.pace import Pace
@@ -53,12 +52,8 @@ class Dispatcher:
         """``records`` are those of the measurements that ``store`` has, by key."""
         self.plan, self.store, self.records, self.options = plan, store, records, options
         self.display, self.stop = display, stop
-        self.alike: dict[Any, list[str]] = {}
-        if options.replicas != 1:
-            for key, stage in plan.stages.items():
-                if kind_of(stage).together(stage):
-                    self.alike.setdefault(alike(stage), []).append(key)
-        self.graph = Pending(plan, reported(plan), self._has, late=self._gathered)
+        self.alike = {} if options.replicas == 1 else alike(plan)
+        self.graph = Pending(plan, reported(plan), self._has, late=self.alike.keys())
         self.retention = Retention(plan)
         self.elsewhere: set[str] = set()
         self.running: set[str] = set()
@@ -73,10 +68,6 @@ class Dispatcher:
 
     def _has(self, stage: Stage, *, tensors: bool) -> bool:
         return self.store.has(stage.kind, stage.key, tensors=tensors and kind_of(stage).tensors)
-
-    def _gathered(self, stage: Stage) -> bool:
-        """Whether ``stage`` is computed together with others that are ready."""
-        return bool(self.alike) and kind_of(stage).together(stage)
 
     def run(self, start_workers: Callable[[], Workers]) -> None:
         """Compute everything that is missing. Raises Interrupted or OverBudget at the end."""
@@ -124,19 +115,15 @@ class Dispatcher:
                 self.display.found(stage)
                 self._finished(key)
                 continue
-            stages = [stage, *self._replicas_of(stage)]
+            stages = [stage]
+            if key in self.alike:
+                others = (k for k in self.alike[key] if k != key and k not in self.running)
+                most = most_together(stage.cell, self.options) - 1
+                stages += (self.plan.stages[k] for k in self.graph.take_also(others, most))
             for each in stages:
                 self.running.add(each.key)
                 self.display.started(each)
             workers.start(stages)
-
-    def _replicas_of(self, stage: Stage) -> list[Stage]:
-        """Others that are computed together with ``stage``."""
-        if not self._gathered(stage):
-            return []
-        most = most_together(stage.cell, self.options) - 1
-        keys = self.graph.take_also(self.alike[alike(stage)], most)
-        return [self.plan.stages[key] for key in keys]
 
     def _look_elsewhere(self) -> None:
         """Ask again for the stages that another run was at, once nothing else is left."""

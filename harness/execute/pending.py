@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from harness.plan.plan import Plan
@@ -25,15 +25,11 @@ class Pending:
     """
 
     def __init__(
-        self,
-        plan: Plan,
-        targets: Iterable[str],
-        has: Has,
-        late: Callable[[Stage], bool] = lambda stage: False,
+        self, plan: Plan, targets: Iterable[str], has: Has, late: Collection[str] = ()
     ) -> None:
         """``late`` stages come after all others that are ready, so that many of them are."""
         self.stages = plan.stages
-        self.order = {key: (late(stage), at) for at, (key, stage) in enumerate(plan.stages.items())}
+        self.order = {key: (key in late, position) for position, key in enumerate(plan.stages)}
         self.has = has
         self.targets = frozenset(targets)
         self.missing: dict[str, set[str]] = {}

@@ -7,7 +7,9 @@ from typing import Any
 from harness.errors import UsageError
 from harness.lazy import torch
 from harness.plan.cost import memory_of, step_flops_of
-from harness.plan.stage import Cell, Stage, canonical
+from harness.plan.kinds import kind_of
+from harness.plan.plan import Plan
+from harness.plan.stage import Cell, canonical
 from harness.spec.blocks import Spec
 from harness.stages.options import Options
 
@@ -33,19 +35,23 @@ def allowed(asked: int | None, spec: Spec, devices: tuple[str, ...]) -> int | No
     return asked
 
 
-def alike(stage: Stage) -> Any:
-    """Equal for stages that differ in their seeds alone."""
-    cell, detail = stage.cell, canonical(dict(stage.detail))
-    blocks = cell.data, cell.corruption, cell.model, cell.train, cell.forget
-    return stage.kind, stage.uses, detail, *blocks
+def alike(plan: Plan) -> dict[str, list[str]]:
+    """The keys of the stages that differ from one in their seeds alone, by its key, where computing
+    them together can be faster."""
+    groups: dict[Any, list[str]] = {}
+    for key, stage in plan.stages.items():
+        if kind_of(stage).together(stage):
+            cell, detail = stage.cell, canonical(dict(stage.detail))
+            blocks = cell.data, cell.corruption, cell.model, cell.train, cell.forget
+            groups.setdefault((stage.kind, stage.uses, detail, *blocks), []).append(key)
+    return {key: group for group in groups.values() for key in group}
 
 
 def most_together(cell: Cell, options: Options) -> int:
     """How many stages of ``cell`` are computed together."""
     if options.replicas is not None:
         return options.replicas
-    flops = step_flops_of(cell)
-    by_table = next((count for limit, count in MOST if flops <= limit), 1)
+    by_table = next((count for limit, count in MOST if step_flops_of(cell) <= limit), 1)
     memory = torch.cuda.get_device_properties(options.devices[0]).total_memory
     workers = max(1, options.jobs // len(options.devices))
     return max(1, min(by_table, int(MEMORY_SHARE * memory / workers / memory_of(cell))))

@@ -135,7 +135,12 @@ def test_stages_of_other_settings_are_not_alike(seeds: Path) -> None:
     plan = compile_plan(load_spec(seeds, None, ["train.steps={sweep: [5, 6]}"]))
     trained = [stage for stage in plan.stages.values() if stage.kind == "train"]
     assert len({stage.key for stage in trained}) == 4
-    assert len({alike(stage) for stage in trained}) == 2
+    groups = alike(plan)
+    assert [len(groups[stage.key]) for stage in trained] == [2] * 4
+    assert {k for k in groups if plan.stages[k].kind == "unlearn"} == {
+        k for k, s in plan.stages.items() if s.uses and s.uses[0].name in ("retrain", "finetune")
+        and s.kind == "unlearn"
+    }  # fmt: skip
 
 
 @pytest.mark.slow

@@ -42,10 +42,8 @@ def attempts(
 
 
 def attempt(stage: Stage, world: Any, progress: Progress, stop: StopFlag, seat: Any = None) -> End:
-    """Compute ``stage`` unless another run is at it, and say what came of it.
-
-    ``seat`` is its place among stages that are computed together.
-    """
+    """Compute ``stage``, on its ``seat`` among several, unless another run is at it, and say what
+    came of it."""
     from harness.stages.compute import compute
     from harness.stages.world import DamagedInput
 
@@ -67,8 +65,7 @@ def attempt(stage: Stage, world: Any, progress: Progress, stop: StopFlag, seat: 
         return Failed(stage.key, shown, traceback.format_exc(), "StageFailed")
     match outcome:
         case "done":
-            away = 0.0 if seat is None else seat.away
-            return Computed(stage.key, time.monotonic() - begun - away)
+            return Computed(stage.key, time.monotonic() - begun - getattr(seat, "away", 0.0))
         case "there":
             return Found(stage.key)
         case "busy":
