@@ -25,7 +25,7 @@ class StageWatch:
     """Passes on the progress of one stage, stops it when asked, and enforces ``max_cost``.
 
     ``limit`` bounds the samples that the stage may process, in forward equivalents: a sample
-    forward counts one, backward two. ``limit_text`` says what it is; ``meeting`` is its seat, if any.
+    forward counts one, backward two. ``limit_text`` says what it is; ``meeting``: its seat.
     """
 
     def __init__(self, progress: Progress, stop: StopFlag, meeting: Any = None) -> None:
