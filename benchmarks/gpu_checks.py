@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -20,8 +20,10 @@ from harness.plan.cost import flops_per_sample
 from harness.spec.blocks import Spec, Train, Use
 from harness.training.loop import fit
 from harness.training.precision import arithmetic
+from harness.training.replicas import Seat, take_turns
 from harness.training.seeding import generator, seeded_build
 from harness.training.threads import set_determinism
+from harness.training.watch import Unwatched
 from side_by_side import interleaved, middle
 
 KINDS = {"bf16": torch.bfloat16, "fp16": torch.float16}  # of matrices; else fp32
@@ -350,47 +352,64 @@ def loops(case: Case) -> Table:
 
 
 def replicas(case: Case) -> Table:
-    """Trainings that differ in their seed, side by side in one process."""
+    """Trainings that differ in their seed, one by one and in one pass."""
     rows, pool, precision = [], case.pool(), case.spec.train.precision
+    precision = "bf16" if precision == "fp16" else precision  # one scale of the loss for all
     wide = case.spec.model
     uses = [wide]
     if wide.name == "resnet9":
         uses.append(Use(wide.kind, wide.name, attrs.evolve(wide.settings, width=16)))
-    recipe, threads = case.recipe(precision), torch.get_num_threads()
-
-    def one(model: torch.nn.Module, seed: int) -> None:
-        torch.set_num_threads(threads)
-        on = torch.cuda.Stream(case.device) if case.device.type == "cuda" else None
-        with torch.cuda.stream(on) if on else nullcontext():
-            ours(model, pool, recipe, f"seed {seed}")
-
-    def alone(models: list[torch.nn.Module]) -> None:
-        for seed, model in enumerate(models):
-            one(model, seed)
-
-    def together(models: list[torch.nn.Module]) -> None:
-        with ThreadPoolExecutor(len(models)) as workers:
-            list(workers.map(one, models, range(len(models))))
-
+    run = {False: alone, True: together}
     for use in uses:
         name = f"{use.name} {getattr(use.settings, 'width', '')}".strip()
-        for count in (2, 4):
-            sets = [[case.model(use=use, key=f"seed {s}") for s in range(count)] for _ in range(2)]
-            with kernels(bitwise=True):
-                one(case.model(use=use), 0)
-                after, beside = (
-                    seconds(lambda r=run, m=models: r(m), case.device)
-                    for run, models in zip((alone, together), sets, strict=True)
-                )
-            equal = {same(weights(a), weights(b)) for a, b in zip(*sets, strict=True)}
-            rows.append([name, count, f"{after:.2f}", f"{beside:.2f}", f"{after / beside:.2f}",
-                         "no" if "no" in equal else "yes"])  # fmt: skip
+        for count in (8, 32) if case.device.type == "cuda" else (2, 4):
+
+            def models(use: Use = use, count: int = count) -> list[torch.nn.Module]:
+                return [case.model(use=use, key=f"seed {seed}") for seed in range(count)]
+
+            start, taken, ends = weights(models()[0]), {}, {}
+            with kernels(bitwise=False, tf32=False):
+                for way, train in run.items():
+                    first, whole = models(), models()
+                    train(first, pool, case.recipe(precision, 1))
+                    ends[way] = weights(first[0])
+                    timed = partial(train, whole, pool, case.recipe(precision))
+                    taken[way] = seconds(timed, case.device)
+            off = apart(ends[False], ends[True], start)
+            rows.append([
+                name, count, f"{taken[False]:.2f}", f"{taken[True]:.2f}",
+                f"{taken[False] / taken[True]:.2f}", f"{off:.1e}",
+                "yes" if off <= SAME_WAY else "no",
+            ])  # fmt: skip
     return Table(
-        "Replicas: seeds one after another and side by side",
-        ["model", "replicas", "in turn, s", "together, s", "times faster", "equal bits"], rows,
-        f"{case.steps} steps in {precision}, bitwise. Together: a thread and a stream for each, "
-        "all in one process. The harness itself has no training of replicas together.",
+        "Replicas: seeds one by one and in one pass",
+        ["model", "replicas", "one by one, s", "together, s", "times faster",
+         "apart after a step", "agrees"], rows,
+        f"{case.steps} steps in {precision}, fast kernels, without TF32. Together: as "
+        "`harness run --replicas` trains them. Apart: as in the first table.",
     )  # fmt: skip
+
+
+def alone(models: Sequence[torch.nn.Module], pool: Pool, recipe: Train) -> None:
+    """Train each model by the draws of its place."""
+    for seed, model in enumerate(models):
+        ours(model, pool, recipe, f"seed {seed}")
+
+
+def together(models: Sequence[torch.nn.Module], pool: Pool, recipe: Train) -> None:
+    """The same in one pass. Raises RuntimeError where that was not possible."""
+    seats: list[Seat] = []
+
+    def work(seed: int, seat: Seat) -> None:
+        watch = Unwatched()
+        watch.meeting = seat
+        fit(models[seed], pool, recipe, generator=lambda p: generator(f"seed {seed}", p),
+            watch=watch)  # fmt: skip
+        seats.append(seat)
+
+    take_turns([partial(work, seed) for seed in range(len(models))])
+    if {seat.replicas for seat in seats} != {len(models)}:
+        raise RuntimeError("the models were trained one by one")
 
 
 PARTS: tuple[Callable[[Case], Table], ...] = (

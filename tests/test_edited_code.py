@@ -266,16 +266,16 @@ def test_an_interrupted_recompute_goes_on_where_it_was(
     again: Callable[..., list[str]], finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = [3]
-    real = here.attempt
+    real = here.attempts
 
-    def attempt(stage: Any, world: Any, progress: Any, stop: Any) -> Any:
+    def attempts(stages: Any, world: Any, emit: Any, stop: Any) -> Any:
         left[0] -= 1
         if left[0] < 0:
             stop.set()
-            return Stopped(stage.key)
-        return real(stage, world, progress, stop)
+            return [Stopped(stage.key) for stage in stages]
+        return real(stages, world, emit, stop)
 
-    monkeypatch.setattr(here, "attempt", attempt)
+    monkeypatch.setattr(here, "attempts", attempts)
     first = again("method=ssd", code=130)
     assert len(first) == 3
     left[0] = 100

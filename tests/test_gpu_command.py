@@ -38,7 +38,7 @@ def test_the_checks_are_written_and_not_measured_again(command: Command, tmp_pat
         "parity", "repeats", "precisions", "loops", "layouts", "optimisers", "replicas",
     ]  # fmt: skip
     assert all(part["rows"] and part["title"] in table for part in found["parts"].values())
-    # On the CPU itself, parity and repetition hold, and replicas do not disturb each other.
+    # On the CPU itself, parity and repetition hold, and one pass gives what training alone gives.
     assert {row[-1] for row in found["parts"]["parity"]["rows"]} == {"yes"}
     assert {row[2] for row in found["parts"]["repeats"]["rows"]} == {"yes"}
     assert {row[-1] for row in found["parts"]["replicas"]["rows"]} == {"yes"}

@@ -195,7 +195,8 @@ class MethodTraits(Traits):
 
     ``exact``: it trains again without the forget set, so that distances are measured to it.
     ``same_as(settings)`` gives the simplest settings with the same result; ``requests`` what it
-    needs; ``work(settings, sizes)`` the samples that it passes forward and backward.
+    needs; ``work(settings, sizes)`` the samples that it passes forward and backward. ``together``:
+    it trains by the recipe's own loss, so that stages of several seeds can be trained together.
     """
 
     sees: frozenset[str] = _sees()
@@ -203,6 +204,7 @@ class MethodTraits(Traits):
         default="base", validator=in_(("base", "scratch")), kw_only=True
     )
     exact: bool = field(default=False, validator=instance_of(bool), kw_only=True)
+    together: bool = field(default=False, validator=instance_of(bool), kw_only=True)
     same_as: Callable[[Any], Any] = _call(lambda settings: settings)
     requests: Callable[[Any], tuple[Request, ...]] = _call(no_requests)
     work: Callable[[Any, Any], tuple[float, float]] = _call(lambda settings, sizes: (0, 0))

@@ -11,6 +11,7 @@ from harness.execute.pace import Pace
 from harness.execute.pending import Pending
 from harness.execute.progress import Display
 from harness.execute.records import Records, is_measurement, reported
+from harness.execute.replicas import alike, most_together
 from harness.execute.retention import Retention
 from harness.execute.workers import Workers
 from harness.execute.workers.events import (
@@ -51,7 +52,8 @@ class Dispatcher:
         """``records`` are those of the measurements that ``store`` has, by key."""
         self.plan, self.store, self.records, self.options = plan, store, records, options
         self.display, self.stop = display, stop
-        self.graph = Pending(plan, reported(plan), self._has)
+        self.alike = {} if options.replicas == 1 else alike(plan)
+        self.graph = Pending(plan, reported(plan), self._has, late=self.alike.keys())
         self.retention = Retention(plan)
         self.elsewhere: set[str] = set()
         self.running: set[str] = set()
@@ -113,9 +115,15 @@ class Dispatcher:
                 self.display.found(stage)
                 self._finished(key)
                 continue
-            self.running.add(key)
-            self.display.started(stage)
-            workers.start(stage)
+            stages = [stage]
+            if key in self.alike:
+                others = (k for k in self.alike[key] if k != key and k not in self.running)
+                most = most_together(stage.cell, self.options) - 1
+                stages += (self.plan.stages[k] for k in self.graph.take_also(others, most))
+            for each in stages:
+                self.running.add(each.key)
+                self.display.started(each)
+            workers.start(stages)
 
     def _look_elsewhere(self) -> None:
         """Ask again for the stages that another run was at, once nothing else is left."""

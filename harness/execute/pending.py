@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from harness.plan.plan import Plan
@@ -24,9 +24,12 @@ class Pending:
     that a cell is finished before the next one is begun.
     """
 
-    def __init__(self, plan: Plan, targets: Iterable[str], has: Has) -> None:
+    def __init__(
+        self, plan: Plan, targets: Iterable[str], has: Has, late: Collection[str] = ()
+    ) -> None:
+        """``late`` stages come after all others that are ready, so that many of them are."""
         self.stages = plan.stages
-        self.order = {key: position for position, key in enumerate(plan.stages)}
+        self.order = {key: (key in late, position) for position, key in enumerate(plan.stages)}
         self.has = has
         self.targets = frozenset(targets)
         self.missing: dict[str, set[str]] = {}
@@ -34,7 +37,7 @@ class Pending:
         self.readers: dict[str, set[str]] = {}
         self.failed: dict[str, str] = {}
         self.stopped: dict[str, str] = {}
-        self._ready: list[tuple[int, str]] = []
+        self._ready: list[tuple[tuple[bool, int], str]] = []
         for key in self.targets:
             if not has(self.stages[key], tensors=False):
                 self.need(key)
@@ -78,6 +81,14 @@ class Pending:
             if key in self.missing and not self.missing[key]:
                 return key
         return None
+
+    def take_also(self, keys: Iterable[str], most: int) -> list[str]:
+        """Of ``keys``, at most so many that can run now."""
+        ready = {key for _, key in self._ready if not self.missing.get(key, key)}
+        taken = [key for key in keys if key in ready][:most]
+        self._ready = [entry for entry in self._ready if entry[1] not in taken]
+        heapq.heapify(self._ready)
+        return taken
 
     def wanted(self, key: str) -> bool:
         """Whether ``key`` still leads to a target that is not there.

@@ -22,6 +22,7 @@ from harness.execute.limits import time_limit
 from harness.execute.progress import Display, display
 from harness.execute.recompute import replaced
 from harness.execute.records import is_measurement, sound_records
+from harness.execute.replicas import allowed
 from harness.execute.workers import Here, Processes, Workers
 from harness.plan.kinds import kinds, store_at
 from harness.plan.plan import Plan
@@ -39,7 +40,7 @@ OFFLINE = "HF_HUB_OFFLINE"
 
 @frozen(kw_only=True)
 class RunOptions:
-    """A plan, and how it is to be run."""
+    """A plan, and how it is to be run; ``replicas`` as in ``Options``."""
 
     plan: Plan
     store: Path
@@ -54,6 +55,7 @@ class RunOptions:
     recompute: frozenset[str] = frozenset()  # the keys of stages
     limit_hours: float | None = None
     log_dir: Path | None = None
+    replicas: int | None = None
 
 
 @frozen(kw_only=True)
@@ -192,17 +194,18 @@ def _apart(
 
 
 def _options(run: RunOptions) -> Options:
-    budget = run.plan.spec.budget
+    budget, found = run.plan.spec.budget, devices(run.device)
     return Options(
         store=run.store,
         data_root=run.data_root,
-        devices=devices(run.device),
+        devices=found,
         jobs=run.jobs or 0,
         offline=run.offline,
         fail_fast=not run.keep_going,
         deterministic=run.plan.spec.deterministic == "bitwise",
         cpu_hours=budget.cpu_hours,
         gpu_hours=budget.gpu_hours,
+        replicas=allowed(run.replicas, run.plan.spec, found),
     )
 
 

@@ -58,6 +58,7 @@ def samples_trained(settings: Any, sizes: Any, pool: int) -> float:
     sees=frozenset({"retain"}),
     starts="scratch",
     exact=True,
+    together=True,
     work=lambda s, sizes: (samples_trained(s, sizes, sizes.retain),) * 2,
 )
 def retrain(model: nn.Module, task: Task, settings: Retrain) -> nn.Module:
@@ -96,6 +97,7 @@ def _finetune_work(settings: Finetune, sizes: Any) -> tuple[float, float]:
     settings=Finetune,
     source="catastrophic forgetting, CF in Goel et al., arXiv 2402.14015",
     sees=frozenset({"retain", "original weights"}),
+    together=True,
     work=_finetune_work,
 )
 def finetune(model: nn.Module, task: Task, settings: Finetune) -> nn.Module:

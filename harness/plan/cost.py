@@ -95,9 +95,32 @@ def flops_of(stage: Stage) -> float:
     return samples_of(stage).work * _per_sample(stage.cell)
 
 
+def step_flops_of(cell: Cell) -> float:
+    """An estimate of the floating-point operations of one training step."""
+    return 3 * _per_sample(cell) * cell.train.batch_size
+
+
 def threads_of(cell: Cell) -> int:
     """The threads that a stage of ``cell`` is computed with on this machine."""
-    return threads_for(3 * _per_sample(cell) * cell.train.batch_size)
+    return threads_for(step_flops_of(cell))
+
+
+def memory_of(cell: Cell) -> float:
+    """An estimate of the bytes that training one of several models together takes on a device.
+
+    Weights six times (the model, its place in the stack, gradient, two states of the optimiser,
+    a change), what layers give three times (kept, gradient, on the way), and the samples.
+    """
+    facts, use, given = facts_of(cell.data), architecture(cell.model), list[int]()
+    with torch.device("meta"), torch.no_grad():
+        build = get("models", use.name).function
+        model = build(use.settings, facts.encoding, facts.classes).eval()
+        for layer in (m for m in model.modules() if not list(m.children())):
+            layer.register_forward_hook(lambda _, inputs, output: given.append(output.numel()))
+        model(facts.encoding.example())
+    weights = sum(value.numel() for value in model.state_dict().values())
+    samples = (facts.train or 0) * facts.encoding.stored(1).nbytes
+    return 4 * (6 * weights + 3 * sum(given) * cell.train.batch_size) + samples
 
 
 def _per_sample(cell: Cell) -> int:

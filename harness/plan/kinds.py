@@ -52,6 +52,7 @@ class Kind:
     where it was chosen, its record only, or nothing. ``run`` computes it: (stage, world, watch,
     slot) to record and tensors. ``weights``: its tensors are those of a model. ``faults(stage,
     record, tensors)`` says what tensors that were made elsewhere cannot be of that stage.
+    ``together(stage)``: computing it together with stages of other seeds can be faster.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Kind:
     draws: Hashes = field()
     weights: bool = False
     faults: Faults = lambda stage, record, tensors: ()
+    together: Callable[[Stage], bool] = lambda stage: False
 
     @draws.default
     def _same(self) -> Hashes:

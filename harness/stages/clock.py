@@ -24,9 +24,9 @@ class StageClock:
         _forget_peak()
         self._wall, self._cpu = time.monotonic(), time.process_time()
 
-    def seconds(self) -> dict[str, float]:
+    def seconds(self, away: float = 0.0) -> dict[str, float]:
         """``wall``; ``cpu`` of all threads of this process; ``gpu``, where there is one: from the
-        first to the last kernel of the stage."""
+        first to the last kernel of the stage. ``away``: those that went to other stages."""
         found = {}
         if self._gpu is not None:
             self._gpu[1].record()
@@ -34,7 +34,8 @@ class StageClock:
             found["gpu"] = self._gpu[0].elapsed_time(self._gpu[1]) / 1000
         found["wall"] = time.monotonic() - self._wall
         found["cpu"] = time.process_time() - self._cpu
-        return {name: round(value, 3) for name, value in found.items()}
+        own = 1 - away / found["wall"] if away else 1.0
+        return {name: round(own * value, 3) for name, value in found.items()}
 
     def sample(self) -> None:
         """Look at how busy the accelerator is, where its driver can be asked."""

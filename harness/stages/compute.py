@@ -12,15 +12,16 @@ from harness.stages.foreign import about
 from harness.stages.watch import Progress, StageWatch, StopFlag
 from harness.stages.world import World
 from harness.store import Store
+from harness.training.replicas import Seat
 from harness.training.threads import set_determinism
 
 SAVE_SECONDS = 20.0
 
 
 def compute(
-    stage: Stage, world: World, progress: Progress, stop: StopFlag
+    stage: Stage, world: World, progress: Progress, stop: StopFlag, seat: Seat | None = None
 ) -> Literal["done", "there", "busy"]:
-    """Put the artifact of ``stage`` into the store.
+    """Put the artifact of ``stage`` into the store; ``seat`` is its place among several.
 
     ``there`` when another run has put it there meanwhile, ``busy`` while another run is at it.
     """
@@ -39,11 +40,14 @@ def compute(
             clock.sample()
             progress(done, total, loss)
 
-        watch = StageWatch(shown, stop)
+        watch = StageWatch(shown, stop, seat)
         set_determinism(world.options.deterministic)
         record, tensors = kind.run(stage, world, watch, slot)
         record["stage"] = {**about(stage), "sources": sources_of(stage)}
-        record["seconds"], record["resources"] = clock.seconds(), clock.resources()
+        record["seconds"] = clock.seconds(0.0 if seat is None else seat.away)
+        record["resources"] = clock.resources()
+        if seat is not None and seat.replicas > 1:
+            record["replicas"] = seat.replicas
         record["device"], record["threads"] = str(world.device), torch.get_num_threads()
         store.write(stage.kind, stage.key, record, tensors)
         slot.clear()

@@ -13,7 +13,8 @@ class Options:
     """Where a run reads and writes, and on what it computes.
 
     ``devices`` are torch's names (``cpu``, ``cuda:0``); workers take them in turn. ``cpu_hours``
-    and ``gpu_hours`` are the budget of the spec, counted over all workers.
+    and ``gpu_hours`` are the budget of the spec, counted over all workers. ``replicas``: the most
+    stages that are computed together, where they differ in their seeds alone; None: what pays.
     """
 
     store: Path
@@ -25,6 +26,7 @@ class Options:
     deterministic: bool = True
     cpu_hours: float | None = None
     gpu_hours: float | None = None
+    replicas: int | None = 1
 
     def for_worker(self, number: int) -> Options:
         """The options of worker ``number``: its one device."""

@@ -80,5 +80,6 @@ KIND = Kind(
     record={"meter": METER, "fit": FIT},
     samples=_samples,
     published="whole",
+    together=lambda stage: True,
     run=_run,
 )

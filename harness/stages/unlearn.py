@@ -104,5 +104,6 @@ KIND = Kind(
     },
     samples=_samples,
     published="chosen",
+    together=lambda stage: get("methods", stage.uses[0].name).traits.together,
     run=_run,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness.errors import Interrupted, OverBudget
 from harness.training.watch import Meter
@@ -25,11 +25,11 @@ class StageWatch:
     """Passes on the progress of one stage, stops it when asked, and enforces ``max_cost``.
 
     ``limit`` bounds the samples that the stage may process, in forward equivalents: a sample
-    forward counts one, backward two. ``limit_text`` says what it is.
+    forward counts one, backward two. ``limit_text`` says what it is; ``meeting``: its seat.
     """
 
-    def __init__(self, progress: Progress, stop: StopFlag) -> None:
-        self.progress, self.stop = progress, stop
+    def __init__(self, progress: Progress, stop: StopFlag, meeting: Any = None) -> None:
+        self.progress, self.stop, self.meeting = progress, stop, meeting
         self.meter = Meter()
         self.limit: float | None = None
         self.limit_text = ""

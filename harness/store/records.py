@@ -47,6 +47,7 @@ _COMMON = {
 _NOT_IN_ALL = {
     "diverged": TEXT,
     "undefined": every(TEXT),
+    "replicas": COUNT,  # models that one pass trained, this one included
     "resources": every({"type": "number", "minimum": 0}),
 }
 

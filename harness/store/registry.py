@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from attrs import frozen
-from jsonschema import Draft7Validator
 
 from harness.errors import HarnessError
+from harness.patterns import Checker
 from harness.store.files import explained, replace_file
 from harness.store.store import KIND, RECORD, TENSORS
 
@@ -65,7 +65,7 @@ _SCHEMA = _object(
     metrics=_of({"type": ["number", "null"]}),
     provenance=_SHA256,
 )
-_CHECK = Draft7Validator(_SCHEMA)
+_CHECK = Checker(_SCHEMA)
 
 
 class RegistryError(HarnessError):

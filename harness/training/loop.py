@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from attrs import define, frozen
 
@@ -18,15 +18,7 @@ from harness.training.optimizer_state import optimizer_tensors, restore_optimize
 from harness.training.parameters import optimizer_of
 from harness.training.precision import arithmetic
 from harness.training.seeding import layer_draws, restore_layer_draws, seeded_layers
-from harness.training.watch import Unwatched, Watch
-
-
-class Slot(Protocol):
-    """Keeps the state of a stage that is under way."""
-
-    def load(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None: ...
-    def save(self, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None: ...
-    def due(self) -> bool: ...
+from harness.training.watch import Slot, Unwatched, Watch
 
 
 @frozen
@@ -75,7 +67,7 @@ def fit(
     if not len(pool):
         raise HarnessError("there is no sample to train on")
     length = length_of(train, len(pool), passes)
-    run = _Run(model, pool, train, length, generator("batches"), loss or cross_entropy(train, pool))
+    run = Run(model, pool, train, length, generator("batches"), loss or cross_entropy(train, pool))
     if late := [step for step in snapshots if step > run.total]:
         raise HarnessError(f"a snapshot after step {late[0]} of a training of {run.total}")
     run.wanted = frozenset(snapshots)
@@ -83,20 +75,20 @@ def fit(
         if evaluate is None:
             raise HarnessError(f"checkpoint {train.checkpoint!r} needs something to evaluate with")
         run.evaluate = evaluate
-    with seeded_layers(generator("layers").initial_seed(), pool.device):
-        _carry_out(run, watch or Unwatched(), slot)
+    watch = watch or Unwatched()
+    if watch.meeting is None or loss is not None or not watch.meeting.train(run, watch, slot):
+        with seeded_layers(generator("layers").initial_seed(), pool.device):
+            _carry_out(run, watch, slot)
     return run.finish()
 
 
-def _carry_out(run: _Run, watch: Watch, slot: Slot | None) -> None:
+def _carry_out(run: Run, watch: Watch, slot: Slot | None) -> None:
     """Take the steps that are left, saving on the way."""
     if slot is not None and (saved := slot.load()) is not None:
         run.restore(*saved, watch)
     try:
         for step in run.steps():
-            watch.meter.forward(step.samples)
-            watch.meter.backward(step.samples)
-            watch.meter.steps += 1
+            watch.meter.step(step.samples)
             if slot is not None and slot.due():
                 slot.save(*run.state(watch))
             watch.step(run.step, run.total, step.loss)
@@ -119,7 +111,7 @@ class _Best:
     weights: dict[str, torch.Tensor]
 
 
-class _Run:
+class Run:
     """One training under way: everything that has to be saved to go on exactly."""
 
     def __init__(
@@ -147,23 +139,27 @@ class _Run:
         self.factor = get("schedules", train.schedule.name).function
         self.autocast = arithmetic(pool.device.type, train.precision)
 
-    def steps(self) -> Any:
+    def steps(self) -> Iterator[_Step]:
         """Take every step that is left, one for each item."""
-        self._keep_snapshot()
+        for batch in self.batches():
+            yield _Step(len(batch.y), self.show(self._take(batch)))
+
+    def batches(self) -> Iterator[Batch]:
+        """The batch of every step that is left; the step has been taken when the next is asked."""
+        self.keep_snapshot()
         self.model.train()
         skip = self.step % self.epoch
         while self.step < self.total:
             self.draws_state = self.draws.get_state()
             for batch in self.pool.epoch(self.train.batch_size, self.draws, skip=skip):
-                shown = self._show(self._take(batch))
-                yield _Step(len(batch.y), shown)
+                yield batch
                 if self.step >= self.total:
                     return
             skip = 0
 
     def _take(self, batch: Batch) -> torch.Tensor:
         """One optimiser step. Returns the loss on the device."""
-        self._set_rate()
+        self.set_rate(self.optimizer)
         with self.autocast:
             loss = self.loss(self.model(batch.x), batch)
         self.optimizer.zero_grad(set_to_none=True)
@@ -176,17 +172,18 @@ class _Run:
         if self.average is not None:
             self.average.update_parameters(self.model)
         self.step += 1
-        self._keep_snapshot()
+        self.keep_snapshot()
         self._keep_best()
         return loss.detach()
 
-    def _set_rate(self) -> None:
+    def set_rate(self, optimizer: torch.optim.Optimizer) -> None:
+        """Give the groups of ``optimizer`` the learning rate of the next step."""
         settings = self.train.schedule.settings
         factor = self.factor(settings, self.step, self.length.planned, self.epoch)
-        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+        for group, peak in zip(optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * factor
 
-    def _show(self, loss: torch.Tensor) -> float | None:
+    def show(self, loss: torch.Tensor) -> float | None:
         """The loss on the host, now and then: reading it waits for the device."""
         if self.step % loss_every(self.total) and self.step != self.total:
             return None
@@ -208,7 +205,8 @@ class _Run:
             weights = {name: value.clone() for name, value in shown.state_dict().items()}
             self.best = _Best(score, self.step, weights)
 
-    def _keep_snapshot(self) -> None:
+    def keep_snapshot(self) -> None:
+        """Keep the weights, where they are wanted after this step."""
         if self.step in self.wanted and self.step not in self.snapshots:
             weights = self._shown_model().state_dict()
             self.snapshots[self.step] = {k: v.detach().cpu().clone() for k, v in weights.items()}
@@ -267,6 +265,7 @@ class _Run:
         if state["best"] is not None:
             weights = _below("best.", tensors)
             self.best = _Best(state["best"]["score"], state["best"]["step"], weights)
+        self.snapshots.clear()
         for name, value in _below("snapshot.", tensors).items():
             step, weight = name.split(".", 1)
             self.snapshots.setdefault(int(step), {})[weight] = value

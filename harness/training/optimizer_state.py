@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from harness.lazy import torch
 
@@ -25,7 +26,7 @@ def restore_optimizer(
     A file keeps no layout: without it, channels-last weights would meet contiguous momentum and
     take other, slower kernels than before the interruption.
     """
-    saved = optimizer.state_dict()
+    saved: dict[str, Any] = {**optimizer.state_dict(), "state": {}}
     for name, value in tensors.items():
         index, slot = name.split(".", 1)
         saved["state"].setdefault(int(index), {})[slot] = value

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import define
+
+from harness.lazy import torch
 
 
 @define
@@ -22,6 +24,12 @@ class Meter:
     def backward(self, samples: int) -> None:
         """Count a backward pass."""
         self.backward_samples += samples
+
+    def step(self, samples: int) -> None:
+        """Count an optimiser step and the two passes that it took."""
+        self.forward(samples)
+        self.backward(samples)
+        self.steps += 1
 
     @property
     def work(self) -> int:
@@ -43,10 +51,22 @@ class Meter:
         self.steps = counts["steps"]
 
 
+class Slot(Protocol):
+    """Keeps the state of a stage that is under way."""
+
+    def load(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None: ...
+    def save(self, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None: ...
+    def due(self) -> bool: ...
+
+
 class Watch(Protocol):
-    """Told how far a stage is. ``step`` may raise Interrupted or OverBudget."""
+    """Told how far a stage is. ``step`` may raise Interrupted or OverBudget.
+
+    ``meeting``: the seat of a stage that is computed together with others.
+    """
 
     meter: Meter
+    meeting: Any
 
     def step(self, done: int, total: int, loss: float | None) -> None: ...
 
@@ -56,5 +76,6 @@ class Unwatched:
 
     def __init__(self) -> None:
         self.meter = Meter()
+        self.meeting: Any = None
 
     def step(self, done: int, total: int, loss: float | None) -> None: ...

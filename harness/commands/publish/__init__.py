@@ -67,7 +67,7 @@ TRIES = 8  # when others commit at the same time
     "--include",
     metavar="KIND,...",
     default="",
-    help="Also everything of these kinds of stages: evaluate,prepare,unlearn spare a run all computing.",
+    help="Everything of these kinds too: evaluate,prepare,unlearn spare a run all computing.",
 )
 @click.option(
     "--license", "licence", default="apache-2.0", show_default=True, help="Of the weights."

@@ -6,7 +6,6 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +42,14 @@ FAILURES = {kind.exit_code: kind for kind in (OverBudget, IntegrityError, Remote
     "--jobs",
     type=click.IntRange(1, 256),
     help="Stages computed at once.  [default: fits the model]",
+)
+@click.option(
+    "--replicas",
+    default="auto",
+    metavar="auto|N",
+    callback=lambda context, option, text: _replicas(text),
+    help="Models that differ in their seed alone trained together, with the same results up to "
+    "rounding; auto: as many as pay on a GPU, of a spec with 'deterministic: statistical'.",
 )
 @STORE
 @DATA_ROOT
@@ -129,6 +136,7 @@ def run(
     limit_hours: float | None = None,
     limit_memory_gb: float | None = None,
     log_dir: Path | str | None = None,
+    replicas: int | None = None,
 ) -> Results:
     """Run a spec, or go on with it, write its report and return its results.
 
@@ -160,6 +168,7 @@ def run(
         log_dir=_path(log_dir),
         limit_hours=limit_hours,
         limit_memory_gb=limit_memory_gb,
+        replicas=replicas,
     )
     outcome = run_spec(request)
     if outcome.exit_code:
@@ -174,6 +183,7 @@ def asked(
     recompute: Sequence[str],
     out: Path | None,
     device: str,
+    replicas: int | None,
     **how: Any,
 ) -> RunRequest:
     """The request that the command line and Python share."""
@@ -185,18 +195,28 @@ def asked(
         changes=experiment.changes,
         origins=experiment.origins,
         spec_file=experiment.file,
-        command=command_text(experiment, only, device),
+        command=command_text(experiment, only, device, replicas),
         device=device,
+        replicas=replicas,
         out=out or experiment.folder,
         **how,
     )
+
+
+def _replicas(text: str) -> int | None:
+    """None for ``auto``."""
+    if text != "auto" and not (text.isdecimal() and int(text)):
+        raise click.BadParameter(f"{text!r} is neither 'auto' nor a number from 1 on")
+    return None if text == "auto" else int(text)
 
 
 def _path(place: Path | str | None) -> Path | None:
     return None if place is None else Path(place)
 
 
-def command_text(experiment: Experiment, only: Sequence[str], device: str) -> str:
+def command_text(
+    experiment: Experiment, only: Sequence[str], device: str, replicas: int | None
+) -> str:
     """The command that computes the same on another machine, wherever its files lie there."""
     profile = [] if experiment.profile is None else [experiment.profile.replace("+", ",")]
     options = {
@@ -204,6 +224,7 @@ def command_text(experiment: Experiment, only: Sequence[str], device: str) -> st
         "--set": experiment.changes,
         "--only": only,
         "--device": [] if device == "auto" else [device],
+        "--replicas": [] if replicas is None else [str(replicas)],
     }
     pairs = [part for name, values in options.items() for v in values for part in (name, v)]
     return shlex.join(["harness", "run", place_in_checkout(experiment.file), *pairs])

@@ -1,6 +1,6 @@
 """Where stages are computed: in this process, or in several that start afresh.
 
-All take a stage and answer with events, so that one dispatcher serves them.
+All take stages and answer with events, so that one dispatcher serves them.
 """
 
 from harness.execute.workers.attempt import attempt

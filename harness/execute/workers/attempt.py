@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from harness.errors import HarnessError, IntegrityError, Interrupted, OverBudget, RemoteError
@@ -14,20 +16,40 @@ from harness.execute.workers.events import (
     Found,
     InputDamaged,
     Locked,
+    Stepped,
     Stopped,
 )
 from harness.plan.stage import Stage
 from harness.stages.watch import Progress, StopFlag
 
 
-def attempt(stage: Stage, world: Any, progress: Progress, stop: StopFlag) -> End:
-    """Compute ``stage`` unless another run is at it, and say what came of it."""
+def attempts(
+    stages: Sequence[Stage], world: Any, emit: Callable[[Stepped], None], stop: StopFlag
+) -> list[End]:
+    """``attempt`` each of ``stages``, and train together what they train."""
+
+    def one(stage: Stage, seat: Any = None) -> End:
+        def progress(done: int, total: int, loss: float | None) -> None:
+            emit(Stepped(stage.key, done, total, loss))
+
+        return attempt(stage, world, progress, stop, seat)
+
+    if len(stages) == 1:
+        return [one(stages[0])]
+    from harness.training.replicas import take_turns
+
+    return take_turns([partial(one, stage) for stage in stages])
+
+
+def attempt(stage: Stage, world: Any, progress: Progress, stop: StopFlag, seat: Any = None) -> End:
+    """Compute ``stage``, on its ``seat`` among several, unless another run is at it, and say what
+    came of it."""
     from harness.stages.compute import compute
     from harness.stages.world import DamagedInput
 
     begun = time.monotonic()
     try:
-        outcome = compute(stage, world, progress, stop)
+        outcome = compute(stage, world, progress, stop, seat)
     except Interrupted:
         return Stopped(stage.key)
     except DamagedInput as damaged:
@@ -43,7 +65,7 @@ def attempt(stage: Stage, world: Any, progress: Progress, stop: StopFlag) -> End
         return Failed(stage.key, shown, traceback.format_exc(), "StageFailed")
     match outcome:
         case "done":
-            return Computed(stage.key, time.monotonic() - begun)
+            return Computed(stage.key, time.monotonic() - begun - getattr(seat, "away", 0.0))
         case "there":
             return Found(stage.key)
         case "busy":

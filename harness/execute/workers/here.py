@@ -1,13 +1,13 @@
-"""Computes one stage at a time in this process."""
+"""Computes in this process."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from harness.execute.workers.attempt import attempt
-from harness.execute.workers.events import Event, Stepped
+from harness.execute.workers.attempt import attempts
+from harness.execute.workers.events import Event
 from harness.plan.stage import Stage
 from harness.stages.options import Options
 from harness.stages.watch import StopFlag
@@ -26,11 +26,8 @@ class Here:
     def idle(self) -> int:
         return 0 if self.events else 1
 
-    def start(self, stage: Stage) -> None:
-        def progress(done: int, total: int, loss: float | None) -> None:
-            self.emit(Stepped(stage.key, done, total, loss))
-
-        self.events.append(attempt(stage, self.world, progress, self.stop))
+    def start(self, stages: Sequence[Stage]) -> None:
+        self.events += attempts(stages, self.world, self.emit, self.stop)
 
     def next_event(self, timeout: float) -> Event | None:
         if self.events:

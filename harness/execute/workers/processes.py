@@ -7,19 +7,21 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.execute.workers.attempt import attempt
+from harness.execute.workers.attempt import attempts
 from harness.execute.workers.events import Event, Failed, Imported, Stepped, Stopped
 from harness.plan.stage import Stage
 from harness.stages.options import Options
 from harness.stages.watch import StopFlag
 
 READY, STOP = "ready", "stop"
+Inbox = queue.SimpleQueue[list[str] | None]
 
 
 class Processes:
@@ -27,7 +29,7 @@ class Processes:
 
     Each has a pipe of its own, because the lock of a queue would stay with a process that is
     killed, and needs shared memory, which some containers lack. A process that dies is started
-    again, and so is its stage, once.
+    again, and so are its stages, once.
     """
 
     def __init__(
@@ -40,15 +42,19 @@ class Processes:
         self.spec, self.options, self.stop, self.note = spec, options, stop, note
         self.repeated: set[str] = set()
         self.asked_to_stop = False
+        self.events: deque[Event] = deque()
         self.workers = [_Worker(spec, options, i) for i in range(options.jobs)]
 
     def idle(self) -> int:
-        return sum(worker.key is None for worker in self.workers)
+        return sum(not worker.keys for worker in self.workers)
 
-    def start(self, stage: Stage) -> None:
-        next(worker for worker in self.workers if worker.key is None).start(stage.key)
+    def start(self, stages: Sequence[Stage]) -> None:
+        idle = next(worker for worker in self.workers if not worker.keys)
+        idle.start([stage.key for stage in stages])
 
     def next_event(self, timeout: float) -> Event | None:
+        if self.events:
+            return self.events.popleft()
         if self.stop.is_set() and not self.asked_to_stop:
             self.asked_to_stop = True
             for worker in self.workers:
@@ -65,7 +71,7 @@ class Processes:
             worker.ready = True
             return None
         if not isinstance(event, Stepped | Imported):
-            worker.key = None
+            worker.keys.remove(event.key)
         found: Event = event
         return found
 
@@ -73,7 +79,8 @@ class Processes:
         dead.process.join()
         self.workers.remove(dead)
         if self.stop.is_set():
-            return Stopped(dead.key) if dead.key else None
+            self.events += [Stopped(key) for key in dead.keys]
+            return self.events.popleft() if self.events else None
         why = f"(exit code {dead.process.exitcode}; -9 often means that memory ran out)"
         if dead.again and not dead.ready:
             raise HarnessError(
@@ -81,12 +88,14 @@ class Processes:
                 "run the same command to go on"
             )
         self.workers.append(fresh := _Worker(self.spec, self.options, dead.number, again=True))
-        if dead.key in self.repeated:
-            return Failed(dead.key, f"its worker process died twice {why}", "", "StageFailed")
+        if self.repeated.intersection(dead.keys):
+            what = f"its worker process died twice {why}"
+            self.events += [Failed(key, what, "", "StageFailed") for key in dead.keys]
+            return self.events.popleft()
         self.note(f"a worker process died {why}; it is started again")
-        if dead.key is not None:
-            self.repeated.add(dead.key)
-            fresh.start(dead.key)
+        if dead.keys:
+            self.repeated.update(dead.keys)
+            fresh.start(dead.keys)
         return None
 
     def close(self) -> None:
@@ -101,14 +110,14 @@ class Processes:
 
 
 class _Worker:
-    """A process, the pipe to it, and the stage that it is at."""
+    """A process, the pipe to it, and the stages that it is at."""
 
     def __init__(
         self, spec: Mapping[str, Any], options: Options, number: int, again: bool = False
     ) -> None:
         context = multiprocessing.get_context("spawn")
         self.number, self.again, self.ready = number, again, False
-        self.key: str | None = None
+        self.keys: list[str] = []
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(
             target=_serve, args=(spec, options, number, theirs), daemon=True
@@ -116,11 +125,11 @@ class _Worker:
         self.process.start()
         theirs.close()  # the pipe ends with the process, which has the only other copy
 
-    def start(self, key: str) -> None:
-        self.key = key
-        self.say(key)
+    def start(self, keys: list[str]) -> None:
+        self.keys = list(keys)
+        self.say(keys)
 
-    def say(self, word: str | None) -> None:
+    def say(self, word: list[str] | str | None) -> None:
         with suppress(OSError):  # it died, which the pipe's end says
             self.pipe.send(word)
 
@@ -129,7 +138,7 @@ def _serve(spec: Mapping[str, Any], options: Options, number: int, pipe: Connect
     """The main function of a worker process."""
     for number_of in (signal.SIGINT, signal.SIGTERM):  # a group gets them; the parent answers
         signal.signal(number_of, signal.SIG_IGN)
-    inbox: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    inbox: Inbox = queue.SimpleQueue()
     stop = threading.Event()
     threading.Thread(target=_listen, args=(pipe, inbox, stop), daemon=True).start()
 
@@ -142,19 +151,16 @@ def _serve(spec: Mapping[str, Any], options: Options, number: int, pipe: Connect
     world = World(options.for_worker(number))
     known: set[str] = set()
     pipe.send(READY)
-    while (key := inbox.get()) is not None:
-
-        def progress(done: int, total: int, loss: float | None, key: str = key) -> None:
-            pipe.send(Stepped(key, done, total, loss))
-
-        end = attempt(stages[key], world, progress, stop)
+    while (keys := inbox.get()) is not None:
+        ends = attempts([stages[key] for key in keys], world, pipe.send, stop)
         if fresh := imported() - known:
-            pipe.send(Imported(key, frozenset(fresh)))
+            pipe.send(Imported(keys[0], frozenset(fresh)))
             known |= fresh
-        pipe.send(end)
+        for end in ends:
+            pipe.send(end)
 
 
-def _listen(pipe: Connection, inbox: queue.SimpleQueue[str | None], stop: threading.Event) -> None:
+def _listen(pipe: Connection, inbox: Inbox, stop: threading.Event) -> None:
     """Pass on what the parent says. A worker without a parent ends."""
     try:
         while True:

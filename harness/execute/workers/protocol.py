@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from harness.execute.workers.events import Event
@@ -9,9 +10,9 @@ from harness.plan.stage import Stage
 
 
 class Workers(Protocol):
-    """Takes stages and answers with events."""
+    """Takes stages, those of one ``start`` to be computed together, and answers with events."""
 
     def idle(self) -> int: ...
-    def start(self, stage: Stage) -> None: ...
+    def start(self, stages: Sequence[Stage]) -> None: ...
     def next_event(self, timeout: float) -> Event | None: ...
     def close(self) -> None: ...
