@@ -16,7 +16,8 @@ def serve(spec: Any, options: Any, number: int, pipe: Any) -> None:
     if spec["unborn"]:
         os.kill(os.getpid(), signal.SIGKILL)
     pipe.send(READY)
-    while (key := pipe.recv()) is not None:
+    while (keys := pipe.recv()) is not None:
+        key = keys if keys == STOP else keys[0]
         if key.startswith("dies"):
             notes = Path(spec["folder"]) / key
             before = notes.read_text() if notes.exists() else ""

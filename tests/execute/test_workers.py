@@ -28,7 +28,7 @@ class Group:
 
     def start(self, key: str) -> None:
         stage: Any = SimpleNamespace(key=key)
-        self.workers.start(stage)
+        self.workers.start([stage])
 
     def event(self) -> Event:
         end = time.monotonic() + 60

@@ -46,7 +46,8 @@ def test_scores_of_populations_stand_in_no_column_of_another_number_of_models(
     found = []
     for profile, count in (("smoke", 16), ("standard", 128)):
         score = {
-            "cell": {}, "seeds": {"data": 0, "model": 0}, "method": "ssd", "candidate": {},
+            "cell": sample().order.cells[0], "seeds": {"data": 0, "model": 0}, "method": "ssd",
+            "candidate": {},
             "selected": True, "metrics": {"unlearning_score": 0.125 + count / 1e4},
             "models": {"unlearned": count}, "keys": {"score": "s"},
         }  # fmt: skip
