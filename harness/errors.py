@@ -74,5 +74,12 @@ def short(text: str) -> str:
 
 
 def cut(text: str) -> str:
-    """``text`` with each word, as a value that was found, of at most ``LONGEST`` characters."""
-    return re.sub(rf"[^\s;,]{{{LONGEST + 1},}}", lambda word: short(word[0]), text)
+    """``text`` with each word, as a value that was found, of at most ``LONGEST`` characters.
+
+    Of a path, its end is kept: the file's name and the line.
+    """
+
+    def less(word: re.Match[str]) -> str:
+        return "..." + word[0][3 - LONGEST :] if "/" in word[0] else short(word[0])
+
+    return re.sub(rf"[^\s;,]{{{LONGEST + 1},}}", less, text)

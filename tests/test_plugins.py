@@ -97,7 +97,7 @@ def test_a_spec_that_uses_a_broken_plugin_is_told_why_it_cannot(
     assert done.returncode == 2
     said = done.stderr.splitlines()[0]
     assert "unknown component 'shrink'" in said
-    assert f"{outside / 'shrink.py'}:1: ModuleNotFoundError: No module named" in said
+    assert "/shrink.py:1: ModuleNotFoundError: No module named" in said
 
 
 def test_what_a_broken_plugin_shares_with_a_working_one_stays(cli: Cli, outside: Path) -> None:

@@ -398,7 +398,7 @@ def test_a_pull_that_keeps_going_fetches_everything_else(
     gated = other("pull", "tiny.yaml", "--keep-going", "--store", "new", HF_HOME=str(tmp_path))
     assert gated.returncode == 5 and "Ask for access" in gated.stderr
     asked = [path for method, path in hub.requests if method == "HEAD"]
-    assert len(asked) <= 8  # those that were under way; the rest would fare no better
+    assert len(asked) <= 16  # those that were under way; the rest would fare no better
 
 
 def test_one_ctrl_c_ends_a_download(other: Run, hub: HubServer) -> None:
