@@ -140,7 +140,7 @@ def test_a_spec_cannot_extend_a_file_elsewhere(cli: Cli, tmp_path: Path) -> None
         ("cifar10", 1),
         pytest.param("cifar100", 1, marks=pytest.mark.slow),
         pytest.param("mnist", 1, marks=pytest.mark.slow),
-        ("imagenette", 2),
+        pytest.param("imagenette", 2, marks=pytest.mark.slow),
     ],
 )
 def test_offline_no_data_set_reaches_another_host(
