@@ -53,7 +53,9 @@ def scores_table(results: Results) -> Table:
     names = [n for n in every if not any(n == other + end for other in every for end in ENDS)]
     lines = []
     for row in rows:
-        models = ", ".join(f"{count} {name.partition('+')[0]}" for name, count in row.models.items())
+        models = ", ".join(
+            f"{count} {name.partition('+')[0]}" for name, count in row.models.items()
+        )
         seeds = f"data {row.seeds['data']}, base model {row.seeds['model']}"
         cell = [str(row.cell.get(axis, NOTHING)) for axis in axes]
         values = [shown(row, name) for name in names]
