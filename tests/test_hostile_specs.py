@@ -236,7 +236,8 @@ def test_a_run_within_its_limits_is_as_without_them(cli: Cli, process: Cli, tmp_
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux limits memory")
-@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.slow
 def test_the_runner_limits_memory(process: Cli, tmp_path: Path, jobs: int) -> None:
     file = spec(tmp_path, (MODEL, "{name: small_cnn, widths: [8, 60000000]}"))
     args = ("--jobs", jobs, "--limit-memory-gb", 4, "--only", "method=none")

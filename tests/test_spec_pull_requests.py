@@ -92,6 +92,7 @@ def check(folder: Path, **variables: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout + done.stderr, summary.read_text()
 
 
+@pytest.mark.slow
 def test_a_changed_and_a_new_spec_are_run_and_explained(repository: Path) -> None:
     (repository / "specs" / "tiny.yaml").write_text(TINY.replace("[5, 50]", "[5, 50, 500]"))
     folder = repository / "specs" / "a $(touch pwned) folder"

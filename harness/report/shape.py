@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -61,6 +62,9 @@ def _validator() -> Any:
     return Checker(spec)
 
 
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
+
 def too_much(found: Any) -> str | None:
     """Why the plain data ``found`` are more than can be handled, with the place, or None."""
     stack: list[tuple[Any, tuple[Any, ...]]] = [(found, ())]
@@ -72,7 +76,7 @@ def too_much(found: Any) -> str | None:
             inside = value.items() if isinstance(value, dict) else enumerate(value)
             stack += [(inner, (*path, key)) for key, inner in inside]
             stack += [(key, path) for key in value] if isinstance(value, dict) else []
-        elif isinstance(value, str) and any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value):
+        elif isinstance(value, str) and _NO_TEXT.search(value):
             return f"a character that no text has{_at(path)}"
         elif isinstance(value, int | float) and not abs(value) <= LARGEST:
             return f"a number beyond {LARGEST:g}{_at(path)}"

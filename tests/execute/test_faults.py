@@ -57,7 +57,7 @@ def events(log: Path) -> int:
 @pytest.mark.parametrize(
     ("moments", "spec"),
     [
-        pytest.param(3, "tiny.yaml", id="three moments of a small run"),
+        pytest.param(2, "tiny.yaml", id="two moments of a small run"),
         pytest.param(
             20, str(QUICKSTART), id="twenty moments of the quickstart", marks=pytest.mark.slow
         ),
@@ -68,7 +68,7 @@ def test_killed_at_many_moments_a_run_ends_with_the_same_bytes(
 ) -> None:
     args = ("run", spec, "--seeds", "0")
     # Workers take as long to start as all else together: only some runs of the small one have them.
-    jobs = cycle("112" if spec == "tiny.yaml" else "2")
+    jobs = cycle("12" if spec == "tiny.yaml" else "2")
     whole = ("--jobs", 1, "--store", "whole", "--out", "whole-out", "--json-log", "whole.jsonl")
     done = cli(*args, *whole)
     assert done.returncode == 0, done.stderr
@@ -184,6 +184,7 @@ def test_tensors_of_other_data_or_another_model_are_computed_again_though_their_
     assert torch.equal(tensors[tensor], found.tensors[tensor])
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_compute_each_stage_once(cli: Cli, tiny: Path, tmp_path: Path) -> None:
     runs = [
         start(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from conftest import TINY, Cli
 
 
@@ -44,6 +46,7 @@ def test_the_same_command_again_computes_nothing_and_gives_the_same(
     ).read_bytes()
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_bytes_as_one(
     cli: Cli, process: Cli, tiny: Path, tmp_path: Path
 ) -> None:
