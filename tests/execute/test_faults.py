@@ -57,7 +57,7 @@ def events(log: Path) -> int:
 @pytest.mark.parametrize(
     ("moments", "spec"),
     [
-        pytest.param(2, "tiny.yaml", id="two moments of a small run"),
+        pytest.param(3, "tiny.yaml", id="three moments of a small run"),
         pytest.param(
             20, str(QUICKSTART), id="twenty moments of the quickstart", marks=pytest.mark.slow
         ),
