@@ -150,9 +150,9 @@ class Pool:
         """The same samples with other labels, int64 [n]."""
         return self._changed(targets=targets.to(self.device))
 
-    def plain(self, wanted: bool = True) -> Pool:
-        """The same samples without augmentation, where that is ``wanted``."""
-        return self._changed(augment=[]) if wanted and self.augment else self
+    def augmented(self, wanted: bool) -> Pool:
+        """The same samples, with this pool's augmentation only where it is ``wanted``."""
+        return self if wanted or not self.augment else self._changed(augment=[])
 
     def joined(self, other: Pool) -> Pool:
         """This pool's samples, then those of ``other``, rows of the same split.

@@ -109,5 +109,5 @@ def finetune(model: nn.Module, task: Task, settings: Finetune) -> nn.Module:
     names = ("batch_size", "optimizer", "schedule", "class_weights")
     own = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
     train = length(settings, attrs.evolve(task.recipe, **own))
-    task.fit(model, task.retain.plain(not settings.augment), with_lr(train, settings.lr))
+    task.fit(model, task.retain.augmented(settings.augment), with_lr(train, settings.lr))
     return model

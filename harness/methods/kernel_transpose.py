@@ -10,11 +10,10 @@ from harness.components import component, setting
 from harness.data.pool import Pool
 from harness.errors import HarnessError
 from harness.lazy import nn, torch
-from harness.methods.recipes import OwnSGD, own_recipe
+from harness.methods.layers import convolutions
+from harness.methods.recipes import COSINE, OwnSGD, own_recipe
 from harness.methods.task import Task
-from harness.methods.weights import convolutions
 
-COSINE = {"name": "cosine", "per": "epoch"}
 TEAM = "NeurIPS 2023 unlearning, 5th place; protocol section 4.7"
 
 

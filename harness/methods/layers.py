@@ -1,8 +1,9 @@
-"""The layers of a model as the challenge's methods name them, and how one begins anew."""
+"""The layers and weights that methods of the challenge change, and how a layer begins anew."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 from harness.errors import HarnessError
 from harness.lazy import nn, torch
@@ -12,6 +13,18 @@ def layers_of(model: nn.Module) -> dict[str, nn.Module]:
     """Convolutions and linear layers by name, in the order of the model."""
     kinds = nn.Conv2d | nn.Linear
     return {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
+
+
+def convolutions(model: nn.Module) -> list[nn.Conv2d]:
+    """The two-dimensional convolutions of ``model``, those of shortcuts included, in order.
+
+    Raises:
+        HarnessError: there is none.
+    """
+    found = [layer for layer in layers_of(model).values() if isinstance(layer, nn.Conv2d)]
+    if not found:
+        raise HarnessError("this method changes convolutions, and the model has none")
+    return found
 
 
 def head_of(model: nn.Module) -> str:
@@ -35,3 +48,12 @@ def reset(layer: nn.Module, draws: torch.Generator, only: str | None = None) -> 
         anew.reset_parameters()  # type: ignore[operator]
     found = anew.state_dict()
     layer.load_state_dict(found if only is None else {only: found[only]}, strict=only is None)
+
+
+def smallest(scores: Sequence[torch.Tensor], count: int) -> list[torch.Tensor]:
+    """Masks, shaped like ``scores``, of the ``count`` smallest numbers of all, ties in order."""
+    order = torch.cat([score.flatten() for score in scores]).argsort(stable=True)
+    chosen = torch.zeros(len(order), dtype=torch.bool, device=order.device)
+    chosen[order[:count]] = True
+    parts = chosen.split([score.numel() for score in scores])
+    return [part.view(score.shape) for part, score in zip(parts, scores, strict=True)]

@@ -10,9 +10,9 @@ from attrs import frozen
 from harness.components import component, setting
 from harness.data.pool import Batch
 from harness.lazy import F, nn, torch
-from harness.methods.recipes import OwnSGD, own_recipe
+from harness.methods.layers import convolutions
+from harness.methods.recipes import COSINE, OwnSGD, own_recipe
 from harness.methods.task import Task
-from harness.methods.weights import convolutions
 from harness.training.length import length_of
 
 
@@ -63,7 +63,7 @@ def conv_noise(model: nn.Module, task: Task, settings: ConvNoise) -> nn.Module:
         weight = torch.where(batch.y == 0, 1.0, settings.other_weight)
         return (each.mean() if settings.weighting == "batch" else each).mul(weight).mean()
 
-    train = own_recipe(settings, task.recipe, schedule={"name": "cosine", "per": "epoch"})
+    train = own_recipe(settings, task.recipe, schedule=COSINE)
     late = (settings.epochs - 1) * length_of(train, len(task.retain)).epoch
 
     def before_step(*_: Any) -> None:

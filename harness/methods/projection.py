@@ -86,7 +86,7 @@ def gradient_projection(model: nn.Module, task: Task, settings: GradientProjecti
     rounds. A step with d = 0 is left out. All passes are in train mode and in fp32; weights and
     biases of batch normalisation stay as they are, its statistics move.
     """
-    forget, retain = (pool.plain(not settings.augment) for pool in (task.forget, task.retain))
+    forget, retain = (pool.augmented(settings.augment) for pool in (task.forget, task.retain))
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.requires_grad_(False)

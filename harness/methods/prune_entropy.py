@@ -7,9 +7,9 @@ from attrs import frozen
 from harness.components import component, setting
 from harness.data.pool import Batch
 from harness.lazy import F, nn, torch
+from harness.methods.layers import layers_of, smallest
 from harness.methods.recipes import OwnSGD, own_recipe
 from harness.methods.task import Task
-from harness.methods.weights import smallest
 
 
 @frozen
@@ -31,8 +31,8 @@ def prune_and_draw(model: nn.Module, share: float, draws: torch.Generator) -> No
     Weights and biases of all convolutions and linear layers are ranked together by their absolute
     values. Biases among the smallest become 0.
     """
-    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    ranked = [p.data for layer in layers for p in (layer.weight, layer.bias) if p is not None]
+    parameters = (p for layer in layers_of(model).values() for p in layer.parameters())
+    ranked = [p.data for p in parameters]
     count = round(share * sum(p.numel() for p in ranked))
     for values, mask in zip(ranked, smallest([p.abs() for p in ranked], count), strict=True):
         anew = torch.zeros(values.shape)

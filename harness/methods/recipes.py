@@ -11,6 +11,8 @@ from harness.data.pool import Pool
 from harness.spec.blocks import Train
 from harness.spec.structure import structure_use
 
+COSINE = {"name": "cosine", "per": "epoch"}
+
 
 @frozen
 class OwnSGD:
@@ -23,7 +25,7 @@ class OwnSGD:
 
     def shown(self, pool: Pool) -> Pool:
         """``pool`` as the method trains on it."""
-        return pool.plain(not self.augment)
+        return pool.augmented(self.augment)
 
 
 def own_recipe(

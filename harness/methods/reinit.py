@@ -8,9 +8,9 @@ from attrs import frozen
 
 from harness.components import component, setting
 from harness.lazy import F, nn, torch
+from harness.methods.layers import convolutions, smallest
 from harness.methods.recipes import OwnSGD, own_recipe
 from harness.methods.task import Task
-from harness.methods.weights import convolutions, smallest
 
 
 @frozen

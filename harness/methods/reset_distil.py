@@ -10,7 +10,7 @@ from harness.components import Facts, Misfit, component, setting
 from harness.data.pool import Batch
 from harness.lazy import F, nn, torch
 from harness.methods.layers import head_of, layers_of, reset
-from harness.methods.recipes import OwnSGD, own_recipe
+from harness.methods.recipes import COSINE, OwnSGD, own_recipe
 from harness.methods.task import Task
 
 
@@ -90,7 +90,6 @@ def reset_distil(model: nn.Module, task: Task, settings: ResetDistil) -> nn.Modu
             settings, task.recipe, lr=settings.warmup_lr, epochs=settings.warmup_epochs
         )
         task.fit(model, seen, warmup, lambda logits, batch: soft(logits, batch)[0])
-    cosine = {"name": "cosine", "per": "epoch"}
-    recipe = own_recipe(settings, task.recipe, schedule=cosine)
+    recipe = own_recipe(settings, task.recipe, schedule=COSINE)
     task.fit(model, settings.shown(task.retain), recipe, on_retain)
     return model

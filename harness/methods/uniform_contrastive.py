@@ -123,7 +123,7 @@ def kl_uniform_contrastive(model: nn.Module, task: Task, settings: UniformContra
     until the shorter set ends, and a retain round descends on the cross-entropy. Each kind of round
     keeps its optimiser from epoch to epoch. All passes are in train mode and in fp32.
     """
-    forget, retain = (pool.plain(not settings.augment) for pool in (task.forget, task.retain))
+    forget, retain = (pool.augmented(settings.augment) for pool in (task.forget, task.retain))
     size, meter = settings.forget_batch_size, task.watch.meter
     first = _sgd(settings, settings.uniform_lr, epochs=1, batch_size=size)
     task.fit(model, forget, first, lambda logits, batch: from_uniform(logits, settings))

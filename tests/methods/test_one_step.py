@@ -187,7 +187,7 @@ def test_finetuning_with_a_recipe_of_its_own_takes_nothing_of_it_from_the_base_r
     model, task = build("start").train(), problem(pools=pools, recipe=base)
     draws, velocity = task.generator("fit 1 batches"), torch.zeros(len(weights(model)))
     for factor in (1.0, 0.5):  # a cosine over two epochs
-        for batch in pools["retain"].plain().epoch(5, draws):
+        for batch in pools["retain"].augmented(False).epoch(5, draws):
             loss = cross_entropy(model(batch.x), batch.y)
             found = torch.autograd.grad(loss, list(model.parameters()))
             gradient = torch.cat([g.flatten() for g in found]) + 5e-4 * weights(model)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from harness.components import get
 from harness.errors import HarnessError, Interrupted
-from harness.methods.weights import smallest
+from harness.methods.layers import smallest
 from harness.plan.cost import Sizes
 from harness.spec.structure import structure_use
 from harness.store.slots import Slot
