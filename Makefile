@@ -14,7 +14,7 @@ lint:
 	ruff format --check . && ruff check . && mypy
 
 bench:
-	for file in benchmarks/loop.py benchmarks/planning.py benchmarks/commands.py benchmarks/forgetting.py; do python $$file || exit 1; done
+	for file in benchmarks/loop.py benchmarks/jobs.py benchmarks/planning.py benchmarks/commands.py benchmarks/forgetting.py; do python $$file || exit 1; done
 
 # make gpu DATA=folder-with-cifar10: what no CPU can show, in half an hour; cut off, it goes on.
 gpu:

@@ -138,6 +138,8 @@ def _serve(spec: Mapping[str, Any], options: Options, number: int, pipe: Connect
     """The main function of a worker process."""
     for number_of in (signal.SIGINT, signal.SIGTERM):  # a group gets them; the parent answers
         signal.signal(number_of, signal.SIG_IGN)
+    # A thread that waits leaves its processor to the other workers (benchmarks/jobs.py).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     inbox: Inbox = queue.SimpleQueue()
     stop = threading.Event()
     threading.Thread(target=_listen, args=(pipe, inbox, stop), daemon=True).start()
