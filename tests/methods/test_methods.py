@@ -240,10 +240,12 @@ class _Stopper(Unwatched):
 @pytest.mark.parametrize(
     "name",
     ["retrain", "finetune", "gradient_ascent", "negative_gradient", "random_labels", "bad_teacher",
-     "scrub"],
+     "scrub", "ngd"],
 )  # fmt: skip
 def test_a_method_that_was_cut_off_ends_with_the_same_bytes(name: str, tmp_path: Path) -> None:
-    length = {"epochs": 3} if name == "scrub" else {"steps": 9}
+    length: dict[str, object] = {"epochs": 3} if name == "scrub" else {"steps": 9}
+    if name == "ngd":
+        name, length["gradient_noise"] = "finetune", 0.01
     whole = run(name, make_task(), **length)
     slot = Slot(tmp_path / "slot", every_seconds=1e9)
     with pytest.raises(Interrupted):
