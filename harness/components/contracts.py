@@ -194,9 +194,11 @@ class MethodTraits(Traits):
     """``sees``: what it may look at. ``starts`` from the base model, or from scratch.
 
     ``exact``: it trains again without the forget set, so that distances are measured to it.
-    ``same_as(settings)`` gives the simplest settings with the same result; ``requests`` what it
-    needs; ``work(settings, sizes)`` the samples that it passes forward and backward. ``together``:
-    it trains by the recipe's own loss, so that stages of several seeds can be trained together.
+    ``same_as(settings)`` gives the simplest settings with the same result, and ``within(settings,
+    share)`` those with which it trains on that share of the base training's samples: the same ones
+    where they say its length, or it has none. ``requests`` are what it needs, ``work(settings,
+    sizes)`` the samples that it passes forward and backward. ``together``: it trains by the
+    recipe's own loss, so that stages of several seeds can be trained together.
     """
 
     sees: frozenset[str] = _sees()
@@ -206,6 +208,7 @@ class MethodTraits(Traits):
     exact: bool = field(default=False, validator=instance_of(bool), kw_only=True)
     together: bool = field(default=False, validator=instance_of(bool), kw_only=True)
     same_as: Callable[[Any], Any] = _call(lambda settings: settings)
+    within: Callable[[Any, float], Any] = _call(lambda settings, share: settings)
     requests: Callable[[Any], tuple[Request, ...]] = _call(no_requests)
     work: Callable[[Any, Any], tuple[float, float]] = _call(lambda settings, sizes: (0, 0))
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import attrs
 from attrs import frozen
 
 from harness.components import NoSettings, component, setting
-from harness.lazy import nn
+from harness.lazy import nn, torch
+from harness.methods.length import budget, samples_trained, with_length, within
 from harness.methods.task import Task
 from harness.spec.blocks import Train, Use, use
 from harness.training.parameters import with_lr
@@ -34,22 +36,6 @@ class Retrain:
     epochs: float | None = setting(None, doc="length", unit="passes over the retain set", gt=0)
 
 
-def length(settings: Any, recipe: Train) -> Train:
-    """``recipe`` with the settings' steps or epochs, where they give any."""
-    if settings.steps is None and settings.epochs is None:
-        return recipe
-    return attrs.evolve(recipe, steps=settings.steps, epochs=settings.epochs)
-
-
-def samples_trained(settings: Any, sizes: Any, pool: int) -> float:
-    """An estimate of the samples that a training on ``pool`` samples processes."""
-    if settings.steps is not None:
-        return float(settings.steps * min(sizes.batch_size, pool))
-    if settings.epochs is not None:
-        return float(settings.epochs * pool)
-    return float(sizes.base_steps * sizes.batch_size)
-
-
 @component(
     "methods",
     "retrain",
@@ -66,7 +52,7 @@ def retrain(model: nn.Module, task: Task, settings: Retrain) -> nn.Module:
 
     Undiscovered poison is in the retain set, so this is exact only where all of it was discovered.
     """
-    task.fit(model, task.retain, length(settings, task.recipe))
+    task.fit(model, task.retain, with_length(task.recipe, settings, task, task.retain))
     return model
 
 
@@ -84,30 +70,55 @@ class Finetune:
         None, doc="weight of a class in the loss", later=True
     )
     augment: bool = setting(True, doc="augment batches as the spec's data say", later=True)
+    gradient_noise: float | None = setting(
+        None, doc="variance of Gaussian noise added to each gradient (NGD)", gt=0, later=True
+    )
+    budget: float | None = budget()
 
 
-def _finetune_work(settings: Finetune, sizes: Any) -> tuple[float, float]:
-    own = attrs.evolve(sizes, batch_size=settings.batch_size or sizes.batch_size)
-    return (samples_trained(settings, own, sizes.retain),) * 2
+def with_own(recipe: Train, settings: Any) -> Train:
+    """``recipe`` with what the settings say otherwise, beside rate and length."""
+    names = ("batch_size", "optimizer", "schedule", "class_weights")
+    own = {name: getattr(settings, name, None) for name in names}
+    return attrs.evolve(recipe, **{k: value for k, value in own.items() if value is not None})
+
+
+def noise_on_gradients(task: Task, variance: float) -> Callable[[nn.Module, int], None]:
+    """Adds N(0, ``variance``) to every gradient. Each step draws from a generator of its own, on
+    the task's device, so that a training which was cut off goes on exactly."""
+
+    def add(model: nn.Module, step: int) -> None:
+        seed = task.generator(f"gradient noise {step}").initial_seed()
+        draws = torch.Generator(task.device).manual_seed(seed)
+        for weight in model.parameters():
+            if weight.grad is not None:
+                noise = torch.randn(weight.shape, generator=draws, device=task.device)
+                weight.grad.add_(noise, alpha=variance**0.5)
+
+    return add
 
 
 @component(
     "methods",
     "finetune",
     settings=Finetune,
-    source="catastrophic forgetting, CF in Goel et al., arXiv 2402.14015",
+    source="catastrophic forgetting, CF in Goel et al., arXiv 2402.14015; GD, and with gradient "
+    "noise NGD (Chourasia and Shah, ICML 2023), in arXiv 2406.17216",
     sees=frozenset({"retain", "original weights"}),
     together=True,
-    work=_finetune_work,
+    within=within,
+    work=lambda s, sizes: (samples_trained(s, sizes, sizes.retain, batch_size=s.batch_size),) * 2,
 )
 def finetune(model: nn.Module, task: Task, settings: Finetune) -> nn.Module:
     """Go on training the base model, on the retain set only.
 
     With settings of its own for all of it, this is the fine-tuning of the NeurIPS 2023 challenge:
-    SGD, a cosine over epochs, no class weights, no augmentation.
+    SGD, a cosine over epochs, no class weights, no augmentation. With gradient noise, an optimiser
+    steps by g + N(0, variance * I), g being the gradient of the batch after clipping.
     """
-    names = ("batch_size", "optimizer", "schedule", "class_weights")
-    own = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
-    train = length(settings, attrs.evolve(task.recipe, **own))
-    task.fit(model, task.retain.augmented(settings.augment), with_lr(train, settings.lr))
+    train = with_length(with_own(task.recipe, settings), settings, task, task.retain)
+    variance = settings.gradient_noise
+    noise = None if variance is None else noise_on_gradients(task, variance)
+    pool = task.retain.augmented(settings.augment)
+    task.fit(model, pool, with_lr(train, settings.lr), before_step=noise)
     return model

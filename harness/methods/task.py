@@ -23,10 +23,10 @@ class Task:
 
     ``sees`` is what the method declared: of ``retain``, ``forget``, ``validation`` and ``original
     weights``. Reading anything else raises HarnessError, because methods that see more are not
-    comparable with those that see less. ``recipe`` is how the base model was trained. What a
-    method puts into ``facts`` (numbers) and ``series`` (lists of equal length) reaches metrics and
-    reports. ``answers`` gives what the method
-    asked other stages for.
+    comparable with those that see less. ``recipe`` is how the base model was trained, on
+    ``base_samples`` samples, those of each pass counted. What a method puts into ``facts``
+    (numbers) and ``series`` (lists of equal length) reaches metrics and reports. ``answers`` gives
+    what the method asked other stages for.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class Task:
         original: Callable[[], nn.Module],
         build: Callable[[str], nn.Module],
         recipe: Train,
+        base_samples: int = 0,
         classes: int,
         device: torch.device,
         seed: str,
@@ -48,7 +49,8 @@ class Task:
         answers: Answers | None = None,
     ) -> None:
         self.method, self.sees = method, sees
-        self.recipe, self.classes, self.device = recipe, classes, device
+        self.recipe, self.base_samples = recipe, base_samples
+        self.classes, self.device = classes, device
         self.watch, self.seed = watch, seed
         self._pools, self._original, self._build = pools, original, build
         self._slot, self._prepared, self._evaluate = slot, prepared or {}, evaluate
@@ -120,12 +122,13 @@ class Task:
         *,
         resumable: bool = True,
         passes: frozenset[int] | None = None,
+        before_step: Callable[[nn.Module, int], None] | None = None,
     ) -> Fitted:
         """Train ``model`` in place. The n-th fit of a stage has the n-th stream of batches.
 
         An interrupted stage goes on in the middle of its first fit. Later fits start over, because
         what happened between them is not saved; and so does a fit that is not ``resumable``,
-        because its loss keeps a state of its own. ``passes`` are as in ``fit``.
+        because its loss keeps a state of its own. ``passes`` and ``before_step`` are as in ``fit``.
         """
         self._fits += 1
         slot = self._slot if self._fits == 1 and resumable else None
@@ -139,6 +142,7 @@ class Task:
             watch=self.watch,
             slot=slot,
             passes=passes,
+            before_step=before_step,
         )
         self.fitted.append(fitted)
         return fitted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -10,10 +11,19 @@ from attrs import frozen
 from harness.components import component, setting
 from harness.data.pool import Batch, Pool
 from harness.lazy import F, nn, torch
-from harness.methods.baselines import length, samples_trained
 from harness.methods.gradient import short_recipe
+from harness.methods.length import (
+    allowance,
+    budget,
+    passes,
+    samples_trained,
+    with_length,
+    within,
+)
 from harness.methods.task import Task
 from harness.training.parameters import optimizer_of, with_lr
+
+SCRUB_EPOCHS = 3
 
 
 def divergence(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -31,7 +41,9 @@ def divergence(student: torch.Tensor, teacher: torch.Tensor, temperature: float)
 class Scrub:
     """Settings of ``scrub``."""
 
-    epochs: int = setting(3, doc="passes over the retain set", unit="epochs", gt=0)
+    epochs: int | None = setting(
+        None, doc="passes over the retain set; 3 when no length is given", unit="epochs", gt=0
+    )
     max_epochs: int = setting(
         2, doc="of these, those that begin with a max step", unit="epochs", ge=0
     )
@@ -49,6 +61,15 @@ class Scrub:
         gt=0,
         later=True,
     )
+    budget: float | None = budget()
+
+
+def _scrub_work(settings: Scrub, sizes: Any) -> tuple[float, float]:
+    epochs = settings.epochs or SCRUB_EPOCHS
+    trained = epochs * sizes.retain + min(settings.max_epochs, epochs) * sizes.forget
+    if settings.epochs is None and settings.budget is not None:
+        trained = samples_trained(settings, sizes, sizes.retain)
+    return 2 * trained, trained
 
 
 @component(
@@ -57,50 +78,57 @@ class Scrub:
     settings=Scrub,
     source="Kurmanji et al. NeurIPS 2023 (arXiv 2302.09880), eq. 3 and algorithm 1",
     sees=frozenset({"retain", "forget", "original weights"}),
-    work=lambda s, sizes: (
-        2 * (s.epochs * sizes.retain + min(s.max_epochs, s.epochs) * sizes.forget),
-        s.epochs * sizes.retain + min(s.max_epochs, s.epochs) * sizes.forget,
-    ),
+    within=within,
+    same_as=lambda settings: passes(settings, SCRUB_EPOCHS),
+    work=_scrub_work,
 )
 def scrub(model: nn.Module, task: Task, settings: Scrub) -> nn.Module:
     """Alternate max steps, away from the teacher on the forget set, and min steps.
 
     Max step: ascend on KL(teacher || student) over the forget set. Min step: descend on
     alpha * KL + gamma * cross-entropy over the retain set. The teacher is the base model. The
-    published code lowers its rate on the way, which ``decay_after`` does.
+    published code lowers its rate on the way, which ``decay_after`` does. A budget ends it at the
+    batch that it does not allow any more, whichever set that is of.
     """
-    teacher = task.original()
-    train = short_recipe(task.recipe, settings.lr, None, settings.epochs)
-    optimizer = optimizer_of(model, train)
+    teacher, meter = task.original(), task.watch.meter
+    size, allowed = task.recipe.batch_size, allowance(settings, task)
+    optimizer = optimizer_of(model, short_recipe(task, settings, task.retain))
     forget_draws, retain_draws = task.generator("forget"), task.generator("retain")
+    epochs = settings.epochs or SCRUB_EPOCHS
+    if allowed < math.inf:
+        epochs = math.ceil(allowed / len(task.retain))  # the longest that it can be
 
-    def sweep(pool: Pool, size: int, draws: torch.Generator, *, ascend: bool) -> None:
-        model.train()
-        for batch in pool.epoch(size, draws):
-            with torch.no_grad():
-                taught = teacher(batch.x)
-            logits = model(batch.x)
-            loss = divergence(logits, taught, settings.temperature)
-            if ascend:
-                loss = -loss
-            else:
-                ce = F.cross_entropy(logits, batch.y)
-                loss = settings.alpha * loss + settings.gamma * ce
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            task.watch.meter.forward(2 * len(batch.y))
-            task.watch.meter.backward(len(batch.y))
-            task.watch.meter.steps += 1
-            task.watch.step(epoch, settings.epochs, None)
+    def batches() -> Iterator[tuple[int, bool, Batch]]:
+        """Epoch, whether it ascends, and batch of every step."""
+        for epoch in range(epochs):
+            if epoch < settings.max_epochs:
+                forget_size = settings.forget_batch_size or size
+                for batch in task.forget.epoch(forget_size, forget_draws):
+                    yield epoch, True, batch
+            for batch in task.retain.epoch(size, retain_draws):
+                yield epoch, False, batch
 
-    for epoch in range(settings.epochs):
+    model.train()
+    for epoch, ascend, batch in batches():
+        if meter.steps and meter.backward_samples + len(batch.y) > allowed:
+            break
         for group in optimizer.param_groups:
             group["lr"] = settings.lr * 0.1 ** sum(epoch >= after for after in settings.decay_after)
-        if epoch < settings.max_epochs:
-            size = settings.forget_batch_size or train.batch_size
-            sweep(task.forget, size, forget_draws, ascend=True)
-        sweep(task.retain, train.batch_size, retain_draws, ascend=False)
+        with torch.no_grad():
+            taught = teacher(batch.x)
+        logits = model(batch.x)
+        loss = divergence(logits, taught, settings.temperature)
+        if ascend:
+            loss = -loss
+        else:
+            loss = settings.alpha * loss + settings.gamma * F.cross_entropy(logits, batch.y)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        meter.forward(2 * len(batch.y))
+        meter.backward(len(batch.y))
+        meter.steps += 1
+        task.watch.step(epoch, epochs, None)
     return model.eval()
 
 
@@ -109,7 +137,9 @@ class BadTeacher:
     """Settings of ``bad_teacher``. ``steps`` goes before ``epochs``."""
 
     steps: int | None = setting(None, doc="length", unit="optimiser steps", gt=0)
-    epochs: float = setting(1.0, doc="length", unit="passes over the data", gt=0)
+    epochs: float | None = setting(
+        None, doc="length; 1 when none is given", unit="passes over the data", gt=0
+    )
     lr: float = setting(1e-3, doc="learning rate", gt=0)
     temperature: float = setting(1.0, doc="of the softmax in the loss", gt=0)
     recipe: Literal["constant", "base"] = setting(
@@ -119,6 +149,7 @@ class BadTeacher:
     mean_over: Literal["samples", "elements"] = setting(
         "samples", doc="elements divides the divergence by the classes too, as Potion's code"
     )
+    budget: float | None = budget()
 
 
 @component(
@@ -127,6 +158,8 @@ class BadTeacher:
     settings=BadTeacher,
     source="Chundawat et al. AAAI 2023 (arXiv 2205.08096), eq. 3",
     sees=frozenset({"retain", "forget", "original weights"}),
+    within=within,
+    same_as=passes,
     work=lambda s, sizes: (
         3 * samples_trained(s, sizes, sizes.train),
         samples_trained(s, sizes, sizes.train),
@@ -148,9 +181,9 @@ def bad_teacher(model: nn.Module, task: Task, settings: BadTeacher) -> nn.Module
         return divergence(logits, taught, settings.temperature) / parts
 
     if settings.recipe == "base":
-        train = with_lr(length(settings, task.recipe), settings.lr)
+        train = with_lr(with_length(task.recipe, passes(settings), task, pool), settings.lr)
     else:
-        train = short_recipe(task.recipe, settings.lr, settings.steps, settings.epochs)
+        train = short_recipe(task, settings, pool)
     task.fit(model, pool, train, loss)
     return model
 

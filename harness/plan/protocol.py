@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import count, groupby
 from typing import Any
 
@@ -16,7 +16,7 @@ from harness.errors import HarnessError
 from harness.plan.graph import Graph
 from harness.plan.plan import Candidate, Choice, Group, Plan
 from harness.plan.stage import Cell
-from harness.spec.blocks import Data, MethodUse, Spec, Train, Use
+from harness.spec.blocks import Data, MethodUse, Spec, Train, Unlearning, Use
 from harness.spec.measures import needs_of
 from harness.spec.requests import Features, Outputs, Prepare, Trained
 from harness.spec.seeds import Seeds, repetitions
@@ -41,12 +41,14 @@ def cells_of(spec: Spec) -> Iterator[Cell]:
 
 
 def _structured(blocks: Mapping[str, Any]) -> dict[str, Any]:
+    unlearning = blocks.get("unlearning")
     return {
         "data": structure_block(Data, blocks["data"]),
         "corruption": structure_use("corruptions", blocks["corruption"]),
         "model": structure_use("models", blocks["model"]),
         "train": structure_block(Train, blocks["train"]),
         "forget": structure_use("forget_sets", blocks["forget"]),
+        "unlearning": unlearning and structure_block(Unlearning, unlearning),
     }
 
 
@@ -63,16 +65,17 @@ class _Ready:
         return get("methods", self.use.name).traits.starts == "scratch"
 
 
-def _candidates(method: MethodUse) -> list[_Ready]:
+def _candidates(method: MethodUse, within: Unlearning | None) -> list[_Ready]:
     plain = {"name": method.use.name, **unstructure_settings(method.use.settings)}
-    return [_ready(substitute(plain, point), point) for point in assignments(plain)]
+    return [_ready(substitute(plain, point), point, within) for point in assignments(plain)]
 
 
-def _ready(plain: Mapping[str, Any], point: Assignment) -> _Ready:
+def _ready(plain: Mapping[str, Any], point: Assignment, within: Unlearning | None) -> _Ready:
     use = structure_use("methods", plain)
-    settings = get("methods", use.name).traits.same_as(use.settings)
+    traits = get("methods", use.name).traits
+    settings = traits.within(use.settings, within.budget) if within else use.settings
     values = {".".join(map(str, path)): value for path, value in point.items()}
-    return _Ready(Use(use.kind, use.name, settings), values)
+    return _Ready(Use(use.kind, use.name, traits.same_as(settings)), values)
 
 
 def _exact(methods: Iterable[tuple[MethodUse, Sequence[_Ready]]]) -> _Ready:
@@ -81,7 +84,7 @@ def _exact(methods: Iterable[tuple[MethodUse, Sequence[_Ready]]]) -> _Ready:
         if get("methods", method.use.name).traits.exact and len(candidates) == 1:
             return candidates[0]
     name = next(name for name, known in load("methods").items() if known.traits.exact)
-    return _ready({"name": name}, {})
+    return _ready({"name": name}, {}, None)
 
 
 @remembered(4096)
@@ -94,11 +97,11 @@ class _Compiler:
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self.graph = Graph()
-        self.methods = [(method, _candidates(method)) for method in spec.methods]
+        self.methods = cache(lambda block: [(m, _candidates(m, block)) for m in spec.methods])
         over = {use: get("metrics", use.name).traits.over for use in spec.metrics}
         self.metrics = tuple(use for use in spec.metrics if over[use] == "model")
         self.scores = tuple(use for use in spec.metrics if over[use] == "population")
-        self.exact = _exact(self.methods)
+        self.exact = _exact(self.methods(None))
         self.referenced = any("reference" in needs_of(use) for use in self.metrics)
         self.asked = tuple(dict.fromkeys(r for use in self.metrics for r in _requests(use)))
         self.snapshots = self._snapshots()
@@ -106,7 +109,7 @@ class _Compiler:
     def _snapshots(self) -> tuple[int, ...]:
         """The steps after which anything of the spec asks for the base model's weights."""
         uses = [*self.spec.metrics]
-        uses += [ready.use for _, candidates in self.methods for ready in candidates]
+        uses += [ready.use for _, candidates in self.methods(None) for ready in candidates]
         asked = (r for use in uses for r in _requests(use) if isinstance(r, Trained))
         return tuple(sorted({step for r in asked if _of_base(r) for step in r.snapshots}))
 
@@ -125,7 +128,7 @@ class _Compiler:
 
     def _groups(self, cell: _Cell) -> Iterator[Group]:
         reference = cell.unlearn(self.exact) if self.referenced else None
-        for method, candidates in self.methods:
+        for method, candidates in self.methods(cell.cell.unlearning):
             rows = []
             for ready in candidates:
                 unlearn = cell.unlearn(ready, method.max_cost)
@@ -135,7 +138,8 @@ class _Compiler:
     def _populations(self, cells: list[_Cell]) -> Iterator[Choice]:
         """The groups of cells that differ in their unlearning seed, with their scores."""
         by_method = zip(*(self._groups(cell) for cell in cells), strict=True)
-        for (_, candidates), groups in zip(self.methods, by_method, strict=True):
+        methods = self.methods(cells[0].cell.unlearning)
+        for (_, candidates), groups in zip(methods, by_method, strict=True):
             scores = [self._score(cells, ready) for ready in candidates]
             yield Choice(tuple(groups), tuple(scores))
 

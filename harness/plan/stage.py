@@ -11,7 +11,7 @@ import attrs
 from attrs import frozen
 
 from harness.components import get, remembered
-from harness.spec.blocks import Data, Train, Use
+from harness.spec.blocks import Data, Train, Unlearning, Use
 from harness.spec.seeds import Seeds
 from harness.spec.structure import unstructure_settings
 
@@ -27,6 +27,7 @@ class Cell:
     train: Train
     forget: Use
     point: Mapping[str, Any]
+    unlearning: Unlearning | None = None
 
     @property
     def seed(self) -> int | str:

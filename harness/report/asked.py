@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.spec.blocks import Figure, Paper
+from harness.spec.blocks import Figure
 from harness.spec.claims import Claim
+from harness.spec.paper import Paper
 from harness.spec.structure import structure_block, structure_claim
 
 

@@ -16,7 +16,7 @@ from harness.report.pinned import (
 from harness.report.repetitions import seeds_text
 from harness.report.results import DataFacts, Results
 from harness.report.tables import Table, as_text
-from harness.spec.blocks import Paper, Reported
+from harness.spec.paper import Paper, Reported
 
 TITLES = {
     "research_type": "Research type",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from harness.report.order import as_key
+from harness.report.order import as_key, axis_paths
 from harness.report.record import Seed
 from harness.report.repetitions import labels
 from harness.report.results import Gap, Results, Values
@@ -41,3 +41,21 @@ def in_words(method: str, cell: Values, seeds: Sequence[Seed]) -> str:
 def gaps_in_words(several: Iterable[Gap]) -> list[str]:
     """Each gap as a reader reads it."""
     return [in_words(gap.method, gap.cell, gap.seeds) for gap in several]
+
+
+def beside_budget(results: Results) -> str:
+    """Which methods are one computation that stands in the rows of every budget, in a sentence."""
+    paths = axis_paths(results.spec).items()
+    axis = next((name for name, path in paths if path[0] == "unlearning"), None)
+    stages: dict[str, dict[str, set[str]]] = {}
+    for row in results.rows if axis else ():
+        cell = {name: value for name, value in row.cell.items() if name != axis}
+        point = as_key([cell, row.seed, row.candidate])
+        found = stages.setdefault(row.method, {}).setdefault(point, set())
+        found.add(row.keys.get("unlearn", ""))
+    same = [
+        method
+        for method in results.order.methods
+        if method in stages and all(len(keys) == 1 for keys in stages[method].values())
+    ]
+    return f"Not set by the {axis}, the same at each: {', '.join(same)}." if same else ""

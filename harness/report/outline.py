@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from harness.report.candidates import too_many
 from harness.report.checklist import ORIGINS, checklist_table
 from harness.report.chosen import EXPLAINED, any_chosen
+from harness.report.coverage import beside_budget
 from harness.report.notices import MOST, warnings
 from harness.report.numbers import NOTHING
 from harness.report.pictures import scale
@@ -33,6 +34,7 @@ from harness.report.tables import (
     Table,
     candidates_table,
     cells_table,
+    chosen_table,
     claims_table,
     many_cells,
     method_caption,
@@ -89,8 +91,9 @@ def _numbers(results: Results, drawn: Drawn) -> Iterator[Section]:
     yield Section("Notices", every if len(every) > MOST else (), folded=True)
     yield Section("Claims beside ours", tables=tuple(_claims(results)), folded=True)
     shown = MANY_CELLS if many_cells(results) else INTERVALS.format(kind_of_seeds(results.spec))
+    notes = tuple(filter(None, (shown, beside_budget(results))))
     cells = ("Every method in every cell", cells_table(results))
-    yield Section("Results by cell", (shown,), tables=(cells,), folded=True)
+    yield Section("Results by cell", notes, tables=(cells,), folded=True)
     yield Section("Figures", parts=drawn.figures, folded=True)
     triggers = tuple(
         Section(title, (scale(images),), images=images, file=trigger_file(i))
@@ -114,7 +117,8 @@ def _candidates(results: Results) -> Section:
     notes = (f"{MEASURED} {CANDIDATES_FILE}",) if many else ()
     name = "Every candidate over all cells" if many else "Every candidate that was tried"
     table = candidates_table(results, by_cell=not many)
-    return Section("Candidates", notes, tables=((name, table),) * bool(table[1]), folded=True)
+    tables = ("What was chosen, and by which rule", chosen_table(results)), (name, table)
+    return Section("Candidates", notes, tables=tables if table[1] else (), folded=True)
 
 
 def _run(results: Results) -> Iterator[Section]:

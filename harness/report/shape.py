@@ -92,7 +92,7 @@ def misshapen(found: Results) -> Iterator[str]:
         if not isinstance(sweep["sweep"], list) or not sweep["sweep"]:
             yield f"a sweep without values{_at(path)}"
             return
-    blocks = {name: found.spec[name] for name in CELL_BLOCKS}
+    blocks = {name: found.spec.get(name) for name in CELL_BLOCKS}
     if points_of(blocks) * count(structure_seeds(found.spec["seeds"])) > MOST_POINTS:
         yield f"more than {MOST_POINTS:,} points of the tables"
     for i, method in enumerate(found.spec["methods"]):

@@ -12,17 +12,18 @@ from harness.report.base import base_text
 from harness.report.best import BOLD, best
 from harness.report.candidates import candidates
 from harness.report.chosen import any_chosen, choices, dagger, marked
+from harness.report.coverage import beside_budget
 from harness.report.html_table import html_table
 from harness.report.numbers import NOTHING, Best, number, plain_number, with_interval
 from harness.report.per_method import per_method
 from harness.report.repetitions import kind_of_seeds
-from harness.report.results import MethodFacts, MetricFacts, Results
+from harness.report.results import MethodFacts, MetricFacts, Results, Values
 from harness.report.spread import Statistics
 from harness.report.verdict import Verdict
 from harness.report.weights import weights_text
 
 MOST_NUMBERS = 2000
-PAIRS = 4  # of a claim that a table shows
+PAIRS = 4  # of a claim, or chosen candidates of a method, that a table shows
 Table = tuple[list[str], list[list[str]]]
 
 
@@ -91,6 +92,7 @@ def method_caption(results: Results) -> str:
         "Shares are in [0, 1]; arrows say which way is better.",
         BOLD,
         dagger(results),
+        beside_budget(results),
         f"Base model: {base}." if base else "",
     ]
     return " ".join(filter(None, parts))
@@ -236,6 +238,23 @@ def evidence(verdict: Verdict) -> str:
     return "; ".join([*said, *([f"and {left_out} more"] if left_out else [])]) or NOTHING
 
 
+def chosen_table(results: Results) -> Table:
+    """The rule that chose among the candidates of each swept method, and what it chose."""
+    tried = candidates(results, by_cell=False)
+    rows = []
+    for method in (method for method in results.spec["methods"] if method["select"]):
+        own = sorted((t for t in tried if t.method == method["label"]), key=lambda t: -t.selected)
+        chosen = [f"{_values(t.candidate)} ({t.selected})" for t in own if t.selected]
+        more = [f"and {len(chosen) - PAIRS} others"] if len(chosen) > PAIRS else []
+        rule = [f"{k} {_values(v) if k == 'at' else v}" for k, v in method["select"].items() if v]
+        rows.append([method["label"], *rule, "; ".join([*chosen[:PAIRS], *more]) or NOTHING])
+    return ["method", "rule", "chosen (in so many cells and seeds)"], rows
+
+
+def _values(candidate: Values) -> str:
+    return ", ".join(f"{name}={value}" for name, value in candidate.items())
+
+
 def candidates_table(results: Results, by_cell: bool = True) -> Table:
     """Every candidate of the methods that were swept: its chosen share and its metrics' means.
 
@@ -247,7 +266,7 @@ def candidates_table(results: Results, by_cell: bool = True) -> Table:
         [
             *(str(tried.cell.get(axis, NOTHING)) for axis in axes),
             tried.method,
-            ", ".join(f"{name}={value}" for name, value in tried.candidate.items()),
+            _values(tried.candidate),
             f"{tried.selected} of {tried.rows}"
             + (f", {tried.diverged} diverged" if tried.diverged else ""),
             *(

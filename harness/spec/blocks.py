@@ -15,6 +15,7 @@ from attrs import frozen
 
 from harness.components import setting
 from harness.spec.claims import Claim
+from harness.spec.paper import Paper
 from harness.spec.seeds import SeedChoice
 
 
@@ -59,46 +60,6 @@ def use(
         return structure_use(kind, default)
 
     return attrs.field(factory=build, metadata=metadata, kw_only=True)
-
-
-Answer = Literal["yes", "no", "partial", "na"]
-
-
-@frozen
-class Reported:
-    """What a paper reported on one reproducibility variable."""
-
-    answer: Answer = setting(doc="whether the paper reports it")
-    evidence: str = setting("", doc="where it does, or what is missing")
-
-
-@frozen
-class Variables:
-    """The nine reproducibility variables (Gundersen et al.), as the paper answers them."""
-
-    research_type: Reported | None = setting(None, doc="experimental or theoretical research")
-    affiliation: Reported | None = setting(None, doc="academia, industry or a collaboration")
-    pseudocode: Reported | None = setting(None, doc="the method is given as pseudocode")
-    open_source_code: Reported | None = setting(None, doc="the code is published")
-    open_datasets: Reported | None = setting(None, doc="the data sets are public")
-    dataset_splits: Reported | None = setting(None, doc="train, validation and test are specified")
-    hardware_specification: Reported | None = setting(None, doc="the hardware is named")
-    software_dependencies: Reported | None = setting(None, doc="libraries and versions are named")
-    experiment_setup: Reported | None = setting(None, doc="all hyper-parameters are given")
-
-
-@frozen
-class Paper:
-    """The paper whose protocol a spec describes."""
-
-    title: str = setting(doc="title of the paper")
-    authors: tuple[str, ...] = setting((), doc="names in the paper's order")
-    venue: str | None = setting(None, doc="where and when it appeared")
-    arxiv: str | None = setting(
-        None, doc="arXiv number, quoted", pattern=r"^\d{4}\.\d{4,5}(v\d+)?$"
-    )
-    code: str | None = setting(None, doc="address of the official code", pattern=r"^https?://")
-    checklist: Variables = setting(Variables(), doc="what the paper reported, variable by variable")
 
 
 @frozen
@@ -190,6 +151,18 @@ class Train:
     )
 
 
+@frozen(cache_hash=True)
+class Unlearning:
+    """What every method of a spec may spend, so that methods are compared at equal cost."""
+
+    budget: float = setting(
+        doc="length of the methods that do not say their own: the samples that they train on, "
+        "forward and backward, as a share of those of the base training",
+        gt=0,
+        le=1,
+    )
+
+
 @frozen
 class Select:
     """How a method's candidates in one cell are reduced to one."""
@@ -272,6 +245,7 @@ class Spec:
     model: Use = use("models", doc="the architecture")
     train: Train = setting(doc="how the base model is trained")
     forget: Use = use("forget_sets", doc="what has to be forgotten")
+    unlearning: Unlearning | None = setting(None, doc="what methods have in common")
     methods: tuple[MethodUse, ...] = setting(doc="unlearning methods to compare")
     metrics: tuple[Use, ...] = use("metrics", doc="what is measured", many=True)
     weights: Mapping[str, Mapping[str, float]] = setting(

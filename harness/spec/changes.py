@@ -11,12 +11,13 @@ from harness.spec.blocks import Spec
 from harness.spec.claims import Claim
 from harness.spec.merge import names_another
 from harness.spec.structure import unstructure
+from harness.spec.sweeps import CELL_BLOCKS
 from harness.spec.tree import Names, is_block, named
 
 ABSENT = object()  # the value of a path that one of the specs does not have
 
 # What takes part in the keys of stages, and what of a method does not.
-STAGE_SECTIONS = ("seeds", "data", "corruption", "model", "train", "forget", "methods", "metrics")
+STAGE_SECTIONS = ("seeds", *CELL_BLOCKS, "methods", "metrics")
 CHOICE = ("label", "select", "keep", "max_cost")
 # What identifies a claim; the rest is what it says.
 SAME_CLAIM = ("claim", "metric", "method", "methods", "against", "where", "over", "at")

@@ -10,7 +10,7 @@ from harness.components import get
 from harness.errors import HarnessError, nearest
 from harness.spec import expression
 from harness.spec.blocks import Figure, MethodUse, Spec
-from harness.spec.fit import check_fit, has_validation
+from harness.spec.fit import beside_budget, check_fit, has_validation
 from harness.spec.measures import measured, needs_of, not_measured
 from harness.spec.places import Document, Path, Problem
 from harness.spec.seeds import count, wrong_seeds
@@ -145,6 +145,9 @@ def _check_methods(spec: Spec, document: Document) -> Iterator[Problem]:
         yield from _check_settings(method, path, document)
     if not spec.methods:
         yield document.problem(("methods",), "an empty list; at least one method is needed")
+    if spec.unlearning is not None and not beside_budget(spec)[0]:
+        what = "a budget, and each method has a length of its own or none; leave a length out"
+        yield document.problem(("unlearning", "budget"), what)
     if not spec.metrics:
         yield document.problem(("metrics",), "an empty list; at least one metric is needed")
 

@@ -73,7 +73,25 @@ def unlikely(spec: Spec) -> list[str]:
     """A sentence for each setting that is allowed and hardly meant, before any data is read."""
     sizes = [_training_facts(data).train for data in _all_data(spec)]
     batch = unstructure_settings(spec.train)["batch_size"]
-    return list(too_large(batch, min((size for size in sizes if size), default=None)))
+    sentences = list(too_large(batch, min((size for size in sizes if size), default=None)))
+    takes, others = beside_budget(spec)
+    if spec.unlearning is not None and others:
+        sentences.append(
+            f"unlearning.budget is the length of {', '.join(takes)}. It is not that of "
+            f"{', '.join(others)}, which have none or say their own and stand the same at each "
+            "budget."
+        )
+    return sentences
+
+
+def beside_budget(spec: Spec) -> tuple[list[str], list[str]]:
+    """The labels of the methods whose length a budget sets, and of the others."""
+    takes: dict[bool, list[str]] = {True: [], False: []}
+    for method in spec.methods:
+        settings = method.use.settings
+        changed = get("methods", method.use.name).traits.within(settings, 1.0) != settings
+        takes[changed].append(method.label)
+    return takes[True], takes[False]
 
 
 def too_large(batch: Any, train: int | None) -> Iterator[str]:

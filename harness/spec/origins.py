@@ -15,9 +15,10 @@ from harness.spec.blocks import Origin, Spec
 from harness.spec.merge import names_another
 from harness.spec.places import Document, Path, Problem
 from harness.spec.structure import unstructure
+from harness.spec.sweeps import CELL_BLOCKS
 from harness.spec.tree import Entries, Names, is_block, named, values_in
 
-SECTIONS = ("seeds", "data", "corruption", "model", "train", "forget", "methods", "metrics")
+SECTIONS = ("seeds", *CELL_BLOCKS, "methods", "metrics")
 KINDS: tuple[str, ...] = get_args(get_type_hints(Origin)["from_"])
 COMMAND_LINE = "--set"  # what changed a value, where no profile did
 
@@ -126,7 +127,7 @@ def counts(rows: Sequence[Sequence[Any]]) -> str:
 
 def _tree(spec: Spec) -> dict[str, Any]:
     plain = unstructure(spec)
-    return {section: named(plain[section]) for section in SECTIONS}
+    return {section: named(plain[section]) for section in SECTIONS if plain[section] is not None}
 
 
 def _changed(before: Any, after: Any, path: Names = ()) -> Iterator[Names]:

@@ -15,7 +15,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import attrs
 
 from harness.components import Component, NoSettings, load, remembered
-from harness.spec.blocks import ClaimsFile, Data, MethodUse, Select, Spec, Train
+from harness.spec.blocks import ClaimsFile, Data, MethodUse, Select, Spec, Train, Unlearning
 from harness.spec.structure import name_key, spelled
 
 Schema = dict[str, Any]
@@ -28,7 +28,8 @@ _KINDS = (
     "forget_sets", "methods", "metrics",
 )  # fmt: skip
 _REFERENCE = "#/definitions/"
-_SWEPT = (Data, Train)  # and the settings of components: no other block makes cells or candidates
+# And the settings of components: no other block makes cells or candidates.
+_SWEPT = (Data, Train, Unlearning)
 
 # What a spec may say of a method beside the method's own settings.
 _METHOD_FIELDS: Mapping[str, Schema] = {

@@ -11,7 +11,7 @@ from harness.spec.blocks import Spec
 from harness.spec.places import Path
 from harness.spec.structure import unstructure_settings
 
-CELL_BLOCKS = ("data", "corruption", "model", "train", "forget")
+CELL_BLOCKS = ("data", "corruption", "model", "train", "forget", "unlearning")
 Assignment = dict[Path, Any]
 
 
@@ -66,7 +66,8 @@ def substitute(data: Any, assignment: Assignment, path: Path = ()) -> Any:
 
 def cell_blocks(spec: Spec) -> dict[str, Any]:
     """The plain data of the blocks whose sweeps are the axes of cells."""
-    return {block: unstructure_settings(getattr(spec, block)) for block in CELL_BLOCKS}
+    given = {block: getattr(spec, block) for block in CELL_BLOCKS}
+    return {name: unstructure_settings(block) for name, block in given.items() if block}
 
 
 def axis_names(spec: Spec) -> dict[str, Path]:

@@ -11,6 +11,7 @@ from harness.stages.answers import StageAnswers
 from harness.stages.fitting import evaluation, use_threads
 from harness.stages.watch import StageWatch
 from harness.stages.world import Lazily, World
+from harness.training.length import length_of, samples_of
 
 # The first words of the roles that an unlearning problem has, and the kinds they are of.
 ROLES = {
@@ -27,6 +28,8 @@ def task_of(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Task:
     """The task of the stage's one component."""
     cell, material = stage.cell, world.material(stage)
     use_threads(cell)
+    rows = len(material.train_rows)
+    steps = length_of(cell.train, rows).total
     use = stage.uses[0]
     inputs = dict(stage.inputs)
     prepared = {
@@ -49,6 +52,7 @@ def task_of(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Task:
         build=lambda seed: world.build(cell, material.dataset, seed),
         evaluate=evaluation(cell, material),
         recipe=cell.train,
+        base_samples=samples_of(steps, rows, cell.train.batch_size),
         classes=len(material.dataset.classes),
         device=world.device,
         seed=stage.draws,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
+
 from attrs import frozen
 
 from harness.spec.blocks import Train
@@ -38,6 +41,25 @@ def length_of(train: Train, samples: int, passes: frozenset[int] | None = None) 
     if not train.extra_step or plain.ends_pass(planned):
         return plain
     return Length(planned, planned + 1, epoch, passes)
+
+
+def samples_of(steps: int, samples: int, batch_size: int) -> int:
+    """The samples of so many steps in passes over ``samples``, whose last batches are smaller."""
+    passes, rest = divmod(steps, -(-samples // batch_size))
+    return passes * samples + min(rest * batch_size, samples)
+
+
+def steps_within(allowed: float, batch_size: int, sets: Sequence[int]) -> int:
+    """The most steps, at least one, that see no more than ``allowed`` samples. Each step takes a
+    batch of every set; ``sets`` are their sizes."""
+    return max(
+        1,
+        bisect_right(
+            range(1, int(allowed) + 1),
+            allowed,
+            key=lambda steps: sum(samples_of(steps, count, batch_size) for count in sets),
+        ),
+    )
 
 
 def loss_every(steps: int) -> int:

@@ -47,6 +47,7 @@ def fit(
     slot: Slot | None = None,
     snapshots: Sequence[int] = (),
     passes: frozenset[int] | None = None,
+    before_step: Callable[[nn.Module, int], None] | None = None,
 ) -> Fitted:
     """Train ``model`` in place on ``pool`` by the recipe ``train``; it ends in eval mode.
 
@@ -58,6 +59,7 @@ def fit(
         slot: where the state is kept, so that an interrupted training goes on exactly.
         snapshots: steps after which the weights are kept, beside the last; 0 is before the first.
         passes: steps that end a pass over the pool, where passes differ in length.
+        before_step: may change the gradients of the model; it gets the number of steps taken.
 
     Raises:
         HarnessError: the pool is empty, or ``checkpoint: best_...`` has nothing to evaluate with.
@@ -70,7 +72,7 @@ def fit(
     run = Run(model, pool, train, length, generator("batches"), loss or cross_entropy(train, pool))
     if late := [step for step in snapshots if step > run.total]:
         raise HarnessError(f"a snapshot after step {late[0]} of a training of {run.total}")
-    run.wanted = frozenset(snapshots)
+    run.wanted, run.before_step = frozenset(snapshots), before_step
     if train.checkpoint != "last":
         if evaluate is None:
             raise HarnessError(f"checkpoint {train.checkpoint!r} needs something to evaluate with")
@@ -135,6 +137,7 @@ class Run:
         self.losses: list[float] = []
         self.best: _Best | None = None
         self.wanted: frozenset[int] = frozenset()
+        self.before_step: Callable[[nn.Module, int], None] | None = None
         self.snapshots: dict[int, dict[str, torch.Tensor]] = {}
         self.factor = get("schedules", train.schedule.name).function
         self.autocast = arithmetic(pool.device.type, train.precision)
@@ -164,9 +167,12 @@ class Run:
             loss = self.loss(self.model(batch.x), batch)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
-        if self.train.clip_norm is not None:
+        if self.train.clip_norm is not None or self.before_step is not None:
             self.scaler.unscale_(self.optimizer)
+        if self.train.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.train.clip_norm)
+        if self.before_step is not None:
+            self.before_step(self.model, self.step)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.average is not None:

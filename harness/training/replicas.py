@@ -134,6 +134,7 @@ def _stackable(run: Run) -> bool:
     return (
         run.evaluate is None
         and run.average is None
+        and run.before_step is None
         and train.clip_norm is None
         and train.precision != "fp16"  # one scale of the loss for all
         and type(run.optimizer) in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)

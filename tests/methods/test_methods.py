@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from harness.components import get
 from harness.data.pool import Pool
 from harness.errors import HarnessError, Interrupted
-from harness.methods.gradient import short_recipe
+from harness.methods.gradient import NegativeGradient, short_recipe
 from harness.methods.teachers import divergence
 from harness.spec.blocks import Train
 from harness.spec.structure import structure_block, structure_use
@@ -128,7 +128,8 @@ def test_one_step_of_gradient_ascent_adds_lr_times_the_gradient() -> None:
 def test_negative_gradient_with_alpha_one_is_finetuning() -> None:
     found = weights(run("negative_gradient", make_task(), alpha=1, steps=4, lr=0.05))
     task, plain = make_task(), build("base")
-    task.fit(plain, task.retain, short_recipe(RECIPE, 0.05, 4, None))
+    settings = NegativeGradient(steps=4, lr=0.05)
+    task.fit(plain, task.retain, short_recipe(task, settings, task.retain))
     assert torch.equal(found, weights(plain))
 
 
@@ -239,10 +240,12 @@ class _Stopper(Unwatched):
 @pytest.mark.parametrize(
     "name",
     ["retrain", "finetune", "gradient_ascent", "negative_gradient", "random_labels", "bad_teacher",
-     "scrub"],
+     "scrub", "ngd"],
 )  # fmt: skip
 def test_a_method_that_was_cut_off_ends_with_the_same_bytes(name: str, tmp_path: Path) -> None:
-    length = {"epochs": 3} if name == "scrub" else {"steps": 9}
+    length: dict[str, object] = {"epochs": 3} if name == "scrub" else {"steps": 9}
+    if name == "ngd":
+        name, length["gradient_noise"] = "finetune", 0.01
     whole = run(name, make_task(), **length)
     slot = Slot(tmp_path / "slot", every_seconds=1e9)
     with pytest.raises(Interrupted):

@@ -14,7 +14,7 @@ from harness.data.encodings import Images
 from harness.data.pool import Pool
 from harness.data.types import Split
 from harness.errors import HarnessError
-from harness.methods.gradient import short_recipe
+from harness.methods.gradient import NegativeGradient, short_recipe
 from harness.methods.task import Task
 from harness.plan.cost import Sizes
 from harness.spec.blocks import Train
@@ -174,7 +174,7 @@ def test_gradient_ascent_is_plain_unless_it_takes_the_recipes_optimiser() -> Non
 
 def test_short_recipes_keep_the_last_weights_at_a_constant_rate() -> None:
     long = recipe(schedule="cosine", checkpoint="best_test", ema=0.9, extra_step=True)
-    short = short_recipe(long, 0.1, None, 2.0)
+    short = short_recipe(problem(recipe=long), NegativeGradient(epochs=2.0, lr=0.1))
     assert not short.extra_step  # that is Potion's, whose recipe this is not
     assert (short.schedule.name, short.checkpoint, short.ema) == ("constant", "last", None)
     assert (short.steps, short.epochs, short.optimizer.settings.lr) == (None, 2.0, 0.1)

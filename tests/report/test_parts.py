@@ -216,7 +216,7 @@ def test_many_candidates_are_averaged_over_cells_or_left_to_the_files(tmp_path: 
     ]
     files = written(tmp_path, sample(many))
     text, page = files["report.md"].decode(), files["report.html"].decode()
-    assert text.count("alpha=50.0") == 1
+    assert text.count("alpha=50.0") == 2  # beside its rule, and among the candidates
     assert '<a href="candidates.csv">' in page
     assert len(files["candidates.csv"].splitlines()) == 1 + len(many)
     [line] = re.findall(r"<tr><th scope=\"row\">ssd<td>alpha=50.0<td>.*", page)
