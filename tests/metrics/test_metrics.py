@@ -16,7 +16,7 @@ from harness.data.pool import Pool
 from harness.data.types import Split
 from harness.errors import HarnessError
 from harness.metrics.evidence import Evidence
-from harness.metrics.membership import MembershipInference, attack, signals
+from harness.metrics.membership import MembershipInference, attack, signals, true_positives
 from harness.spec.structure import structure_use
 
 ENCODING = Images((1, 1, 1), mean=(0.0,), std=(1.0,))
@@ -143,6 +143,53 @@ def test_the_split_of_the_starting_kit_is_that_of_scikit_learn() -> None:
 def test_membership_inference_needs_samples_on_both_sides() -> None:
     with pytest.raises(HarnessError, match="4 samples"):
         measure("membership_inference", evidence([0] * 3, [0] * 3, [0, 1, 2]))
+
+
+@pytest.mark.parametrize(
+    ("members", "others", "rate", "expected"),
+    [
+        # Two of ten may be below: the threshold is the third smallest, 0.3, which is not below.
+        ([0.05, 0.25, 0.3, 0.9], [0.1 * i for i in range(1, 11)], 0.2, 2 / 4),
+        ([0.05, 0.25, 0.3, 0.9], [0.1 * i for i in range(1, 11)], 0.29, 2 / 4),
+        # Fewer samples than 1 / rate: only what is below all of them.
+        ([0.05, 0.1, 0.25], [0.1, 0.2, 0.3], 0.01, 1 / 3),
+        # Ties: the three zeros would be 60 % of the others, more than may be below a threshold.
+        ([0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 1.0, 2.0], 0.4, 0.0),
+        ([0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 1.0, 2.0], 0.6, 3 / 4),
+        ([0.5], [0.7], 0.99, 1.0),
+    ],
+)
+def test_true_positives_at_a_rate_of_false_ones_as_worked_by_hand(
+    members: list[float], others: list[float], rate: float, expected: float
+) -> None:
+    assert true_positives(torch.tensor(members), torch.tensor(others), rate) == expected
+
+
+def test_a_rate_of_a_hundred_samples_is_not_one_sample_short() -> None:
+    others = torch.arange(100).double()
+    for allowed in range(1, 100):
+        found = true_positives(others, others, allowed / 100)
+        assert found == allowed / 100
+
+
+def test_the_rate_of_false_positives_adds_a_number_and_moves_none() -> None:
+    # One of four test samples and three of four forget samples have a small loss, of e^-20 and
+    # less, which is 0 in float32.
+    labels = [0, 0, 0, 0]
+    tables = {"unlearned": [[1.0, 2, 0], [20.0, 0, 0], [30.0, 0, 0], [25.0, 0, 0]]}
+    splits = {"forget": [0, 1, 2, 3], "test": [0, 0, 0, 1]}
+    found = Evidence(
+        models=lambda which: Shown(tables[which]),
+        pools={name: pool(rows, [labels[i] for i in rows]) for name, rows in splits.items()},
+        classes=3,
+        target_class=None,
+        costs={},
+        seed="s",
+    )
+    without = measure("membership_inference", found)
+    asked = measure("membership_inference", found, false_positive_rate=0.25)
+    assert asked == {**without, "mia_tpr": 3 / 4}
+    assert measure("membership_inference", found, false_positive_rate=0.01)["mia_tpr"] == 2 / 4
 
 
 def test_every_metric_says_which_way_is_better() -> None:
