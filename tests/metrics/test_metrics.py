@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
 
 from harness.components import get
-from harness.data.encodings import Images
+from harness.data.encodings import Features, Images
 from harness.data.pool import Pool
 from harness.data.types import Split
 from harness.errors import HarnessError
@@ -108,6 +108,35 @@ def test_distance_to_the_retrained_model_agrees_with_scipy() -> None:
     )
     assert values["disagreement_with_retrain"] == 1 / 3
     assert values["weight_distance_to_retrain"] == pytest.approx(50**0.5)
+
+
+def shifted(moved: list[list[float]], batch_size: int) -> list[float]:
+    """``parameter_shift`` of the weights (0, 0) of two logits, to ``moved``, where the retain set
+    is 1.0 of class 0 and 1.0 of class 1 and, twice, of class 0."""
+    models = {"original": torch.nn.Linear(1, 2, bias=False)}
+    torch.nn.init.zeros_(models["original"].weight)
+    models["unlearned"] = torch.nn.Linear(1, 2, bias=False)
+    models["unlearned"].weight.data = torch.tensor(moved)
+    ones = Split(torch.full((4, 1), 1.0), torch.tensor([0, 1, 0, 0]))
+    found = Evidence(
+        models=lambda which: models[which],
+        pools={"retain": Pool(ones, torch.arange(4), encoding=Features(1))},
+        classes=2,
+        target_class=None,
+        costs={},
+        seed="s",
+    )
+    return list(measure("parameter_shift", found, batch_size=batch_size).values())
+
+
+def test_the_shift_and_its_cosines_as_worked_by_hand() -> None:
+    # At weights of 0 both classes have 1/2: a step on class 0 is along (1, -1), on class 1 against.
+    along = (3 + 1) / (10 * 2) ** 0.5
+    assert shifted([[3.0], [-1.0]], 4) == pytest.approx([4, along, along])
+    assert shifted([[3.0], [-1.0]], 1) == pytest.approx([4, along, along * (3 - 1) / 4])
+    assert shifted([[-0.5], [0.5]], 4) == pytest.approx([1, -1, -1])
+    assert shifted([[2.0], [2.0]], 1) == pytest.approx([4, 0, 0])
+    assert shifted([[0.0], [0.0]], 1) == [0, 0, 0]
 
 
 def test_membership_signals_agree_with_scipy() -> None:
