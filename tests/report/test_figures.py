@@ -15,7 +15,7 @@ from harness.report import Results, read_results, write_report
 from harness.report.figures import figures
 from harness.report.figures.parts import axis_of
 from harness.report.record import from_plain
-from harness.report.results import ResultRow
+from harness.report.results import ResultRow, ScoreRow
 from harness.report.section import Section
 
 HOSTILE = "<script>alert(1)</script> | $x_1$ `y` ]("
@@ -240,6 +240,25 @@ def test_what_cannot_be_shown_says_why(found: Any, asked: dict[str, Any], why: s
     assert section.drawing is None
     assert section.tables == ()
     assert why in section.notes[0]
+
+
+@pytest.mark.parametrize("y", ["clean_accuracy", []])
+def test_a_scatter_of_one_metric_is_not_drawn_and_breaks_no_report(y: Any) -> None:
+    section = shown(valued(), figure("scatter", "clean_accuracy", y))
+    assert section.notes == ("Not shown: its two axes are one metric.",)
+
+
+@pytest.mark.parametrize("counts", [[3, 1], ["x", 1], [1, 2, 3], [1]])
+def test_a_histogram_leaves_out_what_is_no_pair_of_numbers(counts: list[Any]) -> None:
+    found = results(None, figure("histogram", "begins", "share"))
+    score = {"cell": dict(found.order.cells[0]), "method": "none", "candidate": {}, "selected": True,
+             "seeds": {"data": 0, "model": 0}, "metrics": {}, "models": {}, "keys": {},
+             "series": {"begins": [1.0, 2.0], "share": counts}}  # fmt: skip
+    found = evolve(found, scores=(from_plain(ScoreRow, score),))
+    [section] = figures(found)
+    [(_, (headers, [line]))] = section.tables
+    assert len(headers) == len(line) == 1 + sum(isinstance(c, int) for c in counts[:2])
+    assert section.drawing
 
 
 def test_panels_over_what_is_not_swept_are_one_panel() -> None:
