@@ -50,27 +50,28 @@ class _Methods:
         """Marks without a line between them, and a line across for each reference."""
         references = [m for m in drawn if is_reference(self.results, m)]
         methods = [m for m in drawn if m not in references] or references
-        names = [marked(self.results, method) for method in methods]
         found = {m: self.at(m, key, metric).over_seeds for m in drawn}
-        there = [i for i, m in enumerate(methods) if found[m].mean is not None]
+        means = {m: each.mean for m, each in found.items() if each.mean is not None}
+        there = [m for m in methods if m in means]
         marks = Line(
             "",
             **{**look(methods[0], drawn), "dash": "none"},
-            x=[names[i] for i in there],
-            y=[found[methods[i]].mean for i in there],
-            bars=[(found[methods[i]].low, found[methods[i]].high) for i in there],
+            x=[marked(self.results, m) for m in there],
+            y=[means[m] for m in there],
+            bars=[(found[m].low, found[m].high) for m in there],
             filled=tuple(range(len(there))),
         )
+        names = [marked(self.results, m) for m in methods]
         across = (
             Line(
                 marked(self.results, m),
                 **look(m, drawn),
                 x=names,
-                y=[found[m].mean] * len(names),
+                y=[means[m]] * len(names),
                 thin=True,
             )
             for m in references
-            if found[m].mean is not None
+            if m in means
         )
         return Panel(self.panels.title(key), (*across, marks))
 
