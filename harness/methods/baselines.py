@@ -9,6 +9,7 @@ import attrs
 from attrs import frozen
 
 from harness.components import NoSettings, component, setting
+from harness.errors import HarnessError
 from harness.lazy import nn, torch
 from harness.methods.length import budget, samples_trained, with_length, within
 from harness.methods.task import Task
@@ -53,6 +54,36 @@ def retrain(model: nn.Module, task: Task, settings: Retrain) -> nn.Module:
     Undiscovered poison is in the retain set, so this is exact only where all of it was discovered.
     """
     task.fit(model, task.retain, with_length(task.recipe, settings, task, task.retain))
+    return model
+
+
+@component(
+    "methods",
+    "retrain_control",
+    settings=Retrain,
+    source="control of Pawelczyk et al., arXiv 2406.17216, hypothesis 1",
+    sees=frozenset({"retain", "forget"}),
+    starts="scratch",
+    together=True,
+    work=lambda s, sizes: (samples_trained(s, sizes, sizes.retain),) * 2,
+)
+def retrain_control(model: nn.Module, task: Task, settings: Retrain) -> nn.Module:
+    """Train a new model without as many random samples as ``retrain`` leaves out.
+
+    The forget set stays; in its place goes a uniform draw from the retain set, undiscovered poison
+    included. What ``retrain`` changes beyond this is due to which samples are forgotten.
+
+    Raises:
+        HarnessError: the retain set is not larger than the forget set.
+    """
+    retain, count = task.retain, len(task.forget)
+    if len(retain) <= count:
+        raise HarnessError(
+            f"a control without {count} random samples needs more to retain; found {len(retain)}"
+        )
+    kept = torch.randperm(len(retain), generator=task.generator("control"))[count:].sort().values
+    pool = retain.subset(kept.to(task.device)).joined(task.forget)
+    task.fit(model, pool, length(settings, task.recipe))
     return model
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from attrs import frozen
@@ -23,6 +24,14 @@ class MembershipInference:
         0.3, doc="share of each split that is tested on; the starting kit: 0.1", gt=0, lt=1
     )
     random_state: int = setting(0, doc="seed of the random splits", ge=0, later=True)
+    false_positive_rate: float | None = setting(
+        None,
+        doc="also measure mia_tpr: the share of forget samples that a threshold on the loss finds "
+        "where it takes at most this share of test samples for members",
+        gt=0,
+        lt=1,
+        later=True,
+    )
 
 
 def signals(logits: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -42,8 +51,12 @@ def signals(logits: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tens
     settings=MembershipInference,
     source="after the NeurIPS 2023 challenge starting kit, which tests on 10 % of each split where "
     "our default is 30 %: logistic regression on losses; entropy and "
-    "confidence as signals after Song and Mittal, USENIX Security 2021",
-    outputs=lambda s: tuple(f"mia_{signal}" for signal in SIGNALS),
+    "confidence as signals after Song and Mittal, USENIX Security 2021; a threshold on the loss "
+    "after Yeom et al., CSF 2018, section 3.2",
+    outputs=lambda s: (
+        *(f"mia_{signal}" for signal in SIGNALS),
+        *(("mia_tpr",) if s.false_positive_rate else ()),
+    ),
     reads=lambda s: ("forget", "test"),
     better={f"mia_{signal}": "none" for signal in SIGNALS},  # best is what retraining has
     unit="share",
@@ -61,6 +74,10 @@ def membership_inference(evidence: Evidence, settings: MembershipInference) -> d
     has a high loss on them and the attack nears 1 because they are poison, not because they are
     members. Compare with the value of ``retrain`` there, not with 0.5.
 
+    With ``false_positive_rate``, ``mia_tpr`` is the true positive rate at that rate, of all forget
+    samples against all test samples. Chance is the rate itself; with fewer than 1 / rate test
+    samples, only losses below all of theirs count.
+
     Raises:
         HarnessError: a side has fewer than 4 samples.
     """
@@ -74,7 +91,7 @@ def membership_inference(evidence: Evidence, settings: MembershipInference) -> d
     chosen = {
         part: torch.randperm(len(s["loss"]), generator=draws)[:count] for part, s in found.items()
     }
-    return {
+    values = {
         f"mia_{signal}": attack(
             found["forget"][signal][chosen["forget"]].numpy(),
             found["test"][signal][chosen["test"]].numpy(),
@@ -82,6 +99,22 @@ def membership_inference(evidence: Evidence, settings: MembershipInference) -> d
         )
         for signal in SIGNALS
     }
+    if settings.false_positive_rate is not None:
+        # In float64: losses of float32 logits end at 0, where the most confident samples are tied.
+        members, others = (
+            signals(evidence.logits(part).double(), evidence.targets(part))["loss"]
+            for part in ("forget", "test")
+        )
+        values["mia_tpr"] = true_positives(members, others, settings.false_positive_rate)
+    return values
+
+
+def true_positives(members: torch.Tensor, others: torch.Tensor, rate: float) -> float:
+    """The share of ``members`` below the largest threshold that at most the share ``rate`` of
+    ``others`` is below. What is tied with the threshold is not below it."""
+    allowed = math.floor(rate * len(others) + 1e-9)  # 0.29 * 100 is not quite 29
+    threshold = others.sort().values[allowed]
+    return int((members < threshold).sum()) / len(members)
 
 
 def attack(members: Any, others: Any, settings: MembershipInference) -> float:

@@ -9,6 +9,7 @@ from harness.report.asked import paper_of
 from harness.report.base import base_text
 from harness.report.coverage import points
 from harness.report.notices import MOST, protocol_of, warnings
+from harness.report.removal import reached
 from harness.report.repetitions import seeds_text
 from harness.report.results import Results
 from harness.report.tables import evidence
@@ -20,7 +21,8 @@ UNTESTED = "not comparable"
 
 
 def answer(results: Results) -> str:
-    """One sentence: how many claims could be tested, and what became of them."""
+    """Which methods reach the reference of a claim on all of them; then one sentence: how many
+    claims could be tested, and what became of them."""
     claims = results.verdicts
     if not claims:
         every = sum(1 for _ in points(results))
@@ -34,7 +36,8 @@ def answer(results: Results) -> str:
     else:
         reasons = _reasons(claims)
         told = reasons[0][0] if len(reasons) == 1 else "for the reasons below"
-    return f"{_claims(len(claims))}, {testable} testable here: {told}."
+    counted = f"{_claims(len(claims))}, {testable} testable here: {told}."
+    return " ".join([*reached(claims), counted])
 
 
 def box(results: Results) -> list[tuple[str, tuple[str, ...]]]:

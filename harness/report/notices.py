@@ -9,6 +9,7 @@ from harness.report.asked import paper_of
 from harness.report.coverage import gaps_in_words, in_words, points
 from harness.report.order import as_key
 from harness.report.record import Seed
+from harness.report.removal import damaged
 from harness.report.results import MethodFacts, ResultRow, Results
 from harness.report.spread import statistics
 from harness.spec.fit import too_large
@@ -35,6 +36,7 @@ def warnings(results: Results) -> list[str]:
         *_gaps(results),
         *_not_finite(results),
         *_diverged(results),
+        *damaged(results),
         *(stages.apart if stages else ()),
         *_at_chance(results),
         *_few(results),

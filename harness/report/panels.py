@@ -21,7 +21,8 @@ DECADES = 2
 class Line:
     """Points that belong together; those at ``filled`` positions have full markers.
 
-    The other points of a ``thin`` line have none.
+    The other points of a ``thin`` line have none. ``bars`` are the low and high ends of what is
+    drawn at each point.
     """
 
     label: str
@@ -30,7 +31,7 @@ class Line:
     x: Sequence[Any]
     y: Sequence[float]
     dash: str = "-"
-    spread: Sequence[float | None] = ()
+    bars: Sequence[tuple[float | None, float | None] | None] = ()
     filled: tuple[int, ...] = ()
     thin: bool = False
 
@@ -140,7 +141,7 @@ def _panel(axes: Any, panel: Panel, names: list[Any] | None) -> None:
             if at := [i for i in range(len(x)) if (i in full) is filled]:
                 marks = {**_look(line), "markerfacecolor": line.colour if filled else "white"}
                 axes.plot([x[i] for i in at], [line.y[i] for i in at], **marks, clip_on=False)
-        bars = [(x[i], line.y[i], spread) for i, spread in enumerate(line.spread) if spread]
+        bars = [(x[i], *bar) for i, bar in enumerate(line.bars) if bar and None not in bar]
         if bars:
-            ends = [(at, y + sign * s) for at, y, s in bars for sign in (-1, 1, math.nan)]
+            ends = [(at, end) for at, low, high in bars for end in (low, high, math.nan)]
             axes.plot(*zip(*ends, strict=True), **colour, linewidth=0.6)

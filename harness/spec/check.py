@@ -27,6 +27,7 @@ from harness.spec.sweeps import (
 )
 
 OF_ONE_METHOD = ("sweep", "trajectory")  # shapes of figures
+WITHOUT_X = ("methods", "table")
 OF_SERIES = ("trajectory", "histogram")
 MOST_POINTS = 200_000  # of the tables, which is ten times the largest protocol so far
 
@@ -246,7 +247,7 @@ def _check_shape(figure: Figure, path: Path, document: Document) -> Iterator[Pro
         yield document.problem((*path, other), f"{figure.show!r} takes {one!r}, not {other!r}")
     if of_one and figure.method is None:
         yield document.problem(path, f"{figure.show!r} needs 'method', the label of a method")
-    if bool(figure.x) is (figure.show == "table"):
+    if bool(figure.x) is (figure.show in WITHOUT_X):
         yield document.problem(path, f"{figure.show!r} {'has no' if figure.x else 'needs an'} 'x'")
     if not figure.y:
         yield document.problem((*path, "y"), "an empty list; at least one name is needed")

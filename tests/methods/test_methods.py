@@ -106,6 +106,17 @@ def test_retrain_is_the_base_recipe_on_the_retain_set_bit_for_bit() -> None:
     assert torch.equal(weights(found), weights(plain))
 
 
+def test_the_control_of_retraining_leaves_out_as_many_random_others() -> None:
+    task = make_task(sees=frozenset({"retain", "forget"}))
+    seen: list[Pool] = []
+    task.fit = lambda model, pool, train: seen.append(pool)  # type: ignore
+    run("retrain_control", task, task.fresh("model"))
+    rows = seen[0].rows.tolist()
+    assert len(rows) == len(set(rows)) == len(task.retain) == 72
+    assert set(range(24)) < set(rows)
+    assert len({*rows} & {*range(24, 48)}) not in (0, 24)  # neither the first nor the last
+
+
 def test_finetune_starts_from_the_base_model_and_uses_its_own_rate_and_length() -> None:
     task = make_task()
     before = weights(build("base"))

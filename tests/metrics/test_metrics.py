@@ -11,12 +11,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
 
 from harness.components import get
-from harness.data.encodings import Images
+from harness.data.encodings import Features, Images
 from harness.data.pool import Pool
 from harness.data.types import Split
 from harness.errors import HarnessError
 from harness.metrics.evidence import Evidence
-from harness.metrics.membership import MembershipInference, attack, signals
+from harness.metrics.membership import MembershipInference, attack, signals, true_positives
 from harness.spec.structure import structure_use
 
 ENCODING = Images((1, 1, 1), mean=(0.0,), std=(1.0,))
@@ -110,6 +110,35 @@ def test_distance_to_the_retrained_model_agrees_with_scipy() -> None:
     assert values["weight_distance_to_retrain"] == pytest.approx(50**0.5)
 
 
+def shifted(moved: list[list[float]], batch_size: int) -> list[float]:
+    """``parameter_shift`` of the weights (0, 0) of two logits, to ``moved``, where the retain set
+    is 1.0 of class 0 and 1.0 of class 1 and, twice, of class 0."""
+    models = {"original": torch.nn.Linear(1, 2, bias=False)}
+    torch.nn.init.zeros_(models["original"].weight)
+    models["unlearned"] = torch.nn.Linear(1, 2, bias=False)
+    models["unlearned"].weight.data = torch.tensor(moved)
+    ones = Split(torch.full((4, 1), 1.0), torch.tensor([0, 1, 0, 0]))
+    found = Evidence(
+        models=lambda which: models[which],
+        pools={"retain": Pool(ones, torch.arange(4), encoding=Features(1))},
+        classes=2,
+        target_class=None,
+        costs={},
+        seed="s",
+    )
+    return list(measure("parameter_shift", found, batch_size=batch_size).values())
+
+
+def test_the_shift_and_its_cosines_as_worked_by_hand() -> None:
+    # At weights of 0 both classes have 1/2: a step on class 0 is along (1, -1), on class 1 against.
+    along = (3 + 1) / (10 * 2) ** 0.5
+    assert shifted([[3.0], [-1.0]], 4) == pytest.approx([4, along, along])
+    assert shifted([[3.0], [-1.0]], 1) == pytest.approx([4, along, along * (3 - 1) / 4])
+    assert shifted([[-0.5], [0.5]], 4) == pytest.approx([1, -1, -1])
+    assert shifted([[2.0], [2.0]], 1) == pytest.approx([4, 0, 0])
+    assert shifted([[0.0], [0.0]], 1) == [0, 0, 0]
+
+
 def test_membership_signals_agree_with_scipy() -> None:
     logits = torch.randn(20, 5, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(20) % 5
@@ -143,6 +172,53 @@ def test_the_split_of_the_starting_kit_is_that_of_scikit_learn() -> None:
 def test_membership_inference_needs_samples_on_both_sides() -> None:
     with pytest.raises(HarnessError, match="4 samples"):
         measure("membership_inference", evidence([0] * 3, [0] * 3, [0, 1, 2]))
+
+
+@pytest.mark.parametrize(
+    ("members", "others", "rate", "expected"),
+    [
+        # Two of ten may be below: the threshold is the third smallest, 0.3, which is not below.
+        ([0.05, 0.25, 0.3, 0.9], [0.1 * i for i in range(1, 11)], 0.2, 2 / 4),
+        ([0.05, 0.25, 0.3, 0.9], [0.1 * i for i in range(1, 11)], 0.29, 2 / 4),
+        # Fewer samples than 1 / rate: only what is below all of them.
+        ([0.05, 0.1, 0.25], [0.1, 0.2, 0.3], 0.01, 1 / 3),
+        # Ties: the three zeros would be 60 % of the others, more than may be below a threshold.
+        ([0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 1.0, 2.0], 0.4, 0.0),
+        ([0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 1.0, 2.0], 0.6, 3 / 4),
+        ([0.5], [0.7], 0.99, 1.0),
+    ],
+)
+def test_true_positives_at_a_rate_of_false_ones_as_worked_by_hand(
+    members: list[float], others: list[float], rate: float, expected: float
+) -> None:
+    assert true_positives(torch.tensor(members), torch.tensor(others), rate) == expected
+
+
+def test_a_rate_of_a_hundred_samples_is_not_one_sample_short() -> None:
+    others = torch.arange(100).double()
+    for allowed in range(1, 100):
+        found = true_positives(others, others, allowed / 100)
+        assert found == allowed / 100
+
+
+def test_the_rate_of_false_positives_adds_a_number_and_moves_none() -> None:
+    # One of four test samples and three of four forget samples have a small loss, of e^-20 and
+    # less, which is 0 in float32.
+    labels = [0, 0, 0, 0]
+    tables = {"unlearned": [[1.0, 2, 0], [20.0, 0, 0], [30.0, 0, 0], [25.0, 0, 0]]}
+    splits = {"forget": [0, 1, 2, 3], "test": [0, 0, 0, 1]}
+    found = Evidence(
+        models=lambda which: Shown(tables[which]),
+        pools={name: pool(rows, [labels[i] for i in rows]) for name, rows in splits.items()},
+        classes=3,
+        target_class=None,
+        costs={},
+        seed="s",
+    )
+    without = measure("membership_inference", found)
+    asked = measure("membership_inference", found, false_positive_rate=0.25)
+    assert asked == {**without, "mia_tpr": 3 / 4}
+    assert measure("membership_inference", found, false_positive_rate=0.01)["mia_tpr"] == 2 / 4
 
 
 def test_every_metric_says_which_way_is_better() -> None:

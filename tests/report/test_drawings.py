@@ -115,7 +115,7 @@ def test_drawings_have_a_title_and_a_description_for_readers_who_cannot_see() ->
 def test_many_panels_stand_in_two_columns_with_one_legend(panels: int, columns: int) -> None:
     from harness.report.panels import Line, Panel, draw_panels
 
-    line = Line("a", "o", "#000000", x=[1, 2], y=[0.5, 0.6], spread=[0.1, None])
+    line = Line("a", "o", "#000000", x=[1, 2], y=[0.5, 0.6], bars=[(0.4, 0.6), None])
     drawing = draw_panels("x", [("y", [Panel(f"p{i}", (line,)) for i in range(panels)])], "t")
     titles = re.findall(r' x="([\d.]+)" y="[\d.]+">y · p\d+<', drawing)
     assert len(titles) == panels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from report.sample import METHODS, Rows, rows, sample
 
 from harness.report import Results, read_results, write_report
 from harness.report.figures import figures
+from harness.report.figures.parts import axis_of
 from harness.report.record import from_plain
-from harness.report.results import ResultRow
+from harness.report.results import ResultRow, ScoreRow
 from harness.report.section import Section
 
 HOSTILE = "<script>alert(1)</script> | $x_1$ `y` ]("
@@ -124,6 +126,64 @@ def test_other_settings_are_lines_of_their_own_unless_they_are_tied() -> None:
     assert ">beta=1</text>" in (section.drawing or "")
 
 
+def methods_figure(y: str | list[str], **more: Any) -> dict[str, Any]:
+    return {"title": "Shown", "show": "methods", "y": y, **more}
+
+
+SEES = (["original weights"], ["retain"], ["forget", "original weights"])
+FACTS = {m: {"component": m, "sees": sees} for m, sees in zip(METHODS, SEES, strict=True)}
+
+
+def test_a_mark_for_each_method_stands_between_lines_of_the_references() -> None:
+    section = shown(valued(), methods_figure(["clean_accuracy", "mia_loss"]), methods=FACTS)
+    [(_, (headers, lines))] = section.tables
+    assert headers == ["method", "clean_accuracy", "mia_loss"]
+    # Means over four cells and three seeds that are 0.1 apart; Student's 4.303 of two degrees.
+    assert lines[0] == ["none", "1.400 [1.152, 1.648]", "0.500 [0.500, 0.500]"]
+    assert lines[2] == ["ssd †", "1.900 [1.652, 2.148]", "0.500 [0.500, 0.500]"]
+    drawing = section.drawing or ""
+    for text in ("none", "retrain", "ssd †", "method"):
+        assert f">{text}</text>" in drawing
+    assert "Lines across: none, retrain." in section.notes[0]
+    assert "mean over count, discovered and seeds" in section.notes[0]
+
+
+def test_marks_have_intervals_within_bounds_and_references_none() -> None:
+    from harness.report.figures.methods import _Methods  # what is drawn, before it is SVG
+
+    every = valued()
+    for row in every:
+        row["metrics"]["clean_accuracy"] = [0.9, 1.0, 1.0][row["seed"]]
+    metrics = {"clean_accuracy": {"component": "clean_accuracy", "range": [0, 1]}}
+    found = results(every, methods_figure("clean_accuracy"), methods=FACTS, metrics=metrics)
+    rows_of = {(r.method, "null"): [o for o in found.rows if o.method == r.method] for r in found.rows}  # fmt: skip
+    built = _Methods(found, axis_of(found, None), rows_of, Counter({"null": 4}))
+    none, retrain, marks = built.panel("null", "clean_accuracy", list(METHODS)).lines
+    assert (none.x, none.y, none.bars) == (["ssd †"], [pytest.approx(29 / 30)], ())
+    assert (retrain.label, marks.label, marks.dash) == ("retrain", "", "none")
+    [(low, high)] = marks.bars
+    assert (low, high) == (pytest.approx(29 / 30 - 4.3027 * (1 / 30), abs=1e-4), 1.0)
+
+
+def test_marks_have_a_panel_for_each_value_of_an_axis_and_count_what_is_missing() -> None:
+    asked = methods_figure("clean_accuracy", panels="count", methods=["none", "ssd"])
+    every = [r for r in valued() if (r["cell"]["count"], r["seed"], r["method"]) != (100, 2, "ssd")]
+    section = shown(every, asked, methods=FACTS)
+    headers, lines = section.tables[0][1]
+    assert headers == ["count", "method", "clean_accuracy"]
+    assert [line[:2] for line in lines] == [["100", "none"], ["100", "ssd †"], ["1000", "none"], ["1000", "ssd †"]]  # fmt: skip
+    assert lines[1][2].endswith("(4 of 6)")
+    assert (section.drawing or "").count(" · count = ") == 2
+    assert "Lines across: none." in section.notes[0]
+    assert "Not shown" in shown([], asked, methods=FACTS).notes[0]
+
+
+def test_references_alone_are_marks() -> None:
+    asked = methods_figure("clean_accuracy", methods=["none", "retrain"])
+    drawing = shown(valued(), asked, methods=FACTS).drawing or ""
+    assert drawing.count(">retrain</text>") == 2  # at its line, and below its mark
+
+
 PATH = figure("trajectory", "percentile", "forget", method="ssd")
 
 
@@ -180,6 +240,25 @@ def test_what_cannot_be_shown_says_why(found: Any, asked: dict[str, Any], why: s
     assert section.drawing is None
     assert section.tables == ()
     assert why in section.notes[0]
+
+
+@pytest.mark.parametrize("y", ["clean_accuracy", []])
+def test_a_scatter_of_one_metric_is_not_drawn_and_breaks_no_report(y: Any) -> None:
+    section = shown(valued(), figure("scatter", "clean_accuracy", y))
+    assert section.notes == ("Not shown: its two axes are one metric.",)
+
+
+@pytest.mark.parametrize("counts", [[3, 1], ["x", 1], [1, 2, 3], [1]])
+def test_a_histogram_leaves_out_what_is_no_pair_of_numbers(counts: list[Any]) -> None:
+    found = results(None, figure("histogram", "begins", "share"))
+    score = {"cell": dict(found.order.cells[0]), "method": "none", "candidate": {}, "selected": True,
+             "seeds": {"data": 0, "model": 0}, "metrics": {}, "models": {}, "keys": {},
+             "series": {"begins": [1.0, 2.0], "share": counts}}  # fmt: skip
+    found = evolve(found, scores=(from_plain(ScoreRow, score),))
+    [section] = figures(found)
+    [(_, (headers, [line]))] = section.tables
+    assert len(headers) == len(line) == 1 + sum(isinstance(c, int) for c in counts[:2])
+    assert section.drawing
 
 
 def test_panels_over_what_is_not_swept_are_one_panel() -> None:

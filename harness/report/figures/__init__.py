@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from harness.report.asked import figures_of
 from harness.report.figures.curves import curves
+from harness.report.figures.methods import methods
 from harness.report.figures.populations import histogram, scatter, table
 from harness.report.figures.sweep import sweep
 from harness.report.figures.trajectory import trajectory
@@ -15,6 +16,7 @@ from harness.spec.blocks import Figure
 
 SHAPES: Mapping[str, Callable[[Results, Figure], Section]] = {
     "curves": curves,
+    "methods": methods,
     "sweep": sweep,
     "trajectory": trajectory,
     "scatter": scatter,

@@ -1,4 +1,4 @@
-"""At most eight methods in a panel, by one rule that the figure states."""
+"""As many methods as a panel has room for, by one rule that the figure states."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from harness.report.results import MethodFacts, MetricFacts, Results
 MOST_METHODS = 8
 
 
-def few(results: Results, labels: Collection[str], metrics: Iterable[str]) -> tuple[list[str], str]:
-    """Those of ``labels`` to draw, in the order of the spec, and the rule where some are left out.
+def few(
+    results: Results, labels: Collection[str], metrics: Iterable[str], most: int = MOST_METHODS
+) -> tuple[list[str], str]:
+    """``most`` of ``labels`` to draw, in the order of the spec, and the rule where some are left.
 
     References come first: methods that see the original weights alone (they do nothing) or not at
     all (they start from scratch). Then those that claims name, and those of the best mean rank over
     those of ``metrics`` that have a better direction.
     """
     methods = [label for label in results.order.methods if label in labels]
-    if len(methods) <= MOST_METHODS:
+    if len(methods) <= most:
         return methods, ""
     ranked = [
         (name, -1 if facts.better == "higher" else 1)
@@ -40,10 +42,10 @@ def few(results: Results, labels: Collection[str], metrics: Iterable[str]) -> tu
             for other in means.values()
             if _signed(other[name], sign) < _signed(means[label][name], sign)
         )
-        return not _is_reference(results, label), label not in claimed, sum(1 for _ in ahead)
+        return not is_reference(results, label), label not in claimed, sum(1 for _ in ahead)
 
     first = sorted(methods, key=place)
-    kept = [label for label in methods if label in first[:MOST_METHODS]]
+    kept = [label for label in methods if label in first[:most]]
     over = " and ".join(name for name, _ in ranked)
     best = f"the best mean rank over {over}" if over else "the first of the spec"
     rule = (
@@ -58,6 +60,7 @@ def _signed(value: float | None, sign: int) -> float:
     return math.inf if value is None else sign * value
 
 
-def _is_reference(results: Results, label: str) -> bool:
+def is_reference(results: Results, label: str) -> bool:
+    """Whether a method sees the original weights alone, or not at all."""
     sees = results.methods.get(label, MethodFacts()).sees
     return bool(sees) and ("original weights" not in sees or len(sees) == 1)

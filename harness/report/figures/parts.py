@@ -15,7 +15,7 @@ from harness.report.record import Seed
 from harness.report.repetitions import labels
 from harness.report.results import ResultRow, Results, Values
 from harness.report.section import Section
-from harness.report.spread import Statistics, statistics
+from harness.report.spread import UNBOUNDED, Bounds, Statistics, statistics
 from harness.report.svg import metric_label
 from harness.report.tables import Table
 from harness.spec.blocks import Figure
@@ -78,14 +78,16 @@ def axis_of(results: Results, asked: str | None) -> Axis:
     return Axis(name, {as_key(c.get(name)): c.get(name) for c in cells})
 
 
-def averaged(rows: Iterable[ResultRow], metric: str, expected: int) -> Averaged:
-    """Statistics over seeds of each seed's mean over cells."""
+def averaged(
+    rows: Iterable[ResultRow], metric: str, expected: int, bounds: Bounds = UNBOUNDED
+) -> Averaged:
+    """Statistics over seeds of each seed's mean over cells, which lies within ``bounds``."""
     by_seed: dict[Seed, list[float]] = {}
     for row in rows:
         value = row.metrics.get(metric)
         if value is not None:
             by_seed.setdefault(row.seed, []).append(value)
-    found = statistics([fmean(values) for values in by_seed.values()])
+    found = statistics([fmean(values) for values in by_seed.values()], bounds)
     return Averaged(found, sum(map(len, by_seed.values())), expected)
 
 
@@ -107,7 +109,7 @@ def line_through(points: Iterable[tuple[Any, Averaged, bool]], **look: Any) -> L
     return Line(
         x=[point[0] for point in found],
         y=[point[1] for point in found],
-        spread=[point[2] for point in found],
+        bars=[(y - spread, y + spread) if spread else None for _, y, spread, _ in found],
         filled=tuple(i for i, point in enumerate(found) if point[3]),
         **look,
     )

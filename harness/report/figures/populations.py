@@ -8,7 +8,7 @@ from typing import Any
 from harness.report.chosen import marked
 from harness.report.figures.parts import averaged, names_of, nothing
 from harness.report.numbers import plain_number, with_interval
-from harness.report.panels import MOST_PANELS, Line, Panel, draw_panels
+from harness.report.panels import MOST_PANELS, Line, Panel, draw_panels, is_number
 from harness.report.per_method import per_method
 from harness.report.populations import (
     chosen,
@@ -17,7 +17,7 @@ from harness.report.populations import (
     score_of,
     shown,
 )
-from harness.report.results import Results, Seconds
+from harness.report.results import Results, ScoreRow, Seconds
 from harness.report.section import Section
 from harness.report.svg import COLOURS, WIDE, label_points, literal, look, metric_label, svg
 from harness.report.tables import headed
@@ -37,6 +37,8 @@ Points = Mapping[str, Mapping[str, Point]]  # by method and metric
 def scatter(results: Results, figure: Figure) -> Section:
     """One metric against another, a point for each method."""
     names = (figure.x, *names_of(figure)[:1])
+    if len({*names}) < 2:
+        return nothing(figure, "its two axes are one metric")
     labels = figure.methods or results.order.methods
     found = {m: {name: _point(results, name, m) for name in names} for m in labels}
     points = {
@@ -99,11 +101,14 @@ def histogram(results: Results, figure: Figure) -> Section:
     """Shares (series y) of what falls into the bins that begin at x, a panel for each method; the
     oracle is drawn in each of them."""
     names = (figure.x, *names_of(figure)[:1])
+    if len(names) < 2:
+        return nothing(figure, "no series is named for its y axis")
     found = {
-        row.method: [row.series[name] for name in names]
+        row.method: list(zip(*pairs, strict=True))
         for row in chosen(results)
         if {*names} <= row.series.keys()
         if not figure.methods or row.method in figure.methods
+        if (pairs := _pairs(row, *names))
     }
     labels = [label for label in results.order.methods if label in found]
     if not labels:
@@ -139,6 +144,12 @@ def histogram(results: Results, figure: Figure) -> Section:
     drawing = draw_panels(names[0], [("", panels[:MOST_PANELS])], caption)
     tables = ((caption, (["method", *begins], table)),)
     return Section(figure.title, tuple(filter(None, notes)), drawing, tables)
+
+
+def _pairs(row: ScoreRow, x: str, y: str) -> list[tuple[Any, Any]]:
+    """The numbers of two series that belong together, of which a stranger may have lost some."""
+    both = zip(row.series[x], row.series[y], strict=False)
+    return [pair for pair in both if all(map(is_number, pair))]
 
 
 def table(results: Results, figure: Figure) -> Section:
