@@ -175,10 +175,9 @@ class Weights:
 class ModelTraits(Traits):
     """``takes``: the encodings of its inputs.
 
-    ``architecture(settings)`` gives the settings of the same network without weights from
+    ``architecture(settings)`` gives the settings of the same network without ``weights`` from
     elsewhere, for what only needs its shape. ``gives(settings, encoding)`` is the encoding of the
-    vectors that it gives as a frozen backbone, which is built for 0 classes; None: it is none.
-    ``weights(settings)``: those from elsewhere that it has as such.
+    vectors that it gives as a frozen backbone, built for 0 classes; None: it is none.
     """
 
     takes: frozenset[str] = _names(*_ENCODINGS, default={"images"})
