@@ -83,7 +83,7 @@ def retrain_control(model: nn.Module, task: Task, settings: Retrain) -> nn.Modul
         )
     kept = torch.randperm(len(retain), generator=task.generator("control"))[count:].sort().values
     pool = retain.subset(kept.to(task.device)).joined(task.forget)
-    task.fit(model, pool, length(settings, task.recipe))
+    task.fit(model, pool, with_length(task.recipe, settings, task, pool))
     return model
 
 
