@@ -22,7 +22,8 @@ class LastLayers:
     """Settings of ``retrain_last_k`` and ``finetune_last_k``."""
 
     k: int = setting(
-        doc="layers that are trained: convolutions and linear layers, without those of shortcuts",
+        doc="layers that are trained: convolutions, linear layers and tables of values, without "
+        "those of shortcuts",
         gt=0,
         example=1,
     )
@@ -42,8 +43,9 @@ def _parts(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _layers(part: nn.Module) -> int:
+    kinds = nn.Conv2d | nn.Linear | nn.EmbeddingBag
     return sum(
-        isinstance(module, nn.Conv2d | nn.Linear) and not any(s in name for s in SHORTCUTS)
+        isinstance(module, kinds) and not any(s in name for s in SHORTCUTS)
         for name, module in part.named_modules()
     )
 

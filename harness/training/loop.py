@@ -15,7 +15,7 @@ from harness.spec.blocks import Train
 from harness.training.length import Length, length_of, loss_every
 from harness.training.losses import Loss, cross_entropy
 from harness.training.optimizer_state import optimizer_tensors, restore_optimizer
-from harness.training.parameters import optimizer_of
+from harness.training.parameters import clip_gradients, optimizer_of
 from harness.training.precision import arithmetic
 from harness.training.seeding import layer_draws, restore_layer_draws, seeded_layers
 from harness.training.watch import Slot, Unwatched, Watch
@@ -66,6 +66,10 @@ def fit(
     """
     if not len(pool):
         raise HarnessError("there is no sample to train on")
+    watch = watch or Unwatched()
+    # What a model learns of its inputs alone it has to learn before its first training.
+    if see := getattr(model, "see_inputs", None):
+        see(pool, generator("inputs"), watch)
     length = length_of(train, len(pool), passes)
     run = Run(model, pool, train, length, generator("batches"), loss or cross_entropy(train, pool))
     if late := [step for step in snapshots if step > run.total]:
@@ -75,7 +79,6 @@ def fit(
         if evaluate is None:
             raise HarnessError(f"checkpoint {train.checkpoint!r} needs something to evaluate with")
         run.evaluate = evaluate
-    watch = watch or Unwatched()
     if watch.meeting is None or loss is not None or not watch.meeting.train(run, watch, slot):
         with seeded_layers(generator("layers").initial_seed(), pool.device):
             _carry_out(run, watch, slot)
@@ -166,7 +169,7 @@ class Run:
         self.scaler.scale(loss).backward()
         if self.train.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.train.clip_norm)
+            clip_gradients(self.model, self.train.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.average is not None:

@@ -29,6 +29,22 @@ def optimizer_of(model: nn.Module, train: Train) -> torch.optim.Optimizer:
     return optimizer
 
 
+def clip_gradients(model: nn.Module, bound: float) -> None:
+    """Scale the gradients of ``model`` so that their L2 norm is at most ``bound``."""
+    nn.utils.clip_grad_norm_([_dense(p) for p in model.parameters()], bound)
+
+
+def _dense(parameter: torch.Tensor) -> torch.Tensor:
+    """``parameter``, or for a sparse gradient something that has its values as the gradient."""
+    if parameter.grad is None or not parameter.grad.is_sparse:
+        return parameter
+    parameter.grad = parameter.grad.coalesce()
+    values = parameter.grad.values()
+    held = torch.empty_like(values)
+    held.grad = values
+    return held
+
+
 def with_lr(train: Train, lr: float | None, **changes: Any) -> Train:
     """``train`` with another peak rate (None keeps it) and other fields."""
     if lr is not None:
