@@ -163,17 +163,28 @@ class ForgetSetTraits(Traits):
 
 
 @frozen
+class Weights:
+    """Weights from elsewhere: where they lie, what ``pins`` them (a digest, a commit), licence."""
+
+    source: str
+    pins: str
+    licence: str
+
+
+@frozen
 class ModelTraits(Traits):
     """``takes``: the encodings of its inputs.
 
     ``architecture(settings)`` gives the settings of the same network without weights from
     elsewhere, for what only needs its shape. ``gives(settings, encoding)`` is the encoding of the
     vectors that it gives as a frozen backbone, which is built for 0 classes; None: it is none.
+    ``weights(settings)``: those from elsewhere that it has as such.
     """
 
     takes: frozenset[str] = _names(*_ENCODINGS, default={"images"})
     architecture: Callable[[Any], Any] = _call(lambda settings: settings)
     gives: Callable[[Any, Encoding], Encoding] | None = _call()
+    weights: Callable[[Any], Weights | None] = _call(lambda settings: None)
 
 
 @frozen
@@ -184,7 +195,6 @@ class PreparationTraits(Traits):
     """
 
     sees: frozenset[str] = _sees()
-
     requests: Callable[[Any], tuple[Request, ...]] = _call(no_requests)
     work: Callable[[Any, int], tuple[float, float]] = _call(lambda settings, count: (count, count))
 

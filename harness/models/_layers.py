@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import nn
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 class Residual(nn.Module):
@@ -16,6 +19,39 @@ class Residual(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.shortcut(x) + self.body(x)
+
+
+class Seen(nn.Module):
+    """A network behind what turns the images of a data set into those that it was made for.
+
+    ``given`` and ``wanted`` are means and deviations of intensities in [0, 1]. Images are resized
+    to ``size``, with a filter where they become smaller, and the ``crop`` in the middle is seen.
+    """
+
+    def __init__(
+        self, network: nn.Module, given: Statistics, wanted: Statistics, size: int, crop: int,
+        mode: str,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.network, self.size, self.crop, self.mode = network, size, crop, mode
+        for name, values in zip(("mean", "std"), given, strict=True):
+            self.register_buffer(f"given_{name}", _channels(values), persistent=False)
+        for name, values in zip(("mean", "std"), wanted, strict=True):
+            self.register_buffer(f"wanted_{name}", _channels(values), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = (x * self.given_std + self.given_mean).expand(-1, 3, -1, -1)
+        if x.shape[-2:] != (self.size, self.size):
+            sides = (self.size, self.size)
+            x = F.interpolate(x, sides, mode=self.mode, antialias=True).clamp(0, 1)
+        edge = (self.size - self.crop) // 2
+        x = x[..., edge : edge + self.crop, edge : edge + self.crop]
+        found = self.network((x - self.wanted_mean) / self.wanted_std)
+        return found if isinstance(found, torch.Tensor) else found.image_embeds
+
+
+def _channels(values: tuple[float, ...]) -> torch.Tensor:
+    return torch.tensor(values).view(1, -1, 1, 1)
 
 
 def zero_biases(model: nn.Module) -> nn.Module:

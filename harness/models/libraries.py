@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import ModuleType
 
 import attrs
 from attrs import frozen
@@ -109,6 +110,19 @@ def resnet18(settings: ResNet18, encoding: Images, classes: int) -> nn.Module:
     return torchvision_model(_resnet18(settings), encoding, classes)
 
 
+def load_timm() -> ModuleType:
+    """The timm module. Raises HarnessError where it is not installed."""
+    load_torchvision()
+    try:
+        import timm
+    except ImportError:
+        raise HarnessError(
+            "timm is not installed: pip install 'harness-unlearning[timm]'"
+        ) from None
+    module: ModuleType = timm
+    return module
+
+
 @frozen
 class Timm:
     """Settings of ``timm``."""
@@ -131,13 +145,7 @@ def timm_model(settings: Timm, encoding: Images, classes: int) -> nn.Module:
         HarnessError: timm is not installed, has no such model, or no weights of it on the Hub.
         RemoteError: its weights could not be had.
     """
-    load_torchvision()
-    try:
-        import timm
-    except ImportError:
-        raise HarnessError(
-            "timm is not installed: pip install 'harness-unlearning[timm]'"
-        ) from None
+    timm = load_timm()
     if not timm.is_model(settings.arch):
         raise HarnessError(
             f"timm has no model {settings.arch!r}{nearest(settings.arch, timm.list_models())}"

@@ -69,6 +69,17 @@ def mlp(settings: MLP, encoding: Images | Features, classes: int) -> nn.Module:
     return nn.Sequential(*layers, nn.Linear(width, classes))
 
 
+@component(
+    "models",
+    "linear",
+    source="softmax regression: one linear layer, as a head on a frozen backbone",
+    takes=frozenset({"images", "features"}),
+)
+def linear(settings: NoSettings, encoding: Images | Features, classes: int) -> nn.Module:
+    """float32 [B, C, H, W] or [B, size] to logits [B, classes]."""
+    return mlp(MLP(hidden=()), encoding, classes)
+
+
 def lenet5_misfits(settings: NoSettings, facts: Facts) -> Iterator[Misfit]:
     """Images of another size (trait ``check``)."""
     _, height, width = facts.encoding.shape

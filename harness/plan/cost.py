@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 from attrs import frozen
 
 from harness.components import get, remembered
@@ -92,7 +93,19 @@ def samples_of(stage: Stage) -> Samples:
 
 def flops_of(stage: Stage) -> float:
     """An estimate of the floating-point operations of ``stage``."""
-    return samples_of(stage).work * _per_sample(stage.cell)
+    backbone = next((use for use in stage.uses if _is_backbone(use)), None)
+    each = _per_sample(stage.cell) if backbone is None else backbone_flops(stage.cell, backbone)
+    return samples_of(stage).work * each
+
+
+def _is_backbone(use: Use) -> bool:
+    return use.kind == "models" and get("models", use.name).traits.gives is not None
+
+
+def backbone_flops(cell: Cell, backbone: Use) -> int:
+    """Floating-point operations of a frozen ``backbone`` for one sample of the cell's data."""
+    facts = facts_of(attrs.evolve(cell.data, features=None))
+    return flops_per_sample(backbone, facts.encoding, 0)
 
 
 def step_flops_of(cell: Cell) -> float:

@@ -62,7 +62,7 @@ def check_fit(spec: Spec, document: Document) -> Iterator[Problem]:
             places += [(("data", "features", n), what) for n, what in _no_backbone(data, raw)]
             uses = [] if places else uses  # of what they would see nothing is known
         for path, use in uses:
-            misfits = _misfits(use, facts)
+            misfits = [*_misfits(use, facts), *_no_logits(use)]
             places += [((*path, name) if name else path, what) for name, what in misfits]
         for here, what in places:
             found.setdefault((here, what), document.problem(here, what))
@@ -96,6 +96,12 @@ def _no_backbone(data: Data, raw: Facts) -> Iterator[tuple[str, str]]:
         if raw.validation != 0:
             yield "name", "there are no vectors of the data set's own validation split"
         yield from _misfits(use, raw)
+
+
+def _no_logits(use: Use) -> Iterator[tuple[str, str]]:
+    """Why a spec's model is none that can be trained."""
+    if use.kind == "models" and get("models", use.name).traits.gives is not None:
+        yield "name", f"{use.name!r} is a backbone: it gives vectors, not logits; see data.features"
 
 
 def _all_data(spec: Spec) -> Iterator[Data]:
