@@ -33,6 +33,8 @@ class Evidence:
         shared: remembers what others may ask again: the outputs of the original model.
         precision: the arithmetic of the models.
         answers: what the metrics asked other stages for.
+        flops: operations of one forward pass of the ``head`` that is trained, and of its frozen
+            ``backbone`` without products inside attention; multiply and add apart.
     """
 
     def __init__(
@@ -49,9 +51,10 @@ class Evidence:
         shared: Callable[[str, Callable[[], torch.Tensor]], torch.Tensor] | None = None,
         precision: str = "fp32",
         answers: Answers | None = None,
+        flops: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         self.classes, self.target_class, self.costs = classes, target_class, costs
-        self.facts = facts or {}
+        self.facts, self._flops = facts or {}, flops
         self.answers, self._precision = answers, precision
         self._corruption = corruption or {}
         self._shared = shared or (lambda split, make: make())
@@ -65,7 +68,13 @@ class Evidence:
             self._models[which] = self._load(which).eval()
         return self._models[which]
 
-    def _pool(self, split: str) -> Pool:
+    @property
+    def flops(self) -> Mapping[str, float]:
+        """Operations of one sample."""
+        return self._flops()
+
+    def pool(self, split: str) -> Pool:
+        """The samples of a split. Raises HarnessError where there are none."""
         pool = self._pools.get(split)
         if pool is None or not len(pool):
             raise HarnessError(f"there is no sample in the split {split!r} to measure on")
@@ -89,7 +98,7 @@ class Evidence:
 
     def _compute(self, split: str, which: Which) -> torch.Tensor:
         model = self.model(which)
-        pool = self._pool(split)
+        pool = self.pool(split)
         with torch.inference_mode(), arithmetic(pool.device.type, self._precision):
             parts = [model(batch.x).float() for batch in pool.ordered(BATCH)]
         logits = torch.cat(parts).cpu()
@@ -98,15 +107,29 @@ class Evidence:
             raise kind(f"the {which} model diverged: outputs on {split} are not finite")
         return logits
 
+    def representation(self, split: str, which: Which = "unlearned") -> torch.Tensor:
+        """What goes into the last linear layer, or of a model without one what it gives; float32
+        [n, size] on the CPU."""
+        model, seen = self.model(which), list[torch.Tensor]()
+        layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+        if not layers:
+            return self.logits(split, which)
+        kept = layers[-1].register_forward_pre_hook(
+            lambda layer, given: seen.append(given[0].flatten(1).float().cpu())
+        )
+        with kept:
+            self._compute(split, which)
+        return torch.cat(seen)
+
     def targets(self, split: str) -> torch.Tensor:
         """Labels int64 [n] on the CPU."""
-        return self._pool(split).targets.cpu()
+        return self.pool(split).targets.cpu()
 
     def rows(self, split: str) -> torch.Tensor:
         """The rows of the samples int64 [n] on the CPU: of the test data for ``test...``, of the
         training data for the others, where the samples that a corruption added come last.
         """
-        return self._pool(split).rows.cpu()
+        return self.pool(split).rows.cpu()
 
     def corruption(self, name: str) -> torch.Tensor:
         """A tensor that the corruption left, such as its noise, on the CPU.

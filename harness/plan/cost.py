@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 from attrs import frozen
 
@@ -23,9 +25,14 @@ def architecture(model: Use) -> Use:
     return Use(model.kind, model.name, same)
 
 
-@remembered(256)
 def flops_per_sample(model: Use, encoding: Encoding, classes: int) -> int:
-    """Floating-point operations of one forward pass of one sample, multiply and add apart.
+    """Floating-point operations of one forward pass of one sample, multiply and add apart."""
+    return sum(flops_by_kind(model, encoding, classes).values())
+
+
+@remembered(256)
+def flops_by_kind(model: Use, encoding: Encoding, classes: int) -> Mapping[str, int]:
+    """Those of each kind of operation, by torch's name for it.
 
     Raises:
         HarnessError: the model cannot be built with these settings.
@@ -41,7 +48,7 @@ def flops_per_sample(model: Use, encoding: Encoding, classes: int) -> int:
     except RuntimeError as problem:  # sizes that no tensor has, or that do not fit
         why = str(problem).partition("\n")[0]
         raise HarnessError(f"the model {model.name!r} cannot be built so: {why}") from None
-    return int(counter.get_total_flops())
+    return {str(kind): int(count) for kind, count in counter.get_flop_counts()["Global"].items()}
 
 
 @frozen
@@ -102,10 +109,19 @@ def _is_backbone(use: Use) -> bool:
     return use.kind == "models" and get("models", use.name).traits.gives is not None
 
 
-def backbone_flops(cell: Cell, backbone: Use) -> int:
-    """Floating-point operations of a frozen ``backbone`` for one sample of the cell's data."""
+def backbone_flops(cell: Cell, backbone: Use, *, attention: bool = True) -> int:
+    """Floating-point operations of a frozen ``backbone`` for one sample of the cell's data; without
+    ``attention``, the products of activations with each other are left out."""
     facts = facts_of(attrs.evolve(cell.data, features=None))
-    return flops_per_sample(backbone, facts.encoding, 0)
+    found = flops_by_kind(backbone, facts.encoding, 0).items()
+    return sum(n for kind, n in found if attention or not ("bmm" in kind or "scaled_dot" in kind))
+
+
+def flops_of_parts(cell: Cell) -> dict[str, float]:
+    """Of one sample: those of the ``head``, and those of its ``backbone`` without attention."""
+    backbone = cell.data.features
+    frozen = 0 if backbone is None else backbone_flops(cell, backbone, attention=False)
+    return {"head": _per_sample(cell), "backbone": frozen}
 
 
 def step_flops_of(cell: Cell) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from harness.components import get, remembered
 from harness.errors import Diverged, HarnessError
 from harness.lazy import nn, torch
 from harness.metrics.evidence import Evidence
-from harness.plan.cost import sizes_of, split_size
+from harness.plan.cost import flops_of_parts, sizes_of, split_size
 from harness.plan.kinds import Kind, Samples
 from harness.plan.stage import Cell, Stage, identity
 from harness.spec.blocks import Use
@@ -95,6 +96,7 @@ def _measured(stage: Stage, world: World, inputs: Mapping[str, str]) -> dict[str
         precision=precision,
         corruption=material.corruption.tensors,
         answers=StageAnswers(stage, world),
+        flops=partial(flops_of_parts, cell),
     )
     metrics: dict[str, float] = {}
     for use in stage.uses:

@@ -99,18 +99,22 @@ def _parts(
         yield saved[0]["vectors"]
         done, number = done + len(saved[0]["vectors"]), number + 1
     part, found = slot(number), list[torch.Tensor]()
-    for batch in inputs[done:].split(BATCH):
+
+    def save() -> None:
+        part.save({"vectors": torch.cat(found)}, {})
+
+    for start in range(done, len(inputs), BATCH):
+        batch = inputs[start : start + BATCH]
         found.append(vectors(batch))
         try:
             count(len(batch))
         except Interrupted:
-            part.save({"vectors": torch.cat(found)}, {})
+            save()
             raise
-        if part.due():
-            part.save({"vectors": torch.cat(found)}, {})
+        if part.due() or start + BATCH >= len(inputs):
+            save()
             yield torch.cat(found)
             part, number, found = slot(number + 1), number + 1, []
-    yield from found
 
 
 def _digest(model: nn.Module) -> str:

@@ -20,7 +20,9 @@ from harness.data.encodings import Images
 from harness.data.vision import load_torchvision
 from harness.errors import HarnessError, IntegrityError, RemoteError
 from harness.models import backbones
-from harness.spec.structure import structure_use
+from harness.plan.cost import flops_of_parts
+from harness.plan.protocol import compile_plan
+from harness.spec.structure import structure, structure_use
 
 COLOUR = Images((3, 32, 32), mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))
 GREY = Images((1, 32, 32), mean=(0.5,), std=(0.25,))
@@ -205,3 +207,22 @@ def test_a_random_projection_depends_on_its_own_seed_alone() -> None:
         )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_clip_takes_the_operations_that_the_paper_counts() -> None:
+    needs("transformers")
+    cell = compile_plan(
+        structure(
+            {
+                "harness": 1, "id": "x", "version": "1.0.0", "seeds": [0],
+                "data": {"dataset": "cifar10", "features": "clip_vit_b32"}, "model": "linear",
+                "train": {"steps": 1, "batch_size": 1}, "methods": ["none"],
+                "forget": {"set": "class", "label": 1}, "metrics": ["flops"],
+            }
+        )
+    ).groups[0].cell  # fmt: skip
+    found = flops_of_parts(cell)
+    # 12 layers of 50 tokens, the patches, the projection; with normalisation it is 4.368 G.
+    layers = 12 * 50 * (4 * 768**2 + 2 * 768 * 3072)
+    assert found["backbone"] / 2 == layers + 49 * 3 * 32**2 * 768 + 768 * 512
+    assert found["head"] == 2 * 512 * 10

@@ -87,3 +87,56 @@ def imagenet(settings: ImageNet, root: DataRoot) -> Dataset:
     limits = (settings.per_class, settings.test_per_class)
     train, test, names = read_folders(folder, ("train", "val"), settings.size, limits)
     return dataset("imagenet", train, test, names, photographs(settings.size), str(folder))
+
+
+@frozen
+class Lacuna:
+    """Settings of ``lacuna100``."""
+
+    size: int = setting(32, doc="side that pictures are resized to", unit="pixels", ge=8)
+    classes: int = setting(100, doc="persons", ge=2)
+    per_class: int = setting(400, doc="training pictures of a person, the first by name", ge=1)
+    test_per_class: int = setting(100, doc="test pictures of a person, the first by name", ge=1)
+
+
+@component(
+    "datasets",
+    "lacuna100",
+    settings=Lacuna,
+    source="Golatkar et al., CVPR 2020, from VGGFace2 (Cao et al. 2018); built as "
+    "meghdadk/SCRUB at 98ffb11, create_lacuna.py",
+    facts=lambda s: Facts(
+        photographs(s.size),
+        s.classes,
+        train=s.classes * s.per_class,
+        test=s.classes * s.test_per_class,
+    ),
+)
+def lacuna100(settings: Lacuna, root: DataRoot) -> Dataset:
+    """``lacuna100/train/PERSON/*`` and ``lacuna100/test/PERSON/*``: uint8 [N, 3, S, S].
+
+    The builder draws persons of VGGFace2 with at least 500 pictures, 500 pictures of each, both
+    with replacement, trains on the first 400 and resizes to 32 pixels. Its outcome is what has to
+    lie there: which persons and pictures they were is not published with it.
+
+    Raises:
+        RemoteError: the folders are not there; nobody may pass the pictures on.
+        HarnessError: there are other than ``classes`` persons, or too few pictures of them.
+    """
+    licence = (
+        "The pictures are VGGFace2's, which nobody may pass on and which its authors no longer "
+        "give out; their terms: https://www.robots.ox.ac.uk/~vgg/data/vgg_face2/"
+    )
+    if root.folder is None:
+        raise RemoteError(f"lacuna100 needs a --data-root with lacuna100/train. {licence}")
+    folder, limits = root.folder / "lacuna100", (settings.per_class, settings.test_per_class)
+    try:
+        train, test, names = read_folders(folder, ("train", "test"), settings.size, limits)
+    except RemoteError as problem:
+        raise RemoteError(f"lacuna100: {problem}. {licence}") from None
+    found = (len(names), len(train.targets), len(test.targets))
+    wanted = (settings.classes, *(settings.classes * limit for limit in limits))
+    if found != wanted:
+        shown = " {0} persons, {1:,} training and {2:,} test pictures"
+        raise HarnessError(f"{folder}: found{shown.format(*found)}; needed{shown.format(*wanted)}")
+    return dataset("lacuna100", train, test, names, photographs(settings.size), str(folder))
