@@ -70,9 +70,7 @@ def obvious(model: KeyValueBottleneck, x: torch.Tensor) -> torch.Tensor:
 def test_logits_and_gradients_are_those_of_the_obvious_version(
     codebooks: int, pairs: int, top_k: int, unused: str, gradient: str, masked: float
 ) -> None:
-    model = built(
-        codebooks=codebooks, pairs=pairs, top_k=top_k, unused=unused, gradient=gradient
-    )
+    model = built(codebooks=codebooks, pairs=pairs, top_k=top_k, unused=unused, gradient=gradient)
     x, y = torch.randn(16, 6), torch.randint(0, 3, (16,))
     model.see_inputs(pool_of(x[:12]), draws(), Unwatched())
     model.keys += 1e-3 * torch.randn_like(model.keys)  # no two are the same

@@ -298,7 +298,7 @@ def _problem_of(kind: str, shown: object, data: str, folder: Path) -> str | None
         plain["metrics"], plain["forget"] = ["clean_accuracy"], "random"
     if data == "cifar10":
         plain["model"] = "resnet9"
-    if kind == "models" and "features" == data:
+    if kind == "models" and data == "features":
         plain["data"] = {"dataset": "digits", "features": "random_projection"}
         plain["corruption"], plain["forget"], plain["metrics"] = "none", "class", ["cost"]
     *way, last = PLACES.get(kind) or LISTS[kind]
