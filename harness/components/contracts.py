@@ -14,6 +14,8 @@ from typing import Any, Literal, Protocol
 from attrs import field, frozen
 from attrs.validators import deep_iterable, in_, instance_of, is_callable, optional
 
+from harness.components.facts import Facts, Misfit, Weights
+
 EVERY_ENCODING = frozenset({"images", "tokens", "features"})
 
 
@@ -32,30 +34,6 @@ class Encoding(Protocol):
     def batch(self, stored: Any) -> Any: ...
     def stored(self, count: int) -> Any: ...
     def example(self, count: int = 1) -> Any: ...
-
-
-@frozen
-class Facts:
-    """What a data set declares before any of it is read; None is a size that is not declared.
-
-    ``validation`` counts the samples of a validation split of its own, ``groups`` says whether its
-    training samples belong to groups, such as persons.
-    """
-
-    encoding: Any
-    classes: int
-    train: int | None
-    test: int | None
-    validation: int | None = 0
-    groups: bool = False
-
-
-@frozen
-class Misfit:
-    """A setting that does not fit the data: its name ("" for the whole) and what is wrong."""
-
-    setting: str
-    what: str
 
 
 class Request:
@@ -160,15 +138,6 @@ class ForgetSetTraits(Traits):
     size: Callable[[Any, int, int, int], int] = _call(
         lambda settings, train, corrupted, classes: round(train / classes)
     )
-
-
-@frozen
-class Weights:
-    """Weights from elsewhere: where they lie, what ``pins`` them (a digest, a commit), licence."""
-
-    source: str
-    pins: str
-    licence: str
 
 
 @frozen

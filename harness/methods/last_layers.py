@@ -51,8 +51,9 @@ def _parts(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _layers(part: nn.Module) -> int:
+    kinds = nn.Conv2d | nn.Linear | nn.EmbeddingBag
     return sum(
-        isinstance(module, nn.Conv2d | nn.Linear) and not any(s in name for s in SHORTCUTS)
+        isinstance(module, kinds) and not any(s in name for s in SHORTCUTS)
         for name, module in part.named_modules()
     )
 

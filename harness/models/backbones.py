@@ -21,7 +21,8 @@ import attrs
 from attrs import frozen
 
 from harness.components import Facts, Misfit, component, setting
-from harness.components.contracts import Encoding, Weights
+from harness.components.contracts import Encoding
+from harness.components.facts import Weights
 from harness.data.encodings import Features, Images, photographs
 from harness.data.vision import load_torchvision
 from harness.errors import HarnessError, IntegrityError, RemoteError

@@ -20,12 +20,14 @@ def metric_facts(plan: Plan) -> dict[str, MetricFacts]:
 def _metric(name: str, use: Use) -> MetricFacts:
     component = get("metrics", use.name)
     traits = component.traits
+    reads = {s.partition(":")[0] for s in traits.reads(use.settings)} if traits.reads else set()
     return MetricFacts(
         component=use.name,
         better=traits.better_of(name),
         unit=traits.unit_of(name),
         range=traits.range_of(name),
         over=traits.over,
+        of_training=bool(reads) and reads <= {"retain", "forget"},
         doc=traits.docs(use.settings).get(name, component.summary),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness.report.candidates import too_many
 from harness.report.checklist import ORIGINS, checklist_table
-from harness.report.chosen import EXPLAINED, any_chosen
+from harness.report.chosen import any_chosen, explained
 from harness.report.coverage import beside_budget
 from harness.report.notices import MOST, warnings
 from harness.report.numbers import NOTHING
@@ -122,7 +122,7 @@ def _candidates(results: Results) -> Section:
 
 
 def _run(results: Results) -> Iterator[Section]:
-    notes = (NOT_COMPARABLE, EXPLAINED) if any_chosen(results) else (NOT_COMPARABLE,)
+    notes = (NOT_COMPARABLE, explained(results)) if any_chosen(results) else (NOT_COMPARABLE,)
     methods = ("What a method is and may see", methods_table(results))
     yield Section("Methods", notes, tables=(methods,), folded=True)
     metrics = ("What a metric means", metrics_table(results))

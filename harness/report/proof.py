@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.report.asked import paper_of
-from harness.report.chosen import EXPLAINED, choices
+from harness.report.chosen import choices, explained
 from harness.report.pinned import code_text, components_text, hardware_text, software_text
 from harness.report.repetitions import labels, seeds_text
 from harness.report.results import DataFacts, Results
@@ -121,7 +121,7 @@ def search(results: Results) -> str:
             found.append(f"{label}: {', '.join(ranges)}, chosen by {chosen[label]}")
     if not found:
         return "No hyper-parameter was searched in this run."
-    return f"Searched: {'; '.join(found)}. {EXPLAINED}"
+    return f"Searched: {'; '.join(found)}. {explained(results)}"
 
 
 def runs(results: Results) -> str:

@@ -92,6 +92,7 @@ class MetricFacts(Record):
     doc: str = ""
     over: str = entry("model", sparse=True)
     range: Range = entry((None, None), sparse=True)
+    of_training: bool = entry(False, sparse=True)  # it reads nothing but retain and forget set
 
 
 @frozen

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from harness.components import get
-from harness.components.contracts import Weights
+from harness.components.facts import Weights
 from harness.errors import Interrupted
 from harness.lazy import nn, torch
 from harness.plan.cost import flops_per_sample

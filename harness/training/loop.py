@@ -15,7 +15,7 @@ from harness.spec.blocks import Train
 from harness.training.length import Length, length_of, loss_every
 from harness.training.losses import Loss, cross_entropy
 from harness.training.optimizer_state import optimizer_tensors, restore_optimizer
-from harness.training.parameters import optimizer_of
+from harness.training.parameters import averaged, clip_gradients, optimizer_of
 from harness.training.precision import arithmetic
 from harness.training.seeding import layer_draws, restore_layer_draws, seeded_layers
 from harness.training.watch import Slot, Unwatched, Watch
@@ -68,6 +68,10 @@ def fit(
     """
     if not len(pool):
         raise HarnessError("there is no sample to train on")
+    watch = watch or Unwatched()
+    # What a model learns of its inputs alone it has to learn before its first training.
+    if see := getattr(model, "see_inputs", None):
+        see(pool, generator("inputs"), watch)
     length = length_of(train, len(pool), passes)
     run = Run(model, pool, train, length, generator("batches"), loss or cross_entropy(train, pool))
     if late := [step for step in snapshots if step > run.total]:
@@ -77,7 +81,6 @@ def fit(
         if evaluate is None:
             raise HarnessError(f"checkpoint {train.checkpoint!r} needs something to evaluate with")
         run.evaluate = evaluate
-    watch = watch or Unwatched()
     if watch.meeting is None or loss is not None or not watch.meeting.train(run, watch, slot):
         with seeded_layers(generator("layers").initial_seed(), pool.device):
             _carry_out(run, watch, slot)
@@ -132,7 +135,7 @@ class Run:
         self.peaks = [group["lr"] for group in self.optimizer.param_groups]
         self.draws, self.draws_state = draws, draws.get_state()
         self.scaler = torch.amp.GradScaler(pool.device.type, enabled=train.precision == "fp16")
-        self.average = _averaged(model, train)
+        self.average = averaged(model, train)
         self.step = 0
         self.losses: list[float] = []
         self.best: _Best | None = None
@@ -170,7 +173,7 @@ class Run:
         if self.train.clip_norm is not None or self.before_step is not None:
             self.scaler.unscale_(self.optimizer)
         if self.train.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.train.clip_norm)
+            clip_gradients(self.model, self.train.clip_norm)
         if self.before_step is not None:
             self.before_step(self.model, self.step)
         self.scaler.step(self.optimizer)
@@ -288,13 +291,3 @@ class Run:
 
 def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _averaged(model: nn.Module, train: Train) -> Any:
-    """torch's exponential moving average of weights and buffers, or None."""
-    if train.ema is None:
-        return None
-    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-
-    average = get_ema_multi_avg_fn(train.ema)
-    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)

@@ -29,6 +29,22 @@ def optimizer_of(model: nn.Module, train: Train) -> torch.optim.Optimizer:
     return optimizer
 
 
+def clip_gradients(model: nn.Module, bound: float) -> None:
+    """Scale the gradients of ``model`` so that their L2 norm is at most ``bound``."""
+    nn.utils.clip_grad_norm_([_dense(p) for p in model.parameters()], bound)
+
+
+def _dense(parameter: torch.Tensor) -> torch.Tensor:
+    """``parameter``, or for a sparse gradient something that has its values as the gradient."""
+    if parameter.grad is None or not parameter.grad.is_sparse:
+        return parameter
+    parameter.grad = parameter.grad.coalesce()
+    values = parameter.grad.values()
+    held = torch.empty_like(values)
+    held.grad = values
+    return held
+
+
 def with_lr(train: Train, lr: float | None, **changes: Any) -> Train:
     """``train`` with another peak rate (None keeps it) and other fields."""
     if lr is not None:
@@ -36,3 +52,13 @@ def with_lr(train: Train, lr: float | None, **changes: Any) -> Train:
         optimizer = Use(old.kind, old.name, attrs.evolve(old.settings, lr=lr))
         train = attrs.evolve(train, optimizer=optimizer)
     return attrs.evolve(train, **changes)
+
+
+def averaged(model: nn.Module, train: Train) -> Any:
+    """torch's exponential moving average of weights and buffers, or None."""
+    if train.ema is None:
+        return None
+    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+    average = get_ema_multi_avg_fn(train.ema)
+    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)

@@ -14,7 +14,7 @@ from store.hub_server import HubServer
 from commandline import in_this_process
 from conftest import Cli
 from harness.components import get
-from harness.components.contracts import Weights
+from harness.components.facts import Weights
 from harness.plan.protocol import compile_plan
 from harness.spec.structure import structure
 from harness.stages.watch import StageWatch

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from report.sample import sample
 
 from harness.report import Results, render, write_report
-from harness.report.chosen import choices, marked
+from harness.report.chosen import ORACLE, choices, explained, marked
+from harness.report.results import MetricFacts
 
 
 def chosen(select: dict[str, Any] | None, alpha: Any = None) -> Results:
@@ -38,6 +40,16 @@ def test_the_metrics_of_select_say_what_chose(select: Any, alpha: Any, by: str) 
     assert marked(results, "ssd") == ("ssd †" if by == "oracle (test)" else "ssd")
     header = render(results, "github").split("\n\n")[1].splitlines()[0]
     assert ("chosen by" in header) == (by != "fixed")
+
+
+def test_a_choice_by_the_retain_and_forget_set_alone_is_not_one_by_the_test() -> None:
+    results = chosen({"maximize": "on_forget", "minimize": None})
+    facts = {"on_forget": MetricFacts(of_training=True)}
+    of_training = attrs.evolve(results, metrics={**results.metrics, **facts})
+    assert (choices(results)["ssd"], choices(of_training)["ssd"]) == (ORACLE, "training")
+    assert "by metrics of the retain and forget set alone" in explained(of_training)
+    mixed = chosen({"maximize": "on_forget - healed", "minimize": None})
+    assert choices(attrs.evolve(mixed, metrics={**mixed.metrics, **facts}))["ssd"] == ORACLE
 
 
 def test_the_report_says_it_in_tables_and_under_the_plot(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from conftest import TINY
-from harness.components import catalogue, component, load
-from harness.components.contracts import EVERY_ENCODING, Facts
+from harness.components import Facts, catalogue, component, load
+from harness.components.contracts import EVERY_ENCODING
 from harness.data.encodings import Features, Tokens
 from harness.spec import conformance, schema
 from harness.spec.load import load_spec

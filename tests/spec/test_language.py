@@ -269,7 +269,8 @@ PLACES = {
     "forget_sets": ("forget",), "optimizers": ("train", "optimizer"),
     "schedules": ("train", "schedule"),
 }  # fmt: skip
-DATA = ("digits", "cifar10", "faces", "cifar10_kit")  # the last two have a validation split
+# faces and cifar10_kit have a validation split; features: those of digits
+DATA = ("digits", "cifar10", "faces", "cifar10_kit", "features")
 LISTS = {"augmentations": ("data", "augment"), "methods": ("methods",), "metrics": ("metrics",)}
 
 
@@ -297,6 +298,9 @@ def _problem_of(kind: str, shown: object, data: str, folder: Path) -> str | None
         plain["metrics"], plain["forget"] = ["clean_accuracy"], "random"
     if data == "cifar10":
         plain["model"] = "resnet9"
+    if kind == "models" and data == "features":
+        plain["data"] = {"dataset": "digits", "features": "random_projection"}
+        plain["corruption"], plain["forget"], plain["metrics"] = "none", "class", ["cost"]
     *way, last = PLACES.get(kind) or LISTS[kind]
     block = plain[way[0]] if way else plain
     block[last] = shown if kind in PLACES else [shown]

@@ -1,0 +1,155 @@
+"""The module of ``key_value_bottleneck``. Imported inside the function that builds it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.data.pool import Pool
+from harness.models._nearest import DEPTH, closeness, digest, largest, nearest, queries, remembered
+from harness.models.key_value_bottleneck import Bottleneck
+
+EXCLUDED, ZERO = 1, 2  # in ``masked``
+
+
+class Values(nn.EmbeddingBag):
+    """Rows of values that start at 0."""
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+
+
+class KeyValueBottleneck(nn.Module):
+    """See ``key_value_bottleneck``."""
+
+    projections: torch.Tensor
+    keys: torch.Tensor
+    uses: torch.Tensor
+    masked: torch.Tensor
+    placed: torch.Tensor
+
+    def __init__(self, settings: Bottleneck, size: int, classes: int) -> None:
+        super().__init__()
+        self.settings = settings
+        books, pairs, width = settings.codebooks, settings.pairs, settings.key_size
+        projections = nn.functional.normalize(torch.randn(size, books, width), dim=0)
+        self.register_buffer("projections", projections)
+        self.register_buffer("keys", torch.randn(books, pairs, width))
+        self.register_buffer("uses", torch.zeros(books, pairs, dtype=torch.int32))
+        self.register_buffer("masked", torch.zeros(books, pairs, dtype=torch.uint8))
+        self.register_buffer("placed", torch.tensor(False))
+        self.values = Values(
+            books * pairs, classes, mode="sum", sparse=settings.gradient == "sparse"
+        )
+        self._named: tuple[Any, bytes] = ((), b"")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """float32 [B, size] to logits [B, classes]."""
+        pairs = self.selected(x)
+        books = torch.arange(len(self.keys), device=x.device)[:, None]
+        gives = (pairs >= 0) & (self.masked[books, pairs] != ZERO)
+        rows = books * self.settings.pairs + pairs.clamp(min=0)
+        weights = gives.to(self.values.weight.dtype).flatten(1)
+        fetched: torch.Tensor = self.values(rows.flatten(1), per_sample_weights=weights)
+        return fetched / len(self.keys)
+
+    @torch.no_grad()
+    def selected(self, x: torch.Tensor) -> torch.Tensor:
+        """The pairs that are fetched, int64 [B, C, top_k]; -1 where a codebook has none left."""
+        if x.is_meta:  # only counted
+            return self._order(x)[:, : self.settings.top_k].long().transpose(1, 2)
+        with torch.autocast(x.device.type, enabled=False):
+            return self._selected(x)
+
+    def _selected(self, x: torch.Tensor) -> torch.Tensor:
+        order = self._order(x)
+        pairs = order[:, : self.settings.top_k].long().transpose(1, 2)
+        free = self.masked != EXCLUDED
+        if self.placed and self.settings.unused == "excluded":
+            free &= self.uses > 0
+        books = torch.arange(len(self.keys), device=x.device)[:, None]
+        rows, blocked = (~free[books, pairs]).any(2).nonzero(as_tuple=True)
+        if len(rows):
+            pairs[rows, blocked] = self._next(x, order, free, rows, blocked)
+        return pairs
+
+    def _next(
+        self,
+        x: torch.Tensor,
+        order: torch.Tensor,
+        free: torch.Tensor,
+        rows: torch.Tensor,
+        books: torch.Tensor,
+    ) -> torch.Tensor:
+        """The nearest pairs that are ``free`` for each of ``rows`` in its codebook: [n, top_k]."""
+        k = self.settings.top_k
+        candidates = order[rows, :, books].long()
+        open_ = free[books[:, None], candidates]
+        first = largest(open_ * torch.arange(order.shape[1], 0, -1, device=x.device), k)
+        pairs, short = candidates.gather(1, first), open_.sum(1) < k
+        for book in books[short].unique().tolist():
+            at = (short & (books == book)).nonzero()[:, 0]
+            close = closeness(x[rows[at]] @ self.projections[:, book], self.keys[book])
+            found = largest(close.masked_fill_(~free[book], -torch.inf), k)
+            found[:, int(free[book].sum()) :] = -1
+            pairs[at] = found
+        return pairs
+
+    def _order(self, x: torch.Tensor) -> torch.Tensor:
+        """The nearest keys whatever is masked, [B, depth, C]."""
+        depth = min(max(self.settings.top_k, DEPTH), self.settings.pairs)
+        if x.device.type != "cpu":
+            return nearest(queries(x, self.projections), self.keys, depth)
+        version = (self.projections._version, self.keys._version, self.keys.data_ptr())
+        if self._named[0] != version:
+            self._named = version, digest(self.projections, self.keys)
+        return remembered(self._named[1], x, self.projections, self.keys, depth)
+
+    @torch.no_grad()
+    def see_inputs(self, pool: Pool, draws: torch.Generator, watch: Any) -> None:
+        """Place the keys by moving averages over ``pool``, and count which pairs are selected.
+
+        Of a batch, n and s of a key move by 1 - decay towards the number and the sum of the queries
+        nearest to it; the key becomes s / n, n with Laplace smoothing. Then a key whose n is small
+        is put on a query of the batch, and its n and s stay, as in the official code.
+        """
+        if self.placed:
+            return
+        own, pairs = self.settings, self.settings.pairs
+        count, total = torch.zeros_like(self.keys[..., 0]), self.keys.clone()
+        least = own.dead_share * own.key_batch_size / pairs
+        passes = (own.key_epochs + 1) * len(pool)
+        books = torch.arange(len(self.keys), device=self.keys.device)
+        for _ in range(own.key_epochs):
+            for batch in pool.epoch(own.key_batch_size, draws):
+                found = queries(batch.x, self.projections)
+                rows = (books * pairs + nearest(found, self.keys, 1)[:, 0]).flatten()
+                added = torch.bincount(rows, minlength=count.numel()).to(count)
+                count.mul_(own.key_decay).add_(added.view_as(count), alpha=1 - own.key_decay)
+                total.mul_(own.key_decay).view(-1, own.key_size).index_add_(
+                    0, rows, found.flatten(0, 1), alpha=1 - own.key_decay
+                )
+                sums = count.sum(1, keepdim=True)
+                smooth = (count + own.key_smoothing) / (sums + pairs * own.key_smoothing) * sums
+                torch.div(total, smooth[..., None], out=self.keys)
+                dead = (count < least).nonzero(as_tuple=True)
+                taken = torch.randint(len(found), (len(dead[0]),), generator=draws)
+                self.keys[dead] = found[taken.to(found.device), dead[0]]
+                watch.meter.forward(len(found))
+                watch.step(watch.meter.forward_samples, passes, None)
+        self.uses += self.counts(pool, watch)
+        self.placed.fill_(True)
+
+    @torch.no_grad()
+    def counts(self, pool: Pool, watch: Any) -> torch.Tensor:
+        """How many samples of ``pool`` select each pair: int32 [C, P]."""
+        found = torch.zeros(self.uses.numel(), dtype=torch.int32, device=self.uses.device)
+        books = torch.arange(len(self.keys), device=self.keys.device)[:, None]
+        for batch in pool.ordered():
+            pairs = self.selected(batch.x)
+            rows = (books * self.settings.pairs + pairs)[pairs >= 0]
+            found += torch.bincount(rows, minlength=len(found)).to(found.dtype)
+            watch.meter.forward(len(batch.y))
+        return found.view_as(self.uses)
