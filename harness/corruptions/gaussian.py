@@ -1,4 +1,4 @@
-"""Gaussian noise on some training samples, whose labels stay: poison whose trace can be counted."""
+"""Gaussian noise on training samples whose labels stay: poison whose traces can be counted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Gaussian:
     acts_on=frozenset({"images", "features"}),
     amount=expected,
     check=amount_misfits,
-    leaves=("noise", "std"),
+    leaves=frozenset({"noise", "std"}),
     source="Pawelczyk et al., arXiv 2406.17216, Algorithms 1 and 2 (protocol section 2.1)",
 )
 def gaussian(train: Split, settings: Gaussian, task: CorruptionTask) -> Corruption:

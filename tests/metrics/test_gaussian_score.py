@@ -9,14 +9,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
-from conftest import TINY, Cli
-from harness.components import get
+import harness
+from conftest import ROOT, TINY, Cli
+from harness.components import NoSettings, get
 from harness.data.encodings import Features, Images, TokenBatch, Tokens
 from harness.data.pool import Pool
-from harness.data.types import Split
+from harness.data.subset import subset
+from harness.data.types import DataRoot, Split
 from harness.errors import Diverged
 from harness.metrics.evidence import Evidence
 from harness.spec.structure import structure_use
@@ -108,7 +111,7 @@ def test_a_loop_over_samples_gives_the_same_in_intensities(batch_size: int) -> N
     assert found["gus_left_out"] == 0
 
 
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(st.integers(0, 1000))
 def test_a_model_that_never_saw_the_noise_scores_as_chance(seed: int) -> None:
     samples, noise = photographs(2000, seed, 20.0)
@@ -251,7 +254,7 @@ SPEC = (
         (
             SPEC.replace("gaussian, std: 0.3", "label_noise"),
             "gaussian_unlearning_score",
-            "leaves noise, std (gaussian); found 'label_noise'",
+            "needs a corruption that leaves 'noise'; found 'label_noise'",
         ),
     ],
 )
@@ -264,3 +267,36 @@ def test_a_score_that_would_mean_nothing_is_refused_with_its_place(
     assert refused.returncode == 2
     assert said in refused.stderr
     assert "metrics[1]" in refused.stderr
+
+
+def test_a_run_holds_each_samples_noise_against_its_own_gradient(cli: Cli, tmp_path: Any) -> None:
+    file = tmp_path / "spec.yaml"
+    file.write_text(SPEC.replace("SCORE", "gaussian_unlearning_score"))
+    only = ["--set", "train.steps=3", "--set", "forget.discovered=0.5", "--only", "method=none"]
+    done = cli("run", file, *only, "--jobs", 1, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    [row] = harness.read_results(tmp_path / "out").rows
+    model = harness.load_model(tmp_path / "out", store=tmp_path / "store").double()
+    data = get("datasets", "digits").function(NoSettings(), DataRoot(None, True))
+    train = subset(data, 300, 100).train
+    [artifact] = (tmp_path / "store" / "corrupt").glob("*/*/tensors.safetensors")
+    left = load_file(artifact)
+    assert len(left["rows"]) == 27, "those that were not discovered count too"
+    each = []
+    for place, sample in enumerate(left["rows"].tolist()):
+        x = data.encoding.batch(train.inputs[sample][None]).double().requires_grad_()
+        loss = F.cross_entropy(model(x), train.targets[sample][None])
+        (g,) = torch.autograd.grad(loss, x)
+        each.append(float(-(g[0] * left["own.noise"][place]).sum() / (76.5 * g.norm())))
+    assert row.metrics["gus"] == pytest.approx(sum(each) / 27, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_the_published_smoke_profile_shows_the_effect(cli: Cli, tmp_path: Any) -> None:
+    spec = ROOT / "specs" / "unlearning-fails" / "cifar10-gaussian.yaml"
+    done = cli("run", spec, "--profile", "smoke", "--jobs", 1, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    z = {row.method: row.metrics["gus_z"] for row in harness.read_results(tmp_path / "out").rows}
+    assert z["none"] > 4
+    assert z["gd"] > 4
+    assert abs(z["retrain"]) < 3
