@@ -59,10 +59,15 @@ def photographs(size: int) -> Images:
 
 
 class TokenBatch(NamedTuple):
-    """``ids`` int64 [B, L], and ``mask`` bool [B, L], which is False at padding."""
+    """``ids`` int64 [B, L], and ``mask`` bool [B, L], which is False at padding.
+
+    ``shift`` float [B, L, width], where there is one, is added to the embeddings of the ids before
+    anything else is.
+    """
 
     ids: torch.Tensor
     mask: torch.Tensor
+    shift: torch.Tensor | None = None
 
 
 @frozen

@@ -18,10 +18,11 @@ from harness.components import load
 from harness.spec import expression
 from harness.spec.blocks import Select
 from harness.spec.load import load_spec
+from harness.spec.measures import needs_of
 from harness.spec.places import SpecError
 from harness.spec.reader import read_file, read_text
 from harness.spec.schema import schema, schema_text
-from harness.spec.structure import structure, unstructure
+from harness.spec.structure import structure, structure_use, unstructure
 
 
 def test_the_committed_schema_is_not_stale() -> None:
@@ -296,6 +297,11 @@ def _problem_of(kind: str, shown: object, data: str, folder: Path) -> str | None
     plain["data"] = {"dataset": data, "validation": 0.1 if data in DATA[:2] else 0.0}
     if kind == "corruptions":
         plain["metrics"], plain["forget"] = ["clean_accuracy"], "random"
+    if kind == "metrics":
+        needs = needs_of(structure_use(kind, shown))
+        if left := {need.removeprefix("left:") for need in needs if ":" in need}:
+            leaving = next(c for c in load("corruptions").values() if left <= c.traits.leaves)
+            plain["corruption"] = read_text(example(leaving), leaving.name).data
     if data == "cifar10":
         plain["model"] = "resnet9"
     if kind == "models" and data == "features":
