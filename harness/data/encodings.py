@@ -59,10 +59,15 @@ def photographs(size: int) -> Images:
 
 
 class TokenBatch(NamedTuple):
-    """``ids`` int64 [B, L], and ``mask`` bool [B, L], which is False at padding."""
+    """``ids`` int64 [B, L], and ``mask`` bool [B, L], which is False at padding.
+
+    ``shift`` float32 [B, L, d] is added to the vectors of the tokens, of a model whose vectors have
+    d numbers, before anything else; None is zeros.
+    """
 
     ids: torch.Tensor
     mask: torch.Tensor
+    shift: torch.Tensor | None = None
 
 
 @frozen
