@@ -50,6 +50,7 @@ def test_every_model_gives_a_logit_for_each_class(name: str, shape: tuple, setti
 def test_every_model_is_tested_here_or_optional() -> None:
     assert set(load("models")) == {
         "small_cnn", "mlp", "lenet5", "resnet9", "wide_resnet", "resnet18", "torchvision", "timm",
+        "gpt2",
     }  # fmt: skip
 
 
