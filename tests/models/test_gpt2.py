@@ -20,17 +20,20 @@ from harness.api import _model
 from harness.components import get
 from harness.corruptions.checking import checked
 from harness.corruptions.task import CorruptionTask
+from harness.data.changes import Change, Replacement, marks
 from harness.data.encodings import TokenBatch, Tokens
 from harness.data.pool import Pool
 from harness.data.types import Split, dataset
 from harness.errors import HarnessError, RemoteError
 from harness.plan.cost import flops_per_sample
 from harness.plan.model_config import config, described
-from harness.spec.structure import structure_use
+from harness.spec.blocks import Train
+from harness.spec.structure import structure_block, structure_use
 from harness.stages.material import corrupted, material_of
 from harness.stages.stored_corruption import stored
 from harness.store import Store
-from harness.training.seeding import seeded_build
+from harness.training.loop import fit
+from harness.training.seeding import generator, seeded_build
 
 SMALL = {"name": "gpt2", "layers": 2, "heads": 2, "width": 16, "context": 16, "dropout": 0.2}
 TEXTS = Tokens(length=12, vocabulary=300)
@@ -217,18 +220,29 @@ def spec(folder: Path, **changes: Any) -> Path:
     return file
 
 
-def test_a_run_on_texts_ends_with_models_that_load_and_the_same_bytes_again(
-    cli: Cli, tmp_path: Path, reviews: Path
-) -> None:
+def test_training_again_gives_the_same_bits_with_dropout_and_noise() -> None:
+    draws = torch.Generator().manual_seed(3)
+    noise = Replacement(torch.arange(9), torch.randn(9, 12, 16, generator=draws), 40)
+    after = Change(marks(torch.arange(9), 40), noise)
+    split = Split(texts(40), torch.arange(40) % 3)
+    plain = {"steps": 5, "batch_size": 16, "optimizer": {"name": "adamw", "lr": 0.01}}
+    found = []
+    for layout in (False, True):
+        model = build("b")
+        pool = Pool(split, torch.arange(40), encoding=TEXTS, after=after, channels_last=layout)
+        fit(model, pool, structure_block(Train, plain), generator=lambda name: generator("g", name))
+        found.append(torch.cat([value.flatten() for value in model.state_dict().values()]))
+    start = torch.cat([value.flatten() for value in build("b").state_dict().values()])
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], start)
+
+
+def test_a_run_on_texts_ends_with_models_that_load(cli: Cli, tmp_path: Path, reviews: Path) -> None:
     file = spec(tmp_path)
-    arguments = ("--data-root", reviews, "--jobs", 1)
-    done = cli("run", file, *arguments, "--out", "out")
+    done = cli("run", file, "--data-root", reviews, "--jobs", 1, "--out", "out")
     assert done.returncode == 0, done.stderr
-    again = cli("run", file, *arguments, "--out", "again", "--store", tmp_path / "second")
-    assert again.returncode == 0, again.stderr
-    weights = [load_model(tmp_path / "out", method="retrain", store=tmp_path / name).state_dict()
-               for name in ("store", "second")]  # fmt: skip
-    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    model = load_model(tmp_path / "out", method="retrain", store=tmp_path / "store")
+    assert model(Tokens(12, 256).example(2)).shape == (2, 2)
     plan = load(file).plan()
     stage = next(s for s in plan.stages.values() if s.kind == "train")
     written = tmp_path / "config.json"
@@ -242,7 +256,12 @@ def test_a_run_on_texts_ends_with_models_that_load_and_the_same_bytes_again(
     ("path", "value", "place", "what"),
     [
         ("corruption.width", 8, "width: 8", "found 8; the model's tokens have vectors of 16"),
-        ("corruption.width", None, "name: gaussian", "as wide as its tokens' vectors: give 'width'"),
+        (
+            "corruption.width",
+            None,
+            "name: gaussian",
+            "as wide as its tokens' vectors: give 'width'",
+        ),
         ("model.context", 8, "context: 8", "found 8; texts have up to 12 tokens"),
         ("model.heads", 3, "heads: 3", "16, the width, is no multiple of it"),
         ("model.vocabulary", 200, "vocabulary: 200", "200 ids have a vector; the data's tokenizer"),
