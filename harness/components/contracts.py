@@ -133,6 +133,7 @@ class CorruptionTraits(Traits):
     ``amount(settings, total)`` estimates the corrupted samples of ``total``, which
     ``amount_settings`` say and which change no sample's look, and
     ``work(settings, sizes)`` the samples that making them passes forward and backward.
+    ``leaves`` names the tensors of its own that metrics may ask for.
     """
 
     acts_on: frozenset[str] = _names(*_ENCODINGS, default={"images"})
@@ -146,6 +147,7 @@ class CorruptionTraits(Traits):
     amount_settings: tuple[str, ...] = field(
         default=("share", "count"), validator=instance_of(tuple), kw_only=True
     )
+    leaves: frozenset[str] = field(default=frozenset(), converter=frozenset, kw_only=True)
     requests: Callable[[Any], tuple[Request, ...]] = _call(no_requests)
     work: Callable[[Any, Any], tuple[float, float]] = _call(lambda settings, sizes: (0, 0))
 
@@ -241,6 +243,7 @@ class MetricTraits(Traits):
     smallest and largest value that can be, None where there is none: each for all names or by name.
     ``drop_of``: for a name that is the base model's number minus the unlearned one's, the name of
     that number.
+    ``asks``: the names of a corruption's own tensors that it reads.
     ``over``: it measures one ``model`` (``Evidence``), or a ``population``: all models of one
     method that differ in their unlearning seed, by their outputs (``Populations``).
     """
@@ -261,6 +264,7 @@ class MetricTraits(Traits):
     range: Range | Mapping[str, Range] = field(
         default=(None, None), validator=instance_of((tuple, Mapping)), kw_only=True
     )
+    asks: frozenset[str] = field(default=frozenset(), converter=frozenset, kw_only=True)
     over: Literal["model", "population"] = field(
         default="model", validator=in_(("model", "population")), kw_only=True
     )

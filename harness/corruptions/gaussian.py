@@ -60,6 +60,7 @@ def rule(
     vectors="width",
     amount=expected,
     check=misfits,
+    leaves=("noise", "std"),
     source="Pawelczyk et al., arXiv 2406.17216, Algorithms 1 and 2 (protocol section 2.1)",
 )
 def gaussian(train: Split, settings: Gaussian, task: CorruptionTask) -> Corruption:

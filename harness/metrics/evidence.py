@@ -65,7 +65,12 @@ class Evidence:
             self._models[which] = self._load(which).eval()
         return self._models[which]
 
-    def _pool(self, split: str) -> Pool:
+    def pool(self, split: str) -> Pool:
+        """The samples of ``split`` on the device of the models.
+
+        Raises:
+            HarnessError: there are none.
+        """
         pool = self._pools.get(split)
         if pool is None or not len(pool):
             raise HarnessError(f"there is no sample in the split {split!r} to measure on")
@@ -89,7 +94,7 @@ class Evidence:
 
     def _compute(self, split: str, which: Which) -> torch.Tensor:
         model = self.model(which)
-        pool = self._pool(split)
+        pool = self.pool(split)
         with torch.inference_mode(), arithmetic(pool.device.type, self._precision):
             parts = [model(batch.x).float() for batch in pool.ordered(BATCH)]
         logits = torch.cat(parts).cpu()
@@ -100,13 +105,13 @@ class Evidence:
 
     def targets(self, split: str) -> torch.Tensor:
         """Labels int64 [n] on the CPU."""
-        return self._pool(split).targets.cpu()
+        return self.pool(split).targets.cpu()
 
     def rows(self, split: str) -> torch.Tensor:
         """The rows of the samples int64 [n] on the CPU: of the test data for ``test...``, of the
         training data for the others, where the samples that a corruption added come last.
         """
-        return self._pool(split).rows.cpu()
+        return self.pool(split).rows.cpu()
 
     def corruption(self, name: str) -> torch.Tensor:
         """A tensor that the corruption left, such as its noise, on the CPU.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from harness.components import get
+from harness.components import get, load
 from harness.errors import HarnessError, nearest
 from harness.spec import expression
 from harness.spec.blocks import Figure, MethodUse, Spec
@@ -119,6 +119,12 @@ def _check_blocks(spec: Spec, document: Document) -> Iterator[Problem]:
         needs = needs_of(use)
         if "corruption" in needs and not triggered:
             what = f"{use.name!r} needs a corruption with a trigger; found {spec.corruption.name!r}"
+            yield document.problem(("metrics", i), what)
+        asks = get("metrics", use.name).traits.asks
+        if lacking := asks - corruption.leaves:
+            known = [c.name for c in load("corruptions").values() if asks <= c.traits.leaves]
+            what = f"{use.name!r} needs a corruption that leaves {', '.join(sorted(lacking))}"
+            what += f" ({', '.join(known)}); found {spec.corruption.name!r}"
             yield document.problem(("metrics", i), what)
         if "oracle" in needs and not exact:
             what = f"{use.name!r} is read beside the row of training again; name retrain too"

@@ -20,7 +20,7 @@ from harness.corruptions.types import Corruption
 
 
 @frozen
-class Gaussian:
+class Noisy:
     scale: float = setting(8.0, doc="standard deviation", unit="intensities of 255", ge=0)
 
 
@@ -30,9 +30,9 @@ def rule(settings, dataset, tensors):
     return change
 
 
-@component("corruptions", "gaussian", settings=Gaussian, source="a test", rule=rule,
+@component("corruptions", "noisy", settings=Noisy, source="a test", rule=rule,
            amount=lambda settings, total: total)
-def gaussian(train, settings, task):
+def noisy(train, settings, task):
     """Add noise to every training sample; labels stay."""
     shape = train.inputs.shape
     noise = settings.scale * torch.randn(shape, generator=task.generator())
@@ -47,7 +47,7 @@ def noise_share(evidence, settings):
     return {"noise_share": float((noise.flatten(1).std(1) > 4).float().mean())}
 '''
 SPEC = (
-    TINY.replace("{name: badnet, patch: 2, place: top_left, share: 0.1}", "gaussian")
+    TINY.replace("{name: badnet, patch: 2, place: top_left, share: 0.1}", "noisy")
     .replace("attack_success_rate, unlearned_gain, ", "noise_share, ")
     .replace("{sweep: [1.0, 0.5]}", "0.5")
     .replace('"mean(unlearned_gain, -accuracy_drop)"', "-accuracy_drop")
@@ -59,7 +59,7 @@ def test_stored_noise_reaches_batches_and_a_metric(tmp_path: Path) -> None:
     info.mkdir(parents=True)
     (tmp_path / "site" / "noisy.py").write_text(PACKAGE)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: noisy\nVersion: 0.1\n")
-    entries = "[harness.corruptions]\ngaussian = noisy\n[harness.metrics]\nnoise_share = noisy\n"
+    entries = "[harness.corruptions]\nnoisy = noisy\n[harness.metrics]\nnoise_share = noisy\n"
     (info / "entry_points.txt").write_text(entries)
     (tmp_path / "spec.yaml").write_text(SPEC)
     path = os.pathsep.join((str(tmp_path / "site"), str(ROOT)))
