@@ -122,9 +122,8 @@ class CorruptionTraits(Traits):
     """``acts_on``: encodings. ``clean``: it leaves the data as they are.
 
     ``trigger(settings, dataset)`` gives the function that puts the trigger on a batch of inputs,
-    ``when(settings)`` whether that, or the rule, acts ``before`` augmentation or ``after`` the
-    encoding (normalisation), and ``target_class(settings)`` the class that a triggered input is to
-    get.
+    ``when(settings)`` whether that, or the rule, acts ``before`` augmentation or ``after``
+    encoding, and ``target_class(settings)`` the class that a triggered input is to get.
     ``rule(settings, dataset, tensors)`` gives the function (inputs [b, *shape], rows [b]) that
     changes corrupted training inputs whenever a batch is drawn, images as float32 intensities in
     [0, 255]; ``after`` the encoding it is the one of ``Change.encoded``. ``tensors`` are what the

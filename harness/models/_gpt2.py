@@ -60,7 +60,8 @@ class Classifier(nn.Module):
 
 def _linear(layer: Conv1D) -> nn.Linear:
     """The same map as the layer that methods, which know torch's, look for."""
-    same = nn.Linear(*layer.weight.shape, device="meta")
+    inputs, outputs = layer.weight.shape
+    same = nn.Linear(inputs, outputs, device="meta")
     same.weight = nn.Parameter(layer.weight.detach().t().contiguous())
     same.bias = layer.bias
     return same

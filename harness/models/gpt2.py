@@ -46,7 +46,6 @@ class GPT2:
         doc="start from the weights in this repository of the Hub or its cache, in safetensors; "
         "layers, heads, width and context must be theirs",
         pattern=r"^(?!.*\.\.)\w[\w.-]*(/\w[\w.-]*)?$",
-        example="openai-community/gpt2",
     )
     revision: str | None = setting(None, doc="commit of that repository", pattern=r"^[0-9a-f]{40}$")
 
@@ -109,7 +108,7 @@ def gpt2(settings: GPT2, encoding: Tokens, classes: int) -> nn.Module:
         ) from None
     from harness.models._gpt2 import Classifier
 
-    config = GPT2Config(
+    config: Any = GPT2Config(
         n_layer=settings.layers,
         n_head=settings.heads,
         n_embd=settings.width,
@@ -120,7 +119,7 @@ def gpt2(settings: GPT2, encoding: Tokens, classes: int) -> nn.Module:
         attn_pdrop=settings.dropout,
         bos_token_id=None,
         eos_token_id=None,
-        attn_implementation="sdpa",
+        attn_implementation="sdpa",  # type: ignore[call-arg]
     )
     if settings.pretrained is None:
         return Classifier(GPT2Model(config), classes)

@@ -168,11 +168,13 @@ def _other_vectors(spec: Spec) -> Iterator[tuple[Path, str]]:
         name = getattr(get(use.kind, use.name).traits, "vectors", None)
         if name is not None:
             sizes[use.kind].add(getattr(use.settings, name))
-    name = get("corruptions", spec.corruption.name).traits.vectors
-    for size in sizes["corruptions"] - sizes["models"] - {None}:
-        if sizes["models"]:
-            known = ", ".join(map(str, sorted(sizes["models"])))
-            yield ("corruption", name), f"found {size}; the model's tokens have vectors of {known}"
+    known = ", ".join(map(str, sorted(sizes["models"])))
+    for size in sizes["corruptions"] - sizes["models"] - {None} if known else ():
+        place = get("corruptions", spec.corruption.name).traits.vectors
+        yield (
+            ("corruption", str(place)),
+            f"found {size}; the model's tokens have vectors of {known}",
+        )
 
 
 def _misfits(use: Use, facts: Facts) -> Iterator[tuple[str, str]]:
