@@ -100,11 +100,13 @@ class CorruptionTraits(Traits):
     """``acts_on``: encodings. ``clean``: it leaves the data as they are.
 
     ``trigger(settings, dataset)`` gives the function that puts the trigger on a batch of inputs,
-    ``when(settings)`` whether that acts ``before`` augmentation or ``after`` normalisation, and
-    ``target_class(settings)`` the class that a triggered input is to get.
+    ``when(settings)`` whether that, or the rule, acts ``before`` augmentation or ``after``
+    encoding, and ``target_class(settings)`` the class that a triggered input is to get.
     ``rule(settings, dataset, tensors)`` gives the function (inputs [b, *shape], rows [b]) that
     changes corrupted training inputs whenever a batch is drawn, images as float32 intensities in
-    [0, 255]; ``tensors`` are what the corruption itself has left, on the device of the batch.
+    [0, 255]; ``after`` the encoding it is the one of ``Change.encoded``. ``tensors`` are what the
+    corruption itself has left, and its ``rows``, on the device of the batch.
+    ``vectors`` names the setting that says of what size a token's vector must be.
     ``amount(settings, total)`` estimates the corrupted samples of ``total``, which
     ``amount_settings`` say and which change no sample's look, and
     ``work(settings, sizes)`` the samples that making them passes forward and backward.
@@ -117,6 +119,7 @@ class CorruptionTraits(Traits):
     when: Callable[[Any], Literal["before", "after"]] | None = _call()
     target_class: Callable[[Any], int] | None = _call()
     rule: Callable[[Any, Any, Mapping[str, Any]], Callable[[Any, Any], Any]] | None = _call()
+    vectors: str | None = field(default=None, validator=optional(instance_of(str)), kw_only=True)
     amount: Callable[[Any, int], int] = _call(lambda settings, total: 0)
     amount_settings: tuple[str, ...] = field(
         default=("share", "count"), validator=instance_of(tuple), kw_only=True
@@ -148,15 +151,21 @@ class ForgetSetTraits(Traits):
 class ModelTraits(Traits):
     """``takes``: the encodings of its inputs.
 
-    ``architecture(settings)`` gives the settings of the same network without ``weights`` from
+    ``architecture(settings)`` gives the settings of the same network without weights from
     elsewhere, for what only needs its shape. ``gives(settings, encoding)`` is the encoding of the
-    vectors that it gives as a frozen backbone, built for 0 classes; None: it is none.
+    vectors that it gives as a frozen backbone, built for 0 classes; None: it is none. It has its
+    weights from elsewhere, which ``weights(settings)`` names. ``vectors`` names the setting that
+    says the size of a token's vector.
+
+    A module with a method ``see_inputs(pool, draws, watch)`` is shown its training inputs before
+    its first training; it must ignore all further calls.
     """
 
     takes: frozenset[str] = _names(*_ENCODINGS, default={"images"})
     architecture: Callable[[Any], Any] = _call(lambda settings: settings)
     gives: Callable[[Any, Encoding], Encoding] | None = _call()
     weights: Callable[[Any], Weights | None] = _call(lambda settings: None)
+    vectors: str | None = field(default=None, validator=optional(instance_of(str)), kw_only=True)
 
 
 @frozen

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 from attrs import frozen
 
+from harness.data.encodings import TokenBatch
 from harness.errors import HarnessError
 from harness.lazy import torch
 
@@ -47,6 +49,24 @@ class Change:
                 )
             changed[places] = after
         return changed
+
+    def encoded(self, x: Any, rows: torch.Tensor) -> Any:
+        """What the encoding gave of ``rows`` with the change.
+
+        Of images and features the function is asked for all of ``x``, and what it gives for rows
+        that are not marked is left aside. Of texts it gives the ``shift`` [b, L, d] of those that
+        are marked, from their ids [b, L].
+        """
+        carries = self.marked[rows]
+        if not isinstance(x, TokenBatch):
+            carries = carries.view(-1, *[1] * (x.dim() - 1))
+            return torch.where(carries, self.function(x, rows), x)
+        places = carries.nonzero().squeeze(1)
+        if not len(places):
+            return x
+        found = self.function(x.ids[places], rows[places])
+        shift = found.new_zeros(len(rows), *found.shape[1:]).index_copy(0, places, found)
+        return x._replace(shift=shift)
 
 
 class Replacement:

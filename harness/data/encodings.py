@@ -61,8 +61,8 @@ def photographs(size: int) -> Images:
 class TokenBatch(NamedTuple):
     """``ids`` int64 [B, L], and ``mask`` bool [B, L], which is False at padding.
 
-    ``shift`` float [B, L, width], where there is one, is added to the embeddings of the ids before
-    anything else is.
+    ``shift`` float32 [B, L, d] is added to the vectors of the tokens, of a model whose vectors have
+    d numbers, before anything else; None is zeros.
     """
 
     ids: torch.Tensor

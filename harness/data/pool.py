@@ -22,7 +22,7 @@ class Batch:
     """``x`` as models take it, ``y`` int64 [B], ``row`` int64 [B] of the split.
 
     ``x`` is what the encoding's ``batch`` gives: float32 [B, C, H, W] normalised for images, a
-    ``TokenBatch`` (ids, mask) for tokens, float32 [B, size] for features.
+    ``TokenBatch`` (ids, mask, shift) for tokens, float32 [B, size] for features.
     """
 
     x: Any
@@ -40,8 +40,7 @@ class Pool:
         augment: augmentations in order, applied by ``epoch``.
         before: changes of stored samples, in order, before augmentation; with any, images are
             augmented as float32.
-        after: a change of what the encoding gives; its function is asked for whole batches, and
-            what it gives for rows that are not marked is left aside.
+        after: a change of what the encoding gives (``Change.encoded``).
         rows: what batches call the samples, int64 [n]; ``index`` itself when left out.
         channels_last: the memory format of images; it changes no value.
 
@@ -131,8 +130,7 @@ class Pool:
                 stored = augment(stored, generator=draws)
         x = self.encoding.batch(stored)
         if self._after is not None:
-            carries = self._after.marked[rows].view(-1, *[1] * (x.dim() - 1))
-            x = torch.where(carries, self._after.function(x, rows), x)
+            x = self._after.encoded(x, rows)
         if self.encoding.name == "images":
             x = x.contiguous(memory_format=self._layout)
         return Batch(x, self.targets[chosen], rows)

@@ -53,6 +53,8 @@ def _cut(declared: int | None, asked: int | None) -> int | None:
 def check_fit(spec: Spec, document: Document) -> Iterator[Problem]:
     """Every setting of a component that cannot fit one of the spec's data sets; each place once."""
     found: dict[tuple[Path, str], Problem] = {}
+    for path, what in _other_vectors(spec):
+        found[path, what] = document.problem(path, what)
     for data in _all_data(spec):
         wrong = [*_too_many(data), *_two_validations(data)]
         places: list[tuple[Path, str]] = [(("data", name), what) for name, what in wrong]
@@ -61,6 +63,9 @@ def check_fit(spec: Spec, document: Document) -> Iterator[Problem]:
             raw = facts_of(attrs.evolve(data, features=None))
             places += [(("data", "features", n), what) for n, what in _no_backbone(data, raw)]
             uses = [] if places else uses  # of what they would see nothing is known
+        if spec.train.memory_format == "channels_last" and facts.encoding.name != "images":
+            what = f"only images have channels; the data set has {facts.encoding.name}"
+            places.append((("train", "memory_format"), what))
         for path, use in uses:
             misfits = [*_misfits(use, facts), *_no_logits(use)]
             places += [((*path, name) if name else path, what) for name, what in misfits]
@@ -178,6 +183,22 @@ def _uses(spec: Spec) -> Iterator[tuple[Path, Use]]:
         key = name_key(use.kind)
         for plain in _points({key: use.name, **unstructure_settings(use.settings)}):
             yield path, structure_use(use.kind, plain)
+
+
+def _other_vectors(spec: Spec) -> Iterator[tuple[Path, str]]:
+    """A corruption of tokens' vectors that have another size in every model of the spec."""
+    sizes: dict[str, set[Any]] = {"models": set(), "corruptions": set()}
+    for _, use in _uses(spec):
+        name = getattr(get(use.kind, use.name).traits, "vectors", None)
+        if name is not None:
+            sizes[use.kind].add(getattr(use.settings, name))
+    known = ", ".join(map(str, sorted(sizes["models"])))
+    for size in sizes["corruptions"] - sizes["models"] - {None} if known else ():
+        place = get("corruptions", spec.corruption.name).traits.vectors
+        yield (
+            ("corruption", str(place)),
+            f"found {size}; the model's tokens have vectors of {known}",
+        )
 
 
 def _misfits(use: Use, facts: Facts) -> Iterator[tuple[str, str]]:

@@ -45,8 +45,8 @@ class Corrupted:
     """The training data of one ``corrupt`` artifact; what was discovered does not matter to it.
 
     ``train`` has labels and inputs in place, and what was added at its end; ``changes`` put those
-    inputs in place that are not stored as the data set's are. ``rows`` are the corrupted samples,
-    the ``added`` ones included.
+    inputs in place that are not stored as the data set's are, ``after`` is a rule that changes what
+    the encoding gives. ``rows`` are the corrupted samples, the ``added`` ones included.
     """
 
     train: Split
@@ -54,6 +54,7 @@ class Corrupted:
     rows: torch.Tensor
     added: torch.Tensor
     changes: tuple[Change, ...]
+    after: Change | None
 
 
 @frozen(eq=False)
@@ -117,7 +118,8 @@ class Material:
     def pool(self, rows: torch.Tensor, augment: Sequence[Use]) -> Pool:
         """Training samples as the base model saw them: corrupted and augmented."""
         changes = self.corrupted.changes
-        after = self._after(marks(self.corrupted_rows, len(self.train.targets)))
+        trigger = self._after(marks(self.corrupted_rows, len(self.train.targets)))
+        after = self.corrupted.after or trigger
         return self._pool(self.train, rows, augment=augment, before=changes, after=after)
 
     def clean(self, split: Split, rows: torch.Tensor | None = None) -> Pool:
@@ -220,16 +222,23 @@ def corrupted(cell: Cell, dataset: Dataset, tensors: Tensors) -> Corrupted:
     added = torch.arange(total, total + count)
     train = _in_place(dataset.train, corruption)
     changes = [_replacement(part, total + count) for part in _values(dataset.train, corruption)]
+    after = None
     if corruption.rule and traits.rule is not None:
-        make = partial(traits.rule, cell.corruption.settings, dataset)
-        rule = Rule(make, corruption.tensors)
-        changes.append(Change(marks(corruption.rows, total + count), rule))
+        settings = cell.corruption.settings
+        left = {"rows": corruption.rows, **corruption.tensors}
+        rule = Rule(partial(traits.rule, settings, dataset), left)
+        change = Change(marks(corruption.rows, total + count), rule)
+        if traits.when is not None and traits.when(settings) == "after":
+            after = change
+        else:
+            changes.append(change)
     return Corrupted(
         train=train,
         corruption=corruption,
         rows=torch.cat([corruption.rows, added]),
         added=added,
         changes=tuple(changes),
+        after=after,
     )
 
 

@@ -58,7 +58,9 @@ def transformer(settings: Transformer, encoding: Tokens, classes: int) -> nn.Mod
             self.head = nn.Linear(settings.width, classes)
 
         def forward(self, batch: TokenBatch) -> torch.Tensor:
-            shown = self.layer(self.words(batch.ids), src_key_padding_mask=~batch.mask)
+            words = self.words(batch.ids)
+            words = words if batch.shift is None else words + batch.shift
+            shown = self.layer(words, src_key_padding_mask=~batch.mask)
             weight = batch.mask.unsqueeze(2).float()
             return self.head((shown * weight).sum(1) / weight.sum(1))
 
