@@ -27,7 +27,8 @@ from harness.store import Artifact
 from harness.training.seeding import seeded_build
 
 Computed = tuple[dict[str, Any], "Mapping[str, torch.Tensor] | None"]
-MEMORY = 40  # artifacts that a process remembers
+MEMORY = 40  # artifacts that a process remembers, as long as their tensors take no more than
+BYTES = 2**31
 
 
 class DamagedInput(IntegrityError):
@@ -53,10 +54,14 @@ class World:
         """What ``make`` gives, made once while it is among the last that were asked for."""
         if key not in self._memory:
             self._memory[key] = make()
-            while len(self._memory) > MEMORY:
+            while len(self._memory) > MEMORY or self._held() > BYTES and len(self._memory) > 1:
                 self._memory.popitem(last=False)
         self._memory.move_to_end(key)
         return self._memory[key]
+
+    def _held(self) -> int:
+        artifacts = (made for made in self._memory.values() if isinstance(made, Artifact))
+        return sum(t.nbytes for artifact in artifacts for t in (artifact.tensors or {}).values())
 
     def artifact(self, kind: str, key: str) -> Artifact:
         """The artifact of another stage. Raises DamagedInput after setting a damaged one aside."""
