@@ -130,6 +130,7 @@ class CorruptionTraits(Traits):
     ``amount(settings, total)`` estimates the corrupted samples of ``total``, which
     ``amount_settings`` say and which change no sample's look, and
     ``work(settings, sizes)`` the samples that making them passes forward and backward.
+    ``leaves`` names tensors that it always leaves for metrics.
     """
 
     acts_on: frozenset[str] = _names(*_ENCODINGS, default={"images"})
@@ -144,6 +145,9 @@ class CorruptionTraits(Traits):
     )
     requests: Callable[[Any], tuple[Request, ...]] = _call(no_requests)
     work: Callable[[Any, Any], tuple[float, float]] = _call(lambda settings, sizes: (0, 0))
+    leaves: frozenset[str] = field(
+        default=frozenset(), validator=instance_of(frozenset), kw_only=True
+    )
 
 
 @frozen
@@ -230,9 +234,10 @@ class MetricTraits(Traits):
     """``outputs(settings)``: the names it measures, ``docs`` what each means.
 
     ``reads(settings)``: the splits that models are run on; None when it may be any. ``needs``: what
-    a spec must have: ``corruption`` (with a trigger), ``validation``, ``reference``, ``oracle`` (a
-    row of an exact method). ``better``: ``higher``, ``lower`` or ``none``, ``unit``, ``range``: the
-    smallest and largest value that can be, None where there is none: each for all names or by name.
+    a spec must have: ``corruption`` (with a trigger), ``left:NAME`` (a corruption that leaves the
+    tensor NAME), ``validation``, ``reference``, ``oracle`` (a row of an exact method). ``better``:
+    ``higher``, ``lower`` or ``none``, ``unit``, ``range``: the smallest and largest value that can
+    be, None where there is none: each for all names or by name.
     ``drop_of``: for a name that is the base model's number minus the unlearned one's, the name of
     that number.
     ``over``: it measures one ``model`` (``Evidence``), or a ``population``: all models of one

@@ -120,6 +120,11 @@ def _check_blocks(spec: Spec, document: Document) -> Iterator[Problem]:
         if "corruption" in needs and not triggered:
             what = f"{use.name!r} needs a corruption with a trigger; found {spec.corruption.name!r}"
             yield document.problem(("metrics", i), what)
+        for left in sorted(need.removeprefix("left:") for need in needs if ":" in need):
+            if left not in corruption.leaves:
+                what = f"{use.name!r} needs a corruption that leaves {left!r}"
+                what = f"{what}; found {spec.corruption.name!r}"
+                yield document.problem(("metrics", i), what)
         if "oracle" in needs and not exact:
             what = f"{use.name!r} is read beside the row of training again; name retrain too"
             yield document.problem(("metrics", i), what)
