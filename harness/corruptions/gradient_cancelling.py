@@ -49,9 +49,10 @@ class GradientCancelling:
         "instead of a draw",
     )
     radius: float = setting(
-        0.5,
+        0.02,
         doc="of the ball round the clean parameters, in norms of these, all parameters as one "
-        "vector; published code: 0.5, absolute",
+        "vector; published code: 0.5, absolute. The further, the more samples it takes to hold a "
+        "model there",
         gt=0,
     )
     relative: bool = setting(True, doc="whether the radius is in norms of the clean parameters")
