@@ -269,6 +269,7 @@ PLACES = {
     "forget_sets": ("forget",), "optimizers": ("train", "optimizer"),
     "schedules": ("train", "schedule"),
 }  # fmt: skip
+LEAVING = {"target_success": {"name": "gradient_matching", "share": 0.04}}  # what metrics read
 DATA = ("digits", "cifar10", "faces", "cifar10_kit")  # the last two have a validation split
 LISTS = {"augmentations": ("data", "augment"), "methods": ("methods",), "metrics": ("metrics",)}
 
@@ -297,6 +298,8 @@ def _problem_of(kind: str, shown: object, data: str, folder: Path) -> str | None
         plain["metrics"], plain["forget"] = ["clean_accuracy"], "random"
     if data == "cifar10":
         plain["model"] = "resnet9"
+    name = shown.get("name") if isinstance(shown, dict) else shown
+    plain["corruption"] = LEAVING.get(str(name), plain["corruption"])
     *way, last = PLACES.get(kind) or LISTS[kind]
     block = plain[way[0]] if way else plain
     block[last] = shown if kind in PLACES else [shown]
