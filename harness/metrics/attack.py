@@ -7,7 +7,7 @@ from typing import Literal, cast
 
 from attrs import frozen
 
-from harness.components import component, setting
+from harness.components import NoSettings, component, setting
 from harness.errors import HarnessError
 from harness.lazy import torch
 from harness.metrics.evidence import Evidence, Which
@@ -163,3 +163,25 @@ def healed(evidence: Evidence, settings: Backdoor) -> dict[str, float]:
 def unlearned(evidence: Evidence, settings: Backdoor) -> dict[str, float]:
     """Share of triggered samples of other classes that are not taken for the target class."""
     return dict.fromkeys(named("unlearned")(settings), 1 - success(evidence, settings))
+
+
+@component(
+    "metrics",
+    "target_success",
+    source="Geiping et al., arXiv 2009.02276, section 4: success of a targeted attack",
+    outputs=lambda settings: ("target_success",),
+    docs=lambda settings: {
+        "target_success": "Share of the attack's targets that get the adversarial class."
+    },
+    needs=frozenset({"left:targets", "left:adversarial"}),
+    reads=lambda settings: ("test",),
+    better="lower",
+    unit="share",
+    range=(0, 1),
+)
+def target_success(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
+    """Share of the targets, test samples, that are predicted as the class chosen for each."""
+    rows, targets = evidence.rows("test"), evidence.corruption("targets")
+    predicted = evidence.logits("test").argmax(1)
+    found = torch.cat([predicted[rows == row] for row in targets])
+    return {"target_success": int(found.eq(evidence.corruption("adversarial")).sum()) / len(found)}

@@ -9,7 +9,8 @@ from typing import Any
 from harness.components import get
 from harness.errors import HarnessError, nearest
 from harness.spec import expression
-from harness.spec.blocks import Figure, MethodUse, Spec
+from harness.spec.blocks import MethodUse, Spec
+from harness.spec.check_figures import check_figures
 from harness.spec.fit import beside_budget, check_fit, has_validation
 from harness.spec.measures import measured, needs_of, not_measured
 from harness.spec.places import Document, Path, Problem
@@ -26,9 +27,6 @@ from harness.spec.sweeps import (
     sweeps_in,
 )
 
-OF_ONE_METHOD = ("sweep", "trajectory")  # shapes of figures
-WITHOUT_X = ("methods", "table")
-OF_SERIES = ("trajectory", "histogram")
 MOST_POINTS = 200_000  # of the tables, which is ten times the largest protocol so far
 
 
@@ -43,7 +41,7 @@ def check(spec: Spec, document: Document) -> Iterator[Problem]:
         check_fit,
         _check_blocks,
         _check_methods,
-        _check_figures,
+        check_figures,
         _check_weights,
     ):
         yield from part(spec, document)
@@ -51,7 +49,9 @@ def check(spec: Spec, document: Document) -> Iterator[Problem]:
 
 def _check_points(spec: Spec, document: Document) -> Iterator[Problem]:
     """A short file can span more points than anybody can list."""
-    candidates = sum(points_of(sweeps_of(method)) for method in spec.methods)
+    candidates = sum(
+        points_of(unstructure_settings(method.use.settings)) for method in spec.methods
+    )
     points = points_of(cell_blocks(spec)) * count(spec.seeds) * candidates
     if points > MOST_POINTS:
         what = f"the sweeps span {points:,} points; at most {MOST_POINTS:,} are allowed"
@@ -163,7 +163,7 @@ def _check_select(
 ) -> Iterator[Problem]:
     select = method.select
     if select is None:
-        count = sum(1 for _ in assignments(sweeps_of(method)))
+        count = sum(1 for _ in assignments(unstructure_settings(method.use.settings)))
         if count > 1:
             what = f"{method.label!r} has {count} candidates; say with 'select' which one counts"
             yield document.problem(path[:-1], what)
@@ -188,7 +188,7 @@ def _check_select(
 def _check_settings(method: MethodUse, path: Path, document: Document) -> Iterator[Problem]:
     """Settings that contradict each other, as the method itself says."""
     same_as = get("methods", method.use.name).traits.same_as
-    plain = {"name": method.use.name, **sweeps_of(method)}
+    plain = {"name": method.use.name, **unstructure_settings(method.use.settings)}
     for point in assignments(plain):
         try:
             same = same_as(structure_use("methods", substitute(plain, point)).settings)
@@ -206,7 +206,7 @@ def _check_settings(method: MethodUse, path: Path, document: Document) -> Iterat
 def _check_at(
     method: MethodUse, at: Mapping[str, Any], path: Path, document: Document
 ) -> Iterator[Problem]:
-    plain = sweeps_of(method)
+    plain = unstructure_settings(method.use.settings)
     left = [
         {".".join(map(str, where)): value for where, value in point.items()}
         for point in assignments(plain)
@@ -226,78 +226,3 @@ def _check_at(
     if len(left) > 1:
         what = f"{len(left)} candidates fit; give a value for every swept setting"
         yield document.problem(path, what)
-
-
-def sweeps_of(method: MethodUse) -> Any:
-    """The plain settings of a method's component, sweeps included."""
-    return unstructure_settings(method.use.settings)
-
-
-def _check_figures(spec: Spec, document: Document) -> Iterator[Problem]:
-    labels = [method.label for method in spec.methods]
-    for i, figure in enumerate(spec.figures):
-        path: Path = ("figures", i)
-        yield from _check_shape(figure, path, document)
-        for key, label in [("method", figure.method), *(("methods", m) for m in figure.methods)]:
-            if label is not None and label not in labels:
-                what = f"the method {label!r} does not run{nearest(label, labels)}"
-                yield document.problem((*path, key), f"{what} (it runs: {', '.join(labels)})")
-        yield from _check_drawn(spec, figure, path, document)
-
-
-def _check_shape(figure: Figure, path: Path, document: Document) -> Iterator[Problem]:
-    of_one = figure.show in OF_ONE_METHOD
-    one, other = ("method", "methods") if of_one else ("methods", "method")
-    if getattr(figure, other):
-        yield document.problem((*path, other), f"{figure.show!r} takes {one!r}, not {other!r}")
-    if of_one and figure.method is None:
-        yield document.problem(path, f"{figure.show!r} needs 'method', the label of a method")
-    if bool(figure.x) is (figure.show in WITHOUT_X):
-        yield document.problem(path, f"{figure.show!r} {'has no' if figure.x else 'needs an'} 'x'")
-    if not figure.y:
-        yield document.problem((*path, "y"), "an empty list; at least one name is needed")
-    if figure.show == "curves" and figure.panels == figure.x:
-        yield document.problem((*path, "panels"), f"{figure.x!r} is the x axis already")
-
-
-def _check_drawn(spec: Spec, figure: Figure, path: Path, document: Document) -> Iterator[Problem]:
-    """Names of axes, metrics and settings; those of series are known only when a method runs.
-
-    A profile may set what the spec sweeps, so any field of the cells can be an axis.
-    """
-    axes = axis_names(spec)
-    fields = {
-        name
-        for inner in _scalars(cell_blocks(spec))
-        for name in (str(inner[-1]), ".".join(map(str, inner)))
-    }
-    asked = [("panels", figure.panels)] if figure.panels is not None else []
-    asked += [("x", figure.x)] if figure.show == "curves" else []
-    for key, axis in asked:
-        if axis not in axes and axis not in fields:
-            what = f"{axis!r} is not swept{nearest(axis, axes)}"
-            yield document.problem((*path, key), f"{what} (axes: {', '.join(sorted(axes))})")
-    names = measured(spec.metrics)
-    drawn = [("y", name) for name in figure.y if figure.show not in OF_SERIES]
-    for key, name in [*drawn, *([("x", figure.x)] if figure.show == "scatter" else [])]:
-        if name not in names:
-            yield document.problem((*path, key), not_measured(name, names))
-    for method in spec.methods:
-        if figure.show == "sweep" and method.label == figure.method:
-            settings = [".".join(map(str, inner)) for inner in _scalars(sweeps_of(method))]
-            if figure.x not in settings:
-                what = f"{method.label!r} has no setting {figure.x!r}{nearest(figure.x, settings)}"
-                known = ", ".join(sorted(settings)) or "none"
-                yield document.problem((*path, "x"), f"{what} (settings: {known})")
-
-
-def _scalars(data: Any, path: Path = ()) -> Iterator[Path]:
-    """The path of every scalar in ``data``, swept or not."""
-    if isinstance(data, Mapping) and "sweep" not in data:
-        for key, value in data.items():
-            yield from _scalars(value, (*path, key))
-    elif isinstance(data, list):
-        for position, value in enumerate(data):
-            yield from _scalars(value, (*path, position))
-    else:
-        yield path

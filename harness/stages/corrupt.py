@@ -19,6 +19,7 @@ from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
 from harness.spec.fit import facts_of
 from harness.stages.answers import StageAnswers
+from harness.stages.fitting import use_threads
 from harness.stages.material import data_seed
 from harness.stages.schemas import DATA
 from harness.stages.stored_corruption import stored, stored_faults
@@ -43,6 +44,8 @@ def _samples(stage: Stage) -> Samples:
 
 def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     cell = stage.cell
+    if any(role.startswith("model:") for role, _ in stage.inputs):
+        use_threads(cell)
     dataset = world.dataset_of(stage)
     seed = data_seed(cell)
     count = len(dataset.train.targets)

@@ -54,7 +54,7 @@ class World:
         """What ``make`` gives, made once while it is among the last that were asked for."""
         if key not in self._memory:
             self._memory[key] = make()
-            while len(self._memory) > MEMORY or self._held() > BYTES and len(self._memory) > 1:
+            while len(self._memory) > MEMORY or (self._held() > BYTES and len(self._memory) > 1):
                 self._memory.popitem(last=False)
         self._memory.move_to_end(key)
         return self._memory[key]

@@ -14,7 +14,7 @@ from jsonschema import Draft7Validator
 from conftest import ROOT, TINY, Cli
 from harness.commands.describe import example
 from harness.commands.new import new_spec
-from harness.components import load
+from harness.components import get, load
 from harness.spec import expression
 from harness.spec.blocks import Select
 from harness.spec.load import load_spec
@@ -305,11 +305,23 @@ def _problem_of(kind: str, shown: object, data: str, folder: Path) -> str | None
     if data == "cifar10":
         plain["model"] = "resnet9"
     if kind == "models" and data == "features":
-        plain["data"] = {"dataset": "digits", "features": "random_projection"}
+        named = shown if isinstance(shown, dict) else {"name": shown}
+        backbone = get(kind, named["name"]).traits.gives is not None
+        plain["data"] = {
+            "dataset": "cifar10",
+            "features": shown if backbone else "random_projection",
+        }
         plain["corruption"], plain["forget"], plain["metrics"] = "none", "class", ["cost"]
+        if backbone:
+            plain["model"] = "linear"
+            return _loaded(plain, folder)
     *way, last = PLACES.get(kind) or LISTS[kind]
     block = plain[way[0]] if way else plain
     block[last] = shown if kind in PLACES else [shown]
+    return _loaded(plain, folder)
+
+
+def _loaded(plain: dict, folder: Path) -> str | None:
     file = folder / "example.yaml"
     file.write_text(yaml.safe_dump(plain))
     try:
