@@ -176,7 +176,7 @@ def test_methods_and_metrics_that_need_no_image_work_on_text(
     page = (tmp_path / "out" / "report.html").read_text()
     assert results.data.tokenizer in page
     assert "label &lt;b&gt;" in page  # the text with its trigger
-    assert "<b>" not in page
+    assert "label <b>" not in page
 
 
 def test_what_is_for_images_alone_is_refused_for_text_and_the_reverse(
