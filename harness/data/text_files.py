@@ -14,7 +14,7 @@ from attrs import frozen
 from harness.errors import HarnessError
 
 ENDINGS = (".parquet", ".csv", ".jsonl")
-_INTEGER = re.compile(r"0|-?[1-9][0-9]*")
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 Row = tuple[str, Any, Any]  # its place, the text and the label as they stand there
 

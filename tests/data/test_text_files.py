@@ -124,7 +124,11 @@ WRONG: list[tuple[str, str, str]] = [
     ("train.jsonl", '{"text": "a", "label": 1.5}', r"jsonl:1, column 'label': 1\.5; a label is"),
     ("train.jsonl", '{"text": 3, "label": 1}', r"jsonl:1, column 'text': 3 is no text"),
     ("train.jsonl", '{"text": "a", "label": true}', r"column 'label': True; a label is a whole"),
-    ("train.jsonl", '{"text": "\\ud800", "label": 1}', r"train\.jsonl:1: no JSON: .*surrogates not allowed"),
+    (
+        "train.jsonl",
+        '{"text": "\\ud800", "label": 1}',
+        r"train\.jsonl:1: no JSON: .*surrogates not allowed",
+    ),
     ("train.parquet", "junk", r"train\.parquet: not a parquet file"),
     ("train-1.jsonl", "", r"files of one kind are needed for train; found train-1.jsonl, train"),
 ]
