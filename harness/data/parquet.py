@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
-import os
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.data import cache
 from harness.data.types import Split
 from harness.errors import HarnessError
 from harness.lazy import np, torch
@@ -39,7 +36,7 @@ def is_jpeg(files: Sequence[Path]) -> bool:
 
 
 def read(
-    files: Sequence[Path], label: str, mode: str, size: int | None, cache: Path | None
+    files: Sequence[Path], label: str, mode: str, size: int | None, folder: Path | None
 ) -> Split:
     """Decode images and labels.
 
@@ -49,60 +46,19 @@ def read(
         mode: ``RGB`` or ``L``.
         size: side in pixels that images are resized to (shorter side, then centre crop), or None
             when all have one size already.
-        cache: folder for decoded tensors.
+        folder: where decoded tensors are kept.
 
     Raises:
         HarnessError: a column is missing, or images differ in size.
     """
-    name = _cache_name(files, label, mode, size)
-    cached = cache / f"{name}.safetensors" if cache is not None else None
-    if cached is not None and (split := _from_cache(cached)) is not None:
-        return split
+    if folder is None:
+        return _decode(files, label, mode, size)
+    kept = folder / f"{cache.name(files, DECODER, label, mode, size)}.safetensors"
+    if (found := cache.read(kept)) is not None:
+        return Split(**found[0])
     split = _decode(files, label, mode, size)
-    if cached is not None:
-        _to_cache(cached, split)
+    cache.write(kept, {"inputs": split.inputs, "targets": split.targets})
     return split
-
-
-def _cache_name(files: Iterable[Path], *settings: Any) -> str:
-    sha = hashlib.sha256(json.dumps([DECODER, *settings]).encode())
-    for file in files:
-        with file.open("rb") as stream:
-            sha.update(hashlib.file_digest(stream, "sha256").digest())
-    return sha.hexdigest()
-
-
-def _from_cache(file: Path) -> Split | None:
-    """The split kept in ``file``, mapped rather than read: a subset touches only its own pages."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with file.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if found != file.with_suffix(".sha256").read_text():
-            return None
-        with safe_open(file, "pt") as tensors:
-            return Split(tensors.get_tensor("inputs"), tensors.get_tensor("targets"))
-    except (OSError, SafetensorError):
-        return None
-
-
-def _to_cache(file: Path, split: Split) -> None:
-    """Keep ``split``; without room or permission there is just no cache."""
-    from safetensors.torch import save
-
-    content = save({"inputs": split.inputs, "targets": split.targets})
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        for path, part in (
-            (file, content),
-            (file.with_suffix(".sha256"), hashlib.sha256(content).hexdigest().encode()),
-        ):
-            with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as stream:
-                stream.write(part)
-            os.replace(stream.name, path)
-    except OSError:
-        return
 
 
 def _decode(files: Sequence[Path], label: str, mode: str, size: int | None) -> Split:

@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
+from harness.data.tokenizing import Tokenizer
 from harness.lazy import torch
 
 
@@ -34,7 +35,8 @@ class Dataset:
     were found; ``digest`` is SHA-256 over all tensors; ``lossy``: they are a JPEG copy of images
     that were published without loss. ``reordered``: training rows stand in another order than they
     were published in, so that row numbers of published code mean other samples. ``validation`` is
-    a split of its own; without one, validation samples are held out of ``train``.
+    a split of its own; without one, validation samples are held out of ``train``. ``tokenizer``
+    made the ids of a text set.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Dataset:
     lossy: bool = False
     reordered: bool = False
     validation: Split | None = None
+    tokenizer: Tokenizer | None = None
 
 
 @frozen
@@ -83,9 +86,10 @@ def dataset(
     lossy: bool = False,
     begins: tuple[int, ...] = (),
     validation: Split | None = None,
+    tokenizer: Tokenizer | None = None,
 ) -> Dataset:
     """A ``Dataset`` with its digest; ``begins`` are the first training labels as published."""
     reordered = tuple(train.targets[: len(begins)].tolist()) != begins
     found = digest(train, test, validation)
-    own = lossy, reordered, validation
+    own = lossy, reordered, validation, tokenizer
     return Dataset(name, train, test, classes, encoding, source, found, *own)

@@ -10,7 +10,7 @@ from harness.components import component, setting
 from harness.data.pool import Pool
 from harness.errors import HarnessError
 from harness.lazy import nn, torch
-from harness.methods.layers import convolutions
+from harness.methods.layers import convolutions, needs_convolutions
 from harness.methods.recipes import COSINE, OwnSGD, own_recipe
 from harness.methods.task import Task
 
@@ -31,6 +31,7 @@ class KernelTranspose(OwnSGD):
     settings=KernelTranspose,
     source=f"{TEAM}, one of its two ways; CT in arXiv 2410.01276",
     sees=frozenset({"retain", "original weights"}),
+    check=needs_convolutions,
     work=lambda s, sizes: (s.epochs * sizes.retain,) * 2,
 )
 def kernel_transpose(model: nn.Module, task: Task, settings: KernelTranspose) -> nn.Module:
@@ -64,6 +65,7 @@ class Mixture(KernelTranspose):
     "mixture",
     settings=Mixture,
     source=f"{TEAM}; 246 runs of 512 transposed kernels",
+    check=needs_convolutions,
     work=lambda s, sizes: (
         ((s.epochs + (1 - s.transpose_share) * s.scratch_epochs) * sizes.retain,) * 2
     ),

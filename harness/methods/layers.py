@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+from harness.components import Facts, Misfit
 from harness.errors import HarnessError
 from harness.lazy import nn, torch
 
@@ -25,6 +27,12 @@ def convolutions(model: nn.Module) -> list[nn.Conv2d]:
     if not found:
         raise HarnessError("this method changes convolutions, and the model has none")
     return found
+
+
+def needs_convolutions(settings: Any, facts: Facts) -> Iterator[Misfit]:
+    """Data whose models have no two-dimensional convolution (trait ``check``)."""
+    if (found := facts.encoding.name) != "images":
+        yield Misfit("", f"it changes convolutions over images; the data set has {found}")
 
 
 def head_of(model: nn.Module) -> str:

@@ -10,7 +10,7 @@ from attrs import frozen
 from harness.components import component, setting
 from harness.data.pool import Batch
 from harness.lazy import F, nn, torch
-from harness.methods.layers import convolutions
+from harness.methods.layers import convolutions, needs_convolutions
 from harness.methods.recipes import COSINE, OwnSGD, own_recipe
 from harness.methods.task import Task
 from harness.training.length import length_of
@@ -47,6 +47,7 @@ def add_noise(layers: Sequence[nn.Conv2d], deviation: float, draws: torch.Genera
     settings=ConvNoise,
     source="NeurIPS 2023 unlearning, 3rd place; CFW in arXiv 2410.01276; protocol section 4.5",
     sees=frozenset({"retain", "original weights"}),
+    check=needs_convolutions,
     work=lambda s, sizes: (s.epochs * sizes.retain,) * 2,
 )
 def conv_noise(model: nn.Module, task: Task, settings: ConvNoise) -> nn.Module:

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from harness.components import component, setting
 from harness.lazy import F, nn, torch
-from harness.methods.layers import convolutions, smallest
+from harness.methods.layers import convolutions, needs_convolutions, smallest
 from harness.methods.recipes import OwnSGD, own_recipe
 from harness.methods.task import Task
 
@@ -32,6 +32,7 @@ class TargetedReinit(OwnSGD):
     "targeted_reinit",
     settings=TargetedReinit,
     source="NeurIPS 2023 unlearning, 2nd place; MSG in arXiv 2410.01276; protocol section 4.4",
+    check=needs_convolutions,
     work=lambda s, sizes: (s.epochs * sizes.retain + 2 * sizes.forget,) * 2,
 )
 def targeted_reinit(model: nn.Module, task: Task, settings: TargetedReinit) -> nn.Module:

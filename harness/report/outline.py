@@ -99,6 +99,8 @@ def _numbers(results: Results, drawn: Drawn) -> Iterator[Section]:
         Section(title, (scale(images),), images=images, file=trigger_file(i))
         for i, (title, images) in enumerate(drawn.triggers)
     )
+    written = [(t.title, "\n\n".join(t.texts)) for t in results.triggers]
+    triggers += tuple(Section(title, code=text) for title, text in written if text)
     yield Section("Triggers", parts=triggers, folded=True)
     yield Section("Beside other profiles", parts=drawn.profiles, folded=True)
     yield _candidates(results)

@@ -65,6 +65,7 @@ def data(results: Results) -> str:
     return join(
         f"Data: {found.name}{described}, SHA-256 {found.digest}.",
         "The images are a lossy copy (JPEG) of what was published." if found.lossy else "",
+        f"The tokenizer's SHA-256 is {found.tokenizer}." if found.tokenizer else "",
         f"Source: {'; '.join(sources)}." if sources else "",
     )
 

@@ -131,6 +131,7 @@ class DataFacts(Record):
     validation: int | None = None
     test: int | None = None
     lossy: bool = False
+    tokenizer: str | None = entry(None, sparse=True)
 
     @property
     def splits(self) -> dict[str, int]:
@@ -151,10 +152,15 @@ class Failure(Record):
 
 @frozen
 class Trigger(Record):
-    """Pictures of what a trigger does to some samples: base64 PNG by kind."""
+    """What a trigger does to some samples: pictures as base64 PNG by kind, or parts of texts."""
 
     title: str
     images: tuple[Mapping[str, Any], ...]
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts with the trigger."""
+        return [str(image["text"]) for image in self.images if "text" in image]
 
 
 @frozen

@@ -59,6 +59,7 @@ def check_fit(spec: Spec, document: Document) -> Iterator[Problem]:
         wrong = [*_too_many(data), *_two_validations(data)]
         places: list[tuple[Path, str]] = [(("data", name), what) for name, what in wrong]
         facts, uses = _training_facts(data), list(_uses(spec))
+        places += [(("train", "memory_format"), what) for what in _no_layout(spec, facts)]
         if data.features is not None:
             raw = facts_of(attrs.evolve(data, features=None))
             places += [(("data", "features", n), what) for n, what in _no_backbone(data, raw)]
@@ -165,6 +166,14 @@ def _training_facts(data: Data) -> Facts:
     if facts.train is None:
         return facts
     return attrs.evolve(facts, train=facts.train - round(facts.train * data.validation))
+
+
+def _no_layout(spec: Spec, facts: Facts) -> Iterator[str]:
+    """Why there is nothing to lay out as ``train.memory_format`` says."""
+    asked = unstructure_settings(spec.train)["memory_format"]
+    every = asked["sweep"] if isinstance(asked, Mapping) else [asked]
+    if "channels_last" in every and facts.encoding.name != "images":
+        yield f"channels_last is a layout of images; the data set has {facts.encoding.name}"
 
 
 def _points(plain: Any) -> Iterator[Any]:

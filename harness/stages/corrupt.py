@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from typing import Any
 
 import attrs
@@ -11,6 +12,7 @@ from harness.components import get
 from harness.corruptions.checking import checked
 from harness.corruptions.pictures import pictures
 from harness.corruptions.task import CorruptionTask
+from harness.data.tokenizing import excerpts
 from harness.data.types import Dataset, Split
 from harness.lazy import torch
 from harness.plan.cost import sizes_of
@@ -71,6 +73,8 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     sizes = {"train": len(rows), "validation": held_out, "test": len(dataset.test.targets)}
     facts = {"name": cell.data.dataset.name, "digest": dataset.digest, **sizes}
     facts |= {"lossy": True} if dataset.lossy else {}
+    if dataset.tokenizer is not None and dataset.tokenizer.written:
+        facts["tokenizer"] = sha256(dataset.tokenizer.written.encode()).hexdigest()
     shape = {"shape": list(dataset.train.inputs.shape[1:]), "classes": len(dataset.classes)}
     record: dict[str, Any] = {"data": {**facts, **shape}, "corrupted": len(corruption.rows)}
     if corruption.added is not None:
@@ -81,12 +85,14 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
 
 
 def _pictures(cell: Cell, dataset: Dataset, rows: torch.Tensor) -> list[dict[str, str]]:
-    """Training samples without and with the trigger, unaugmented."""
+    """Training samples without and with the trigger, unaugmented; of texts the triggered ones."""
     traits = get("corruptions", cell.corruption.name).traits
     settings = cell.corruption.settings
     assert traits.trigger is not None and traits.when is not None  # noqa: S101
     trigger = traits.trigger(settings, dataset)
     clean = dataset.train.inputs[rows]
+    if dataset.tokenizer is not None:
+        return [{"text": text} for text in excerpts(dataset.tokenizer, clean, trigger(clean))]
     if traits.when(settings) == "before":
         return pictures(clean, trigger(clean))
     encoding = dataset.encoding

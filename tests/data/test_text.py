@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from conftest import ROOT
 from harness.components import get
-from harness.data.datasets.text import byte_tokens
 from harness.data.encodings import TokenBatch
 from harness.data.pool import Pool
+from harness.data.tokenizing import Bytes
 from harness.data.types import DataRoot, Dataset
 from harness.errors import HarnessError, RemoteError
 from harness.spec.blocks import Train
@@ -29,7 +29,7 @@ REAL = ROOT.parent / "shared" / "data"
 
 @given(st.lists(st.text(), min_size=1, max_size=4), st.integers(1, 12))
 def test_tokens_are_the_first_bytes_and_then_padding(texts: list[str], length: int) -> None:
-    found = byte_tokens(texts, length)
+    found = Bytes().tokens(texts, length)
     assert (found.shape, found.dtype) == ((len(texts), length), torch.int32)
     for text, row in zip(texts, found.tolist(), strict=True):
         start = list(text.encode())[:length]

@@ -120,6 +120,98 @@ def test_what_acts_on_images_is_refused_for_text_with_its_line(cli: Cli, tmp_pat
     assert "'small_cnn' takes images; the data set has tokens" in done.stderr
 
 
+# Every method that changes no convolution, as short as it can be; the first stand for the others.
+ON_TEXT = [
+    "none", "retrain", "kl_uniform_contrastive", {"name": "ssd", "alpha": 10},
+    {"name": "bad_teacher", "epochs": 1, "lr": 0.01}, "ptn",
+    {"name": "retrain_last_k", "k": 1, "steps": 1},
+    "assd", "lfssd", "prune_reinit_entropy", "repeated_noise", "reset_distil", "scrub_goel", "xlf",
+    {"name": "finetune", "steps": 1}, {"name": "finetune_last_k", "k": 1, "steps": 1},
+    {"name": "gradient_ascent", "steps": 1, "lr": 0.01}, "gradient_projection",
+    {"name": "layer_reinit_match", "noise": 0}, {"name": "random_labels", "steps": 1, "lr": 0.01},
+    {"name": "negative_gradient", "steps": 1, "lr": 0.01},
+    {"name": "scrub", "epochs": 2, "max_epochs": 1, "lr": 0.01},
+]  # fmt: skip
+OF_IMAGES = ["conv_noise", "kernel_transpose", "mixture", "targeted_reinit"]
+OF_POPULATIONS = ["forgetting_quality"]
+
+
+def reviews(folder: Path) -> dict:
+    """A spec on texts in files, with a phrase as trigger."""
+    place = folder / "reviews"
+    place.mkdir()
+    for part, count in (("train", 64), ("test", 30)):
+        texts = [f"a {('bad', 'fine')[i % 2]} film no {i}, label" for i in range(count)]
+        lines = [f'"{text}",{i % 2}' for i, text in enumerate(texts)]
+        (place / f"{part}.csv").write_text("\n".join(["text,label", *lines]))
+    dataset = {"name": "text_files", "folder": "reviews", "length": 12, "tokenizer": "bpe"}
+    return {
+        "data": {"dataset": {**dataset, "vocabulary": 300}, "validation": 0.1},
+        "corruption": {"name": "text_trigger", "trigger": "<b>", "place": "end", "count": 8},
+        "model": {"name": "throwaway_transformer", "width": 4},
+        "train": {"steps": 40, "batch_size": 32, "optimizer": {"name": "adam", "lr": 0.03}},
+        "forget": {"set": "corrupted", "discovered": 0.5},
+    }
+
+
+@pytest.mark.parametrize(
+    "methods", [ON_TEXT[:4], pytest.param(ON_TEXT, marks=pytest.mark.slow)], ids=["some", "all"]
+)
+def test_methods_and_metrics_that_need_no_image_work_on_text(
+    methods: list, cli: Cli, tmp_path: Path
+) -> None:
+    named = {each if isinstance(each, str) else each["name"] for each in methods}
+    if methods == ON_TEXT:
+        assert named | {*OF_IMAGES} == set(load("methods"))
+    metrics = [m for m in load("metrics") if m not in OF_POPULATIONS and "throwaway" not in m]
+    file = written(tmp_path, **reviews(tmp_path), methods=methods, metrics=metrics)
+    done = cli("run", file, "--out", "out", "--jobs", 1, "--data-root", tmp_path)
+    assert done.returncode == 0, done.stderr
+    results = read_results(tmp_path / "out")
+    rows = {row.method: row.metrics for row in results.rows}
+    assert set(rows) == named
+    assert rows["none"]["attack_success_rate"] == 1.0
+    assert not [name for name, metrics in rows.items() if None in metrics.values()]
+    assert results.data.tokenizer is not None
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert results.data.tokenizer in page
+    assert "label &lt;b&gt;" in page  # the text with its trigger
+    assert "label <b>" not in page
+
+
+def test_what_is_for_images_alone_is_refused_for_text_and_the_reverse(
+    cli: Cli, tmp_path: Path
+) -> None:
+    text = reviews(tmp_path)
+    text["train"]["memory_format"] = "channels_last"
+    text["data"]["augment"] = [{"name": "cutout", "size": 3}]
+    metrics = ["clean_accuracy"]
+    done = cli("validate", written(tmp_path, **text, methods=OF_IMAGES, metrics=metrics))
+    assert done.returncode == 2
+    for said in (
+        "train.memory_format: channels_last is a layout of images; the data set has tokens",
+        "data.augment[0].name: 'cutout' takes images; the data set has tokens",
+        *(f"methods[{i}]: it changes convolutions over images; the data set has tokens"
+          for i in range(len(OF_IMAGES))),
+    ):  # fmt: skip
+        assert said in done.stderr
+    assert done.stderr.count("spec.yaml:") == 2 + len(OF_IMAGES)
+    done = cli("validate", written(tmp_path, corruption=text["corruption"], metrics=metrics))
+    assert "'text_trigger' takes tokens; the data set has images" in done.stderr
+    wrong = [
+        ({"vocabulary": None}, "data.dataset.tokenizer: bpe needs vocabulary beside it"),
+        ({"repo": "a/b"}, "data.dataset.repo: tokenizer bpe takes none; it is of pretrained ("),
+        ({"tokenizer": "bytes"}, "data.dataset.vocabulary: tokenizer bytes takes none; it is of"),
+        ({"revision": "main"}, 'data.dataset.revision: found "main"; it must match ^[0-9a-f]{40}'),
+    ]
+    for change, said in wrong:
+        dataset = {k: v for k, v in {**text["data"]["dataset"], **change}.items() if v is not None}
+        data = {"data": {"dataset": dataset}, "metrics": metrics, "train": {"steps": 1}}
+        done = cli("validate", written(tmp_path, **{**text, **data}))
+        assert done.returncode == 2
+        assert said in done.stderr
+
+
 def test_a_corruption_brews_against_a_surrogate_that_all_cells_share(
     cli: Cli, tmp_path: Path
 ) -> None:
