@@ -68,7 +68,12 @@ MEANING = {
     docs=lambda s: MEANING,
     reads=lambda s: ("corrupted_clean",),
     needs=frozenset({"left:noise", "left:std"}),
-    better={"gus": "lower", "gus_z": "lower", "gus_tpr": "lower"},
+    better={
+        "gus": "lower",
+        "gus_z": "lower",
+        "gus_tpr": "lower",
+        **dict.fromkeys(("gus_raw", "gus_fresh_z", "gus_left_out"), "none"),
+    },
     unit={"gus_tpr": "share", "gus_left_out": "samples"},
     range={"gus_tpr": (0, 1), "gus_left_out": (0, None)},
     check=biased,

@@ -64,9 +64,6 @@ def check_fit(spec: Spec, document: Document) -> Iterator[Problem]:
             raw = facts_of(attrs.evolve(data, features=None))
             places += [(("data", "features", n), what) for n, what in _no_backbone(data, raw)]
             uses = [] if places else uses  # of what they would see nothing is known
-        if spec.train.memory_format == "channels_last" and facts.encoding.name != "images":
-            what = f"only images have channels; the data set has {facts.encoding.name}"
-            places.append((("train", "memory_format"), what))
         for path, use in uses:
             misfits = [*_misfits(use, facts), *_no_logits(use)]
             places += [((*path, name) if name else path, what) for name, what in misfits]

@@ -122,7 +122,7 @@ def test_what_acts_on_images_is_refused_for_text_with_its_line(cli: Cli, tmp_pat
 
 # Every method that changes no convolution, as short as it can be; the first stand for the others.
 ON_TEXT = [
-    "none", "retrain", "kl_uniform_contrastive", {"name": "ssd", "alpha": 10},
+    "none", "retrain", "retrain_control", "kl_uniform_contrastive", {"name": "ssd", "alpha": 10},
     {"name": "bad_teacher", "epochs": 1, "lr": 0.01}, "ptn",
     {"name": "retrain_last_k", "k": 1, "steps": 1},
     "assd", "lfssd", "prune_reinit_entropy", "repeated_noise", "reset_distil", "scrub_goel", "xlf",
@@ -130,10 +130,12 @@ ON_TEXT = [
     {"name": "gradient_ascent", "steps": 1, "lr": 0.01}, "gradient_projection",
     {"name": "layer_reinit_match", "noise": 0}, {"name": "random_labels", "steps": 1, "lr": 0.01},
     {"name": "negative_gradient", "steps": 1, "lr": 0.01},
-    {"name": "scrub", "epochs": 2, "max_epochs": 1, "lr": 0.01},
+    "drop_logit", {"name": "scrub", "epochs": 2, "max_epochs": 1, "lr": 0.01},
 ]  # fmt: skip
 OF_IMAGES = ["conv_noise", "kernel_transpose", "mixture", "targeted_reinit"]
-OF_POPULATIONS = ["forgetting_quality"]
+OF_BOTTLENECKS = ["mask_activations", "mask_examples", "mask_random"]
+# of populations, of bottlenecks, of whole classes
+OF_OTHERS = ["forgetting_quality", "key_overlap", "class_accuracy", "linear_probe"]
 
 
 def reviews(folder: Path) -> dict:
@@ -155,15 +157,20 @@ def reviews(folder: Path) -> dict:
 
 
 @pytest.mark.parametrize(
-    "methods", [ON_TEXT[:4], pytest.param(ON_TEXT, marks=pytest.mark.slow)], ids=["some", "all"]
+    "methods", [ON_TEXT[:5], pytest.param(ON_TEXT, marks=pytest.mark.slow)], ids=["some", "all"]
 )
 def test_methods_and_metrics_that_need_no_image_work_on_text(
     methods: list, cli: Cli, tmp_path: Path
 ) -> None:
     named = {each if isinstance(each, str) else each["name"] for each in methods}
     if methods == ON_TEXT:
-        assert named | {*OF_IMAGES} == set(load("methods"))
-    metrics = [m for m in load("metrics") if m not in OF_POPULATIONS and "throwaway" not in m]
+        assert named | {*OF_IMAGES, *OF_BOTTLENECKS} == set(load("methods"))
+    metrics = [
+        name
+        for name, known in load("metrics").items()
+        if name not in OF_OTHERS and "throwaway" not in name
+        if not any("left:" in need for need in known.traits.needs(known.settings()))
+    ]
     file = written(tmp_path, **reviews(tmp_path), methods=methods, metrics=metrics)
     done = cli("run", file, "--out", "out", "--jobs", 1, "--data-root", tmp_path)
     assert done.returncode == 0, done.stderr
