@@ -154,6 +154,7 @@ needs_timm = pytest.mark.skipif(find_spec("timm") is None, reason="timm is not i
 
 
 @needs_timm
+@pytest.mark.slow  # a process that imports timm
 def test_offline_no_model_reaches_another_host(process: Cli, tmp_path: Path) -> None:
     model = "{name: timm, arch: resnet18.a1_in1k, pretrained: true}"
     refused(_offline(process, tmp_path, 1, (MODEL, model)), 5, "are not here")

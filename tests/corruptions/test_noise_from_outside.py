@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from conftest import ROOT, TINY
 
 PACKAGE = '''
@@ -54,6 +56,7 @@ SPEC = (
 )
 
 
+@pytest.mark.slow  # what corruptions of the house show too
 def test_stored_noise_reaches_batches_and_a_metric(tmp_path: Path) -> None:
     info = tmp_path / "site" / "noisy-0.1.dist-info"
     info.mkdir(parents=True)

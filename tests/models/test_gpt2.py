@@ -266,7 +266,12 @@ def test_a_run_on_texts_ends_with_models_that_load(cli: Cli, tmp_path: Path, rev
         ("model.heads", 3, "heads: 3", "16, the width, is no multiple of it"),
         ("model.vocabulary", 200, "vocabulary: 200", "200 ids have a vector; the data's tokenizer"),
         ("model.pretrained", "lab/tiny", "name: gpt2", "'revision' is missing"),
-        ("train.memory_format", "channels_last", "memory_format: ", "only images have channels"),
+        (
+            "train.memory_format",
+            "channels_last",
+            "memory_format: ",
+            "channels_last is a layout of images",
+        ),
     ],
 )
 def test_what_does_not_fit_a_text_is_refused_with_its_line(

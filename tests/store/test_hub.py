@@ -458,6 +458,7 @@ def test_only_regular_files_of_the_registry_are_opened(tmp_path: Path) -> None:
     assert SECRET not in str(problems)
 
 
+@pytest.mark.slow
 def test_five_thousand_files_are_published_in_commits_that_the_hub_takes(
     server: HubServer, hub: Hub
 ) -> None:
