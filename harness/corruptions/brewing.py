@@ -14,7 +14,7 @@ from harness.lazy import F, nn, torch
 from harness.spec.blocks import Use
 from harness.spec.requests import Trained
 from harness.training.length import loss_every
-from harness.training.optimizer_state import optimizer_tensors, restore_optimizer
+from harness.training.optimizer_state import below, optimizer_tensors, restore_optimizer
 from harness.training.watch import Meter
 
 SURROGATE = Trained("surrogate", data="clean")
@@ -103,11 +103,6 @@ class Descent:
         """Go on from ``state``, among other tensors."""
         self.values.copy_(tensors["values"])
         restore_optimizer(self.optimizer, below("optimizer.", tensors))
-
-
-def below(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The ``tensors`` whose names begin with ``prefix``, without it."""
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def gradients(

@@ -20,7 +20,6 @@ from harness.components import component, setting
 from harness.corruptions.brewing import (
     SURROGATE,
     Descent,
-    below,
     carry_out,
     channels,
     gradients,
@@ -32,6 +31,7 @@ from harness.corruptions.types import Corruption, amount, amount_misfits, draw, 
 from harness.data.types import Split
 from harness.lazy import nn, torch
 from harness.spec.blocks import Use, use
+from harness.training.optimizer_state import below
 from harness.training.watch import Meter
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.errors import HarnessError, RemoteError
+from harness.data.pinned import hub_file
+from harness.errors import HarnessError
 from harness.lazy import np, torch
 
 if TYPE_CHECKING:
@@ -128,19 +128,8 @@ def pretrained(repo: str, revision: str, vocabulary: int, offline: bool) -> Toke
         RemoteError: the file is not in the Hub's cache and could not be downloaded.
         HarnessError: it is no such file, or its tokens are not ``vocabulary``.
     """
-    from huggingface_hub import hf_hub_download
-
-    try:
-        file = hf_hub_download(
-            repo, "tokenizer.json", revision=revision, local_files_only=offline,
-            library_name="harness",
-        )  # fmt: skip
-    except Exception as problem:
-        hint = "; --offline takes it from the Hub's cache only" if offline else ""
-        raise RemoteError(
-            f"tokenizer.json of {repo} at {revision[:12]} could not be had: {problem}{hint}"
-        ) from None
-    found = tokenizer_of(Path(file).read_text())
+    file = hub_file(repo, "tokenizer.json", revision, offline=offline)
+    found = tokenizer_of(file.read_text(encoding="utf-8"))
     if found.size != vocabulary:
         raise HarnessError(
             f"the tokenizer of {repo} has {found.size} tokens; the spec says {vocabulary}"

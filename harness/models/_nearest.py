@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 import torch
 
-DEPTH = 8  # nearest keys that are remembered: what masking leaves is mostly among them
+DEPTH = 16  # nearest keys that are remembered: what masking leaves is mostly among them
 BLOCK = 256  # samples of one search; always as many, so that a sample's result depends on it alone
 KEPT = 2  # sets of keys that are remembered
 BYTES = 2**30  # of what is remembered for one set

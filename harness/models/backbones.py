@@ -12,7 +12,6 @@ import io
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +23,7 @@ from harness.components import Facts, Misfit, component, setting
 from harness.components.contracts import Encoding
 from harness.components.facts import Weights
 from harness.data.encodings import Features, Images, photographs
+from harness.data.pinned import hub_file
 from harness.data.vision import load_torchvision
 from harness.errors import HarnessError, IntegrityError, RemoteError
 from harness.lazy import nn, torch
@@ -190,12 +190,11 @@ def clip_vit_b32(settings: Clip, encoding: Images, classes: int) -> nn.Module:
 
 def _clip_weights() -> dict[str, torch.Tensor]:
     """Both towers, in safetensors at the pinned commit."""
-    from huggingface_hub import hf_hub_download
     from safetensors.torch import load_file
 
-    with _fetched(f"{CLIP_REPOSITORY} at {CLIP_REVISION[:8]}"):
-        file = hf_hub_download(CLIP_REPOSITORY, "model.safetensors", revision=CLIP_REVISION)
-        found: dict[str, torch.Tensor] = load_file(file)
+    found: dict[str, torch.Tensor] = load_file(
+        hub_file(CLIP_REPOSITORY, "model.safetensors", CLIP_REVISION)
+    )
     return found
 
 
@@ -254,22 +253,15 @@ def _downloaded(url: str) -> dict[str, torch.Tensor]:
     there = Path(get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0") and not there.is_file():
         raise RemoteError(f"{url}: offline, and there is no {there}")
-    with _fetched(url):
+    try:
         found: dict[str, torch.Tensor] = load_state_dict_from_url(
             url, map_location="cpu", progress=False, check_hash=True, weights_only=True
         )
-    return found
-
-
-@contextmanager
-def _fetched(what: str) -> Iterator[None]:
-    """Say plainly why weights could not be had."""
-    try:
-        yield
     except OSError as problem:
-        raise RemoteError(f"the weights {what} could not be had: {problem}") from None
+        raise RemoteError(f"the weights {url} could not be had: {problem}") from None
     except RuntimeError as problem:  # torch hub's word for a hash that differs
-        raise IntegrityError(f"the weights {what}: {problem}") from None
+        raise IntegrityError(f"the weights {url}: {problem}") from None
+    return found
 
 
 def _seeing(

@@ -12,8 +12,9 @@ from attrs import frozen
 
 from harness.components import Facts, Misfit, component, setting
 from harness.data.encodings import Tokens
+from harness.data.pinned import hub_file
 from harness.data.vision import load_torchvision
-from harness.errors import HarnessError, RemoteError
+from harness.errors import HarnessError
 from harness.lazy import nn
 
 VOCABULARY = 50_257  # of the published weights
@@ -123,22 +124,12 @@ def gpt2(settings: GPT2, encoding: Tokens, classes: int) -> nn.Module:
     )
     if settings.pretrained is None:
         return Classifier(GPT2Model(config), classes)
-    file, weights = _fetched(settings, "config.json"), _fetched(settings, "model.safetensors")
+    repo, revision = settings.pretrained, str(settings.revision)
+    file, weights = (hub_file(repo, n, revision) for n in ("config.json", "model.safetensors"))
     _compare(file, config, settings)
     gpt = GPT2Model(config)
     _load(gpt, weights, settings)
     return Classifier(gpt, classes)
-
-
-def _fetched(settings: GPT2, name: str) -> Path:
-    """A file of the repository in the Hub's cache."""
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(str(settings.pretrained), name, revision=settings.revision))
-    except Exception as problem:
-        why = str(problem).partition("\n")[0]
-        raise RemoteError(f"the weights of {settings.pretrained!r} are not here: {why}") from None
 
 
 def _compare(file: Path, config: Any, settings: GPT2) -> None:

@@ -127,7 +127,7 @@ def _digest(model: nn.Module) -> str:
 
 
 def _faults(stage: Stage, record: Mapping[str, Any], found: Tensors) -> Iterator[str]:
-    facts = facts_of(stage.cell.data)
+    facts = facts_of(attrs.evolve(stage.cell.data, features=stage.uses[0]))
     with torch.device("meta"):
         sizes = {"train": facts.train, "test": facts.test}
         expected = {

@@ -14,7 +14,7 @@ from harness.lazy import nn, torch
 from harness.spec.blocks import Train
 from harness.training.length import Length, length_of, loss_every
 from harness.training.losses import Loss, cross_entropy
-from harness.training.optimizer_state import optimizer_tensors, restore_optimizer
+from harness.training.optimizer_state import below, optimizer_tensors, restore_optimizer
 from harness.training.parameters import averaged, clip_gradients, optimizer_of
 from harness.training.precision import arithmetic
 from harness.training.seeding import layer_draws, restore_layer_draws, seeded_layers
@@ -70,7 +70,9 @@ def fit(
         raise HarnessError("there is no sample to train on")
     watch = watch or Unwatched()
     # What a model learns of its inputs alone it has to learn before its first training.
-    if see := getattr(model, "see_inputs", None):
+    see = getattr(model, "see_inputs", None)
+    first = see is not None and (slot is None or slot.load() is None)
+    if first:
         see(pool, generator("inputs"), watch)
     length = length_of(train, len(pool), passes)
     run = Run(model, pool, train, length, generator("batches"), loss or cross_entropy(train, pool))
@@ -81,6 +83,8 @@ def fit(
         if evaluate is None:
             raise HarnessError(f"checkpoint {train.checkpoint!r} needs something to evaluate with")
         run.evaluate = evaluate
+    if first and slot is not None:
+        slot.save(*run.state(watch))
     if watch.meeting is None or loss is not None or not watch.meeting.train(run, watch, slot):
         with seeded_layers(generator("layers").initial_seed(), pool.device):
             _carry_out(run, watch, slot)
@@ -267,27 +271,23 @@ class Run:
         """Go on from a saved state."""
         self.step = state["step"]
         self.losses = list(state["losses"])
-        self.model.load_state_dict(_below("model.", tensors))
-        restore_optimizer(self.optimizer, _below("optimizer.", tensors))
+        self.model.load_state_dict(below("model.", tensors))
+        restore_optimizer(self.optimizer, below("optimizer.", tensors))
         if self.average is not None:
-            self.average.load_state_dict(_below("average.", tensors))
+            self.average.load_state_dict(below("average.", tensors))
         if state["best"] is not None:
-            weights = _below("best.", tensors)
+            weights = below("best.", tensors)
             self.best = _Best(state["best"]["score"], state["best"]["step"], weights)
         self.snapshots.clear()
-        for name, value in _below("snapshot.", tensors).items():
+        for name, value in below("snapshot.", tensors).items():
             step, weight = name.split(".", 1)
             self.snapshots.setdefault(int(step), {})[weight] = value
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
         self.draws.set_state(tensors["draws"])
-        restore_layer_draws(_below("layers.", tensors), self.pool.device)
+        restore_layer_draws(below("layers.", tensors), self.pool.device)
         if self.step and self.step % self.epoch == 0:
             # The epoch is over: consume its draws, and the next one begins.
             for _ in self.pool.epoch(self.train.batch_size, self.draws, skip=self.epoch):
                 pass
         watch.meter.restore(state["meter"])
-
-
-def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

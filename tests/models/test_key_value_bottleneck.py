@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from typing import Any
+
 import attrs
 import pytest
 import torch
@@ -13,6 +16,7 @@ from harness.components import get
 from harness.data.encodings import Features
 from harness.data.pool import Pool
 from harness.data.types import Split
+from harness.errors import Interrupted
 from harness.models import _nearest
 from harness.models._bottleneck import EXCLUDED, ZERO, KeyValueBottleneck
 from harness.models.key_value_bottleneck import Bottleneck
@@ -148,6 +152,48 @@ def test_keys_are_placed_once_and_their_passes_count() -> None:
     keys, uses = model.keys.clone(), model.uses.clone()
     fit(model, pool_of(torch.randn(20, 6)), recipe(), generator=draws)
     assert torch.equal(model.keys, keys) and torch.equal(model.uses, uses)
+
+
+class Kept:
+    """A slot that keeps the last state."""
+
+    saved: Any = None
+
+    def load(self) -> Any:
+        return self.saved
+
+    def save(self, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
+        self.saved = {name: value.clone() for name, value in tensors.items()}, deepcopy(state)
+
+    def due(self) -> bool:
+        return True
+
+
+class StopsAfter(Unwatched):
+    """Stops when so many samples went forward."""
+
+    def __init__(self, samples: int) -> None:
+        super().__init__()
+        self.samples = samples
+
+    def step(self, done: int, total: int, loss: float | None) -> None:
+        if self.meter.forward_samples >= self.samples:
+            raise Interrupted("stopped")
+
+
+@pytest.mark.parametrize("passes", [3, 5], ids=["when the keys are placed", "when it trains"])
+def test_an_interrupted_training_does_not_place_its_keys_again(passes: int) -> None:
+    pool, slot = pool_of(torch.randn(40, 6)), Kept()
+    alone, beside = built(), built()
+    fit(alone, pool, recipe(), generator=draws)
+    with pytest.raises(Interrupted):
+        fit(beside, pool, recipe(), generator=draws, watch=StopsAfter(40 * passes), slot=slot)
+    again, watch = built(), Unwatched()
+    again.see_inputs = lambda *given: pytest.fail("the inputs are seen again")  # type: ignore[method-assign]
+    fit(again, pool, recipe(), generator=draws, watch=watch, slot=slot)
+    assert watch.meter.forward_samples == 40 * (2 + 1 + 3)
+    for name, value in alone.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
 
 
 def test_what_is_remembered_is_bounded_and_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,6 +168,17 @@ def test_a_recipe_whose_steps_mix_the_models_is_not_grouped(changes: dict[str, o
     assert together(models(count=2), recipe(steps=2, **changes))[1] == [1, 1]
 
 
+def test_a_model_that_looks_up_what_it_has_learned_of_its_inputs_is_not_grouped() -> None:
+    class Seeing(nn.Linear):
+        def see_inputs(self, *given: Any) -> None: ...
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x.flatten(1))
+
+    size = DIGITS.train.inputs[0].numel()
+    assert together(models(lambda: Seeing(size, 10), 2), recipe(steps=2))[1] == [1, 1]
+
+
 def test_a_loss_of_a_method_s_own_is_not_grouped() -> None:
     def loss(logits: torch.Tensor, batch: Any) -> torch.Tensor:
         return F.cross_entropy(logits, batch.y)
