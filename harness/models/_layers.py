@@ -28,6 +28,11 @@ class Seen(nn.Module):
     to ``size``, with a filter where they become smaller, and the ``crop`` in the middle is seen.
     """
 
+    given_mean: torch.Tensor
+    given_std: torch.Tensor
+    wanted_mean: torch.Tensor
+    wanted_std: torch.Tensor
+
     def __init__(
         self, network: nn.Module, given: Statistics, wanted: Statistics, size: int, crop: int,
         mode: str,

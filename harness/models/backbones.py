@@ -120,7 +120,7 @@ def efficientnet_lite0(settings: Lite0, encoding: Images, classes: int) -> nn.Mo
     return _seeing(encoding, model, scaling, settings.resolution)
 
 
-def _lite0_weights(model: nn.Module) -> dict[str, torch.Tensor]:
+def _lite0_weights(model: Any) -> dict[str, torch.Tensor]:
     """The package's weights under timm's names; its code is not imported."""
     found = find_spec(LITE0_PACKAGE)
     if found is None or not found.submodule_search_locations:

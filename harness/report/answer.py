@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from harness.report.asked import paper_of
 from harness.report.base import base_text
 from harness.report.coverage import points
+from harness.report.forgotten import forgotten
 from harness.report.notices import MOST, protocol_of, warnings
 from harness.report.removal import reached
 from harness.report.repetitions import seeds_text
@@ -42,7 +43,7 @@ def answer(results: Results) -> str:
 
 def box(results: Results) -> list[tuple[str, tuple[str, ...]]]:
     """What stands under that sentence: sentences by what they are about."""
-    lines: list[tuple[str, tuple[str, ...]]] = [("Asked", (_asked(results),))]
+    lines = [("Forgotten", tuple(forgotten(results))), ("Asked", (_asked(results),))]
     for verdict, label in JUDGED.items():
         lines.append((label, _some(map(_claim, _of(results, verdict)), "in the table of claims")))
     reasons = _reasons(results.verdicts)

@@ -71,8 +71,9 @@ def fit(
     watch = watch or Unwatched()
     # What a model learns of its inputs alone it has to learn before its first training.
     see = getattr(model, "see_inputs", None)
-    first = see is not None and (slot is None or slot.load() is None)
-    if first:
+    if slot is not None and slot.load() is not None:
+        see = None
+    if see is not None:
         see(pool, generator("inputs"), watch)
     length = length_of(train, len(pool), passes)
     run = Run(model, pool, train, length, generator("batches"), loss or cross_entropy(train, pool))
@@ -83,7 +84,7 @@ def fit(
         if evaluate is None:
             raise HarnessError(f"checkpoint {train.checkpoint!r} needs something to evaluate with")
         run.evaluate = evaluate
-    if first and slot is not None:
+    if see is not None and slot is not None:
         slot.save(*run.state(watch))
     if watch.meeting is None or loss is not None or not watch.meeting.train(run, watch, slot):
         with seeded_layers(generator("layers").initial_seed(), pool.device):
