@@ -9,7 +9,7 @@ from conftest import ROOT, Cli
 from harness.components import NoSettings, get
 from harness.data.datasets import images
 from harness.data.types import DataRoot, Split
-from harness.plan.protocol import cells_of
+from harness.plan.cells import cells_of
 from harness.spec.blocks import Spec
 from harness.spec.load import load_spec
 from harness.spec.places import SpecError
