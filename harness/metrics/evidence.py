@@ -107,6 +107,24 @@ class Evidence:
             raise kind(f"the {which} model diverged: outputs on {split} are not finite")
         return logits
 
+    def maps(self, split: str, task: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the unlearned model has for another ``task`` than the class, and its targets, both
+        float32 [n, 1, side, side] on the CPU.
+
+        Raises:
+            Diverged: an output is not finite. HarnessError: the data have no such task.
+        """
+        model, pool = self.model("unlearned"), self.pool(split).with_maps((task,))
+        found, targets = list[torch.Tensor](), list[torch.Tensor]()
+        with torch.inference_mode(), arithmetic(pool.device.type, self._precision):
+            for batch in pool.ordered(BATCH):
+                found.append(model.outputs(batch.x)[1][task].float().cpu())
+                targets.append(model.target(batch.maps[task]).float().cpu())
+        whole = torch.cat(found)
+        if not whole.isfinite().all():
+            raise Diverged(f"the unlearned model diverged: its {task} of {split} are not finite")
+        return whole, torch.cat(targets)
+
     def representation(self, split: str, which: Which = "unlearned") -> torch.Tensor:
         """What goes into the last linear layer, or of a model without one what it gives; float32
         [n, size] on the CPU."""

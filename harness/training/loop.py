@@ -75,11 +75,14 @@ def fit(
         see = None
     if see is not None:
         see(pool, generator("inputs"), watch)
+    joint = getattr(model, "joint_loss", None) if loss is None else None
+    if joint is not None:
+        pool = pool.with_maps(model.tasks)
     length = length_of(train, len(pool), passes)
     run = Run(model, pool, train, length, generator("batches"), loss or cross_entropy(train, pool))
     if late := [step for step in snapshots if step > run.total]:
         raise HarnessError(f"a snapshot after step {late[0]} of a training of {run.total}")
-    run.wanted, run.before_step = frozenset(snapshots), before_step
+    run.joint, run.wanted, run.before_step = joint, frozenset(snapshots), before_step
     if train.checkpoint != "last":
         if evaluate is None:
             raise HarnessError(f"checkpoint {train.checkpoint!r} needs something to evaluate with")
@@ -134,6 +137,7 @@ class Run:
         loss: Loss,
     ) -> None:
         self.model, self.pool, self.train, self.loss = model, pool, train, loss
+        self.joint: Callable[[Batch, Loss], torch.Tensor] | None = None
         self.evaluate: Callable[[nn.Module], float] | None = None
         self.length, self.total, self.epoch = length, length.total, length.epoch
         self.optimizer = optimizer_of(model, train)
@@ -172,7 +176,8 @@ class Run:
         """One optimiser step. Returns the loss on the device."""
         self.set_rate(self.optimizer)
         with self.autocast:
-            loss = self.loss(self.model(batch.x), batch)
+            joint = self.joint
+            loss = joint(batch, self.loss) if joint else self.loss(self.model(batch.x), batch)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         if self.train.clip_norm is not None or self.before_step is not None:
