@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from harness.data.pool import Pool
 from harness.errors import Diverged, HarnessError
@@ -114,7 +114,8 @@ class Evidence:
         Raises:
             Diverged: an output is not finite. HarnessError: the data have no such task.
         """
-        model, pool = self.model("unlearned"), self.pool(split).with_maps((task,))
+        model: Any = self.model("unlearned")
+        pool = self.pool(split).with_maps((task,))
         found, targets = list[torch.Tensor](), list[torch.Tensor]()
         with torch.inference_mode(), arithmetic(pool.device.type, self._precision):
             for batch in pool.ordered(BATCH):

@@ -14,24 +14,6 @@ from harness.errors import HarnessError
 Outputs = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
 
-class Resized(nn.Module):
-    """Maps [B, C, H, W] to [B, C, S, S], bilinear, as two products: those have a backward pass
-    that is deterministic on every device."""
-
-    rows: torch.Tensor
-    columns: torch.Tensor
-
-    def __init__(self, given: tuple[int, int], side: int) -> None:
-        super().__init__()
-        for name, length in zip(("rows", "columns"), given, strict=True):
-            weights = F.interpolate(torch.eye(length)[None], side, mode="linear")[0]
-            self.register_buffer(name, weights, persistent=False)
-
-    def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        tall = (maps.transpose(-1, -2) @ self.rows.to(maps.dtype)).transpose(-1, -2)
-        return tall @ self.columns.to(maps.dtype)
-
-
 class MultiTask(nn.Module):
     """A classifier whose last maps also go into a head for each other task.
 
@@ -46,15 +28,16 @@ class MultiTask(nn.Module):
         super().__init__()
         self.tasks, self.side, self.weights = tasks, side, weights
         self.trained = tuple(task for task, weight in weights.items() if weight)
-        self._place, channels, given = last_map(trunk, example)
+        self._place, channels, places = last_map(trunk, example)
         # The trunk comes last: its last linear layer, the class's, is then that of the whole.
         self.heads = nn.ModuleDict(
             {
                 task: nn.Sequential(
-                    Resized(given, side),
-                    nn.Conv2d(channels, width, 3, padding=1),
+                    nn.Conv2d(channels, width, 1),
                     nn.ReLU(),
-                    nn.Conv2d(width, 1, 1),
+                    nn.Flatten(),
+                    nn.Linear(width * places, side * side),
+                    nn.Unflatten(1, (1, side, side)),
                 )
                 for task in tasks
             }
@@ -98,19 +81,19 @@ class MultiTask(nn.Module):
         return torch.stack(parts).sum()
 
 
-def last_map(trunk: nn.Module, example: torch.Tensor) -> tuple[str, int, tuple[int, int]]:
+def last_map(trunk: nn.Module, example: torch.Tensor) -> tuple[str, int, int]:
     """The part of ``trunk`` that is the last to give maps [B, C, H, W] of more than one place: its
-    name, C and (H, W).
+    name, C and H * W.
 
     Raises:
         HarnessError: there is none.
     """
-    seen: list[tuple[str, int, tuple[int, int]]] = []
+    seen: list[tuple[str, int, int]] = []
 
     def note(name: str) -> Callable[..., None]:
         def hook(layer: nn.Module, inputs: Any, output: Any) -> None:
             if torch.is_tensor(output) and output.ndim == 4 and min(output.shape[2:]) > 1:
-                seen.append((name, output.shape[1], (output.shape[2], output.shape[3])))
+                seen.append((name, output.shape[1], output[0, 0].numel()))
 
         return hook
 

@@ -20,12 +20,14 @@ from harness.spec.blocks import Use, use
 class MultiTask:
     """Settings of ``multi_task``."""
 
-    trunk: Use = use("models", doc="the network that tasks share; its output is the class's")
+    trunk: Use = use(
+        "models", "resnet18", doc="the network that tasks share; its output is the class's"
+    )
     tasks: tuple[str, ...] = setting(
         (EDGES,), doc="tasks beside the class: edges of the clean image, or a map of the data set"
     )
     side: int = setting(8, doc="side of the maps that are learned", unit="pixels", gt=0)
-    width: int = setting(64, doc="channels of the hidden layer of a head", unit="channels", gt=0)
+    width: int = setting(32, doc="channels of the hidden layer of a head", unit="channels", gt=0)
     weighting: Literal["fixed", "uncertainty"] = setting(
         "fixed", doc="how losses are summed: by their weights alone, or by learned spreads as well"
     )
@@ -69,10 +71,10 @@ def _without_weights(settings: MultiTask) -> MultiTask:
 def multi_task(settings: MultiTask, encoding: Images, classes: int) -> nn.Module:
     """The trunk's classifier, and for each other task a map of one channel from its last maps.
 
-    float32 [B, C, H, W] to logits [B, classes]. A head resizes the trunk's last maps to side x side
-    and has a 3x3 and a 1x1 convolution with ReLU between. Tasks are learned by mean absolute error
-    against the mean of the target over each part, in every training that has no loss of its own:
-    methods and corruptions that have one see the classifier. Costs are those of the classifier.
+    float32 [B, C, H, W] to logits [B, classes]. A head is a 1x1 convolution of the trunk's last
+    maps, ReLU, and a linear layer to side x side. Tasks are learned by mean absolute error against
+    the mean of the target over each part, in every training that has no loss of its own: methods
+    and corruptions that have one see the classifier. Costs are those of the classifier.
 
     Raises:
         HarnessError: the trunk has no maps, as a network of linear layers.

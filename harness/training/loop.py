@@ -75,14 +75,15 @@ def fit(
         see = None
     if see is not None:
         see(pool, generator("inputs"), watch)
-    joint = getattr(model, "joint_loss", None) if loss is None else None
-    if joint is not None:
-        pool = pool.with_maps(model.tasks)
+    several: Any = model if loss is None and hasattr(model, "joint_loss") else None
+    if several is not None:
+        pool = pool.with_maps(several.tasks)
     length = length_of(train, len(pool), passes)
     run = Run(model, pool, train, length, generator("batches"), loss or cross_entropy(train, pool))
     if late := [step for step in snapshots if step > run.total]:
         raise HarnessError(f"a snapshot after step {late[0]} of a training of {run.total}")
-    run.joint, run.wanted, run.before_step = joint, frozenset(snapshots), before_step
+    run.joint = several.joint_loss if several is not None else None
+    run.wanted, run.before_step = frozenset(snapshots), before_step
     if train.checkpoint != "last":
         if evaluate is None:
             raise HarnessError(f"checkpoint {train.checkpoint!r} needs something to evaluate with")

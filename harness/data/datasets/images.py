@@ -74,9 +74,7 @@ def cifar100(settings: Scaled, root: DataRoot) -> Dataset:
     source = Source("cifar100", "uoft-cs/cifar100", "CIFAR100", label="fine_label")
     train, test, place, lossy = find(source, root)
     names, seen = tuple(map(str, range(100))), _seen(settings, CIFAR)
-    return dataset(
-        "cifar100", train, test, names, seen, place, lossy=lossy, begins=CIFAR100_BEGINS
-    )
+    return dataset("cifar100", train, test, names, seen, place, lossy=lossy, begins=CIFAR100_BEGINS)
 
 
 @component(
