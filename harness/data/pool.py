@@ -135,7 +135,7 @@ class Pool:
             stored = change.applied(stored, rows)
         maps = {name: whole[rows] for name, whole in self._maps.items()}
         if draws is not None:
-            for augment, moving in zip(self.augment, self._moving, strict=False):
+            for augment, moving in zip(self.augment, self._moving, strict=True):
                 begun = draws.get_state() if maps and moving else None
                 stored = augment(stored, generator=draws)
                 if begun is not None:
@@ -177,7 +177,7 @@ class Pool:
 
     def augmented(self, wanted: bool) -> Pool:
         """The same samples, with this pool's augmentation only where it is ``wanted``."""
-        return self if wanted or not self.augment else self._changed(augment=[])
+        return self if wanted or not self.augment else self._changed(augment=[], _moving=[])
 
     def joined(self, other: Pool) -> Pool:
         """This pool's samples, then those of ``other``, rows of the same split.

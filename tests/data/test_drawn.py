@@ -1,9 +1,12 @@
-"""The toy data, and what a model is shown of data sets that have statistics of their own."""
+"""What the unlearnability protocol needs of data: toy, ImageNet-100, intensities as they are."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from harness.components import get
@@ -41,3 +44,18 @@ def test_intensities_in_0_to_1_are_seen_where_normalisation_is_off(name: str) ->
     encoding = get("datasets", name).traits.facts(use.settings).encoding
     stored = torch.full((1, *encoding.shape), 255, dtype=torch.uint8)
     torch.testing.assert_close(encoding.batch(stored), torch.ones(1, *encoding.shape))
+
+
+def test_imagenet_is_cut_to_its_first_classes_by_name(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        for number in (2, 0, 1):
+            folder = tmp_path / "imagenet" / part / f"n{number:08}"
+            folder.mkdir(parents=True)
+            Image.new("RGB", (8, 8), (100 * number, 0, 0)).save(folder / "picture.png")
+    cut = {"name": "imagenet", "size": 8, "classes": 2, "per_class": 1, "test_per_class": 1}
+    use = structure_use("datasets", cut)
+    found = get("datasets", "imagenet").function(use.settings, DataRoot(tmp_path, offline=True))
+    assert found.classes == ("n00000000", "n00000001")
+    assert found.train.inputs[:, 0, 0, 0].tolist() == [0, 100]
+    facts = get("datasets", "imagenet").traits.facts(use.settings)
+    assert (facts.classes, facts.train, facts.test) == (2, 2, 2)
