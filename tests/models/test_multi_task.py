@@ -57,6 +57,12 @@ def test_with_weight_0_of_the_other_task_gradients_are_those_of_the_class_alone(
     assert all(parameter.grad is None for parameter in model.heads.parameters())
 
 
+def test_the_last_linear_layer_is_that_of_the_class() -> None:
+    model = build()
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    assert layers[-1] is model.trunk[-1]
+
+
 def test_with_weight_0_of_the_class_its_layer_gets_no_gradient() -> None:
     model, given = build(class_weight=0.0), batch()
     model.joint_loss(given, plain).backward()
