@@ -1,4 +1,4 @@
-"""Small pictures of what a trigger does, for the report."""
+"""Small pictures of what a corruption does, for the report."""
 
 from __future__ import annotations
 

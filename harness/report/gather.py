@@ -33,7 +33,7 @@ from harness.spec.origins import written
 from harness.spec.structure import unstructure, unstructure_settings
 from harness.store import Store
 
-MOST_TRIGGERS = 6  # of which the report shows pictures
+MOST_TRIGGERS = 12  # of which the report shows pictures
 
 
 @frozen
@@ -194,7 +194,7 @@ def _data(plan: Plan, store: Store) -> DataFacts:
 
 
 def _triggers(plan: Plan, store: Store) -> tuple[Trigger, ...]:
-    """What each trigger of the plan does to some samples, whatever amount is poisoned."""
+    """What each corruption of the plan does to some samples, whatever amount is corrupted."""
     found: dict[str, Trigger] = {}
     for stage in _corruptions(plan, store):
         title = _title(stage.cell.corruption)

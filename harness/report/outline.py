@@ -101,7 +101,7 @@ def _numbers(results: Results, drawn: Drawn) -> Iterator[Section]:
     )
     written = [(t.title, "\n\n".join(t.texts)) for t in results.triggers]
     triggers += tuple(Section(title, code=text) for title, text in written if text)
-    yield Section("Triggers", parts=triggers, folded=True)
+    yield Section("Corrupted samples", parts=triggers, folded=True)
     yield Section("Beside other profiles", parts=drawn.profiles, folded=True)
     yield _candidates(results)
 

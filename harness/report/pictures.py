@@ -1,4 +1,4 @@
-"""Pictures of triggers: a clean sample, the sample with the trigger, and their difference."""
+"""Pictures of corruptions: a clean sample, the corrupted one, and their difference."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def pictures(results: Results) -> list[tuple[str, Images]]:
 
 def strip(images: Sequence[Mapping[str, str]]) -> bytes:
     """One PNG with a row for each sample: clean, triggered, difference. Each tile is outlined, and
-    on the triggered one what the trigger changes is framed."""
+    on the triggered one what is changed is framed."""
     from PIL import Image, ImageDraw
 
     rows = [[_opened(image[kind]) for kind in KINDS] for image in images]
@@ -45,14 +45,14 @@ def strip(images: Sequence[Mapping[str, str]]) -> bytes:
     wide, high = (max(1, round(side * zoom)) + 2 for side in size)
     across, down = len(KINDS) * (wide + GAP) - GAP, len(rows) * (high + GAP) - GAP
     whole = Image.new("RGB", (across, down), "white")
-    pen, box = ImageDraw.Draw(whole), _changed(images)
+    pen, boxes = ImageDraw.Draw(whole), _changed(images)
     for i, tiles in enumerate(rows):
         for j, tile in enumerate(tiles):
             x, y = j * (wide + GAP), i * (high + GAP)
             whole.paste(tile.resize((wide - 2, high - 2), Image.Resampling.NEAREST), (x + 1, y + 1))
             pen.rectangle((x, y, x + wide - 1, y + high - 1), outline=OUTLINE)
-            if box is not None and KINDS[j] == "triggered":
-                left, top, right, bottom = (round(edge * zoom) for edge in box)
+            if boxes and KINDS[j] == "triggered":
+                left, top, right, bottom = (round(edge * zoom) for edge in boxes[i])
                 pen.rectangle((x + left, y + top, x + right + 1, y + bottom + 1), outline=FRAME)
     stream = io.BytesIO()
     whole.save(stream, "PNG", optimize=True)
@@ -61,16 +61,16 @@ def strip(images: Sequence[Mapping[str, str]]) -> bytes:
 
 def scale(images: Sequence[Mapping[str, str]]) -> str:
     """What a reader must know to read the strip."""
-    tile, box = _opened(images[0]["clean"]), _changed(images)
+    tile, boxes = _opened(images[0]["clean"]), set(_changed(images))
     wide, high = tile.size
     where = "it changes pixels all over the picture"
-    if box is not None:
-        left, top, right, bottom = box
-        where = (
-            f"what it changes is framed: columns {left} to {right - 1}, rows {top} to {bottom - 1}"
-        )
+    if boxes:
+        where = "what it changes is framed"
+    if len(boxes) == 1:
+        [(left, top, right, bottom)] = boxes
+        where += f": columns {left} to {right - 1}, rows {top} to {bottom - 1}"
     return (
-        "From left to right: the clean sample, with the trigger, the difference "
+        "From left to right: the clean sample, the corrupted one, the difference "
         f"({GREY} + {GAIN:g} × change, so grey is no change). "
         f"{wide} × {high} pixels, shown {_zoom(tile):.3g} times as large; {where}."
     )
@@ -82,8 +82,9 @@ def _zoom(tile: Any) -> float:
     return SIDE // largest if largest <= SIDE else SIDE / largest
 
 
-def _changed(images: Sequence[Mapping[str, str]]) -> tuple[int, int, int, int] | None:
-    """The smallest box around all that a trigger changes, or None where that is everywhere."""
+def _changed(images: Sequence[Mapping[str, str]]) -> list[tuple[int, int, int, int]]:
+    """For each image the smallest box around what changes in all of them, or in itself where that
+    is everywhere; none where that is everywhere too."""
     from PIL import Image, ImageChops
 
     boxes = []
@@ -92,11 +93,15 @@ def _changed(images: Sequence[Mapping[str, str]]) -> tuple[int, int, int, int] |
         apart = ImageChops.difference(clean, triggered.resize(clean.size, Image.Resampling.NEAREST))
         boxes.append((apart.getbbox(), clean.size))
     if len({size for _, size in boxes}) > 1 or not (found := [box for box, _ in boxes if box]):
-        return None
+        return []
     left, top = (min(box[i] for box in found) for i in (0, 1))
     right, bottom = (max(box[i] for box in found) for i in (2, 3))
     wide, high = boxes[0][1]
-    return (left, top, right, bottom) if 2 * (right - left) * (bottom - top) < wide * high else None
+    for choice in ([(left, top, right, bottom)] * len(boxes), found):
+        areas = [(right - left) * (bottom - top) for left, top, right, bottom in choice]
+        if len(choice) == len(boxes) and 2 * max(areas) < wide * high:
+            return choice
+    return []
 
 
 def _opened(text: Any) -> Any:

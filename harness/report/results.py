@@ -152,7 +152,7 @@ class Failure(Record):
 
 @frozen
 class Trigger(Record):
-    """What a trigger does to some samples: pictures as base64 PNG by kind, or parts of texts."""
+    """What a corruption does to some samples: pictures as base64 PNG by kind, or parts of texts."""
 
     title: str
     images: tuple[Mapping[str, Any], ...]

@@ -12,6 +12,7 @@ from harness.components import get
 from harness.corruptions.checking import checked
 from harness.corruptions.pictures import pictures
 from harness.corruptions.task import CorruptionTask
+from harness.corruptions.types import Corruption
 from harness.data.tokenizing import excerpts
 from harness.data.types import Dataset, Split
 from harness.lazy import torch
@@ -79,18 +80,23 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     record: dict[str, Any] = {"data": {**facts, **shape}, "corrupted": len(corruption.rows)}
     if corruption.added is not None:
         record["added"] = len(corruption.added.targets)
-    shown = corruption.rows[: PICTURES if component.traits.trigger is not None else 0]
-    record["pictures"] = _pictures(cell, dataset, shown) if len(shown) else []
+    record["pictures"] = _pictures(cell, dataset, corruption) if len(corruption.rows) else []
     return record, tensors
 
 
-def _pictures(cell: Cell, dataset: Dataset, rows: torch.Tensor) -> list[dict[str, str]]:
-    """Training samples without and with the trigger, unaugmented; of texts the triggered ones."""
+def _pictures(cell: Cell, dataset: Dataset, made: Corruption) -> list[dict[str, str]]:
+    """Training samples without and with the trigger, unaugmented; of texts the triggered ones.
+    Of a corruption without a trigger they are images as they are and as it stores them."""
     traits = get("corruptions", cell.corruption.name).traits
     settings = cell.corruption.settings
-    assert traits.trigger is not None and traits.when is not None  # noqa: S101
+    clean = dataset.train.inputs[made.rows[:PICTURES]]
+    if traits.trigger is None:
+        inputs = made.inputs if made.deltas is None else clean + made.deltas[:PICTURES]
+        if inputs is None or dataset.encoding.name != "images":
+            return []
+        return pictures(clean, inputs[:PICTURES].float().round().clamp(0, 255).byte())
+    assert traits.when is not None  # noqa: S101
     trigger = traits.trigger(settings, dataset)
-    clean = dataset.train.inputs[rows]
     if dataset.tokenizer is not None:
         return [{"text": text} for text in excerpts(dataset.tokenizer, clean, trigger(clean))]
     if traits.when(settings) == "before":

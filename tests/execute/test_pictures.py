@@ -1,4 +1,4 @@
-"""Pictures of triggers on their way from the corrupt stage to ``results.json``."""
+"""Pictures of corruptions on their way from the corrupt stage to ``results.json``."""
 
 from __future__ import annotations
 
@@ -69,5 +69,22 @@ def test_fewer_corrupted_samples_are_fewer_pictures(cli: Cli, tmp_path: Path) ->
         assert 0 < np.abs(moved).max() <= 4 * 16
 
 
-def test_no_trigger_is_no_picture(cli: Cli, tmp_path: Path) -> None:
+def test_perturbed_images_are_shown_as_they_are_trained_on(cli: Cli, tmp_path: Path) -> None:
+    [pixel] = run(cli, tmp_path, "one_pixel")
+    assert pixel["title"] == "one_pixel: score=automatic"
+    assert len(pixel["images"]) == 3
+    for image in pixel["images"]:
+        clean, perturbed = shown(image["clean"]), shown(image["triggered"])
+        assert np.count_nonzero(clean != perturbed) == 1
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert "Corrupted samples" in page
+    assert "what it changes is framed" in page
+    [noise] = run(cli, tmp_path, "{name: gaussian, std: 0.1, share: 0.5}")
+    for image in noise["images"]:
+        clean, perturbed = shown(image["clean"]), shown(image["triggered"])
+        moved = np.abs(perturbed - clean)[(clean > 60) & (clean < 195)]
+        assert 12 < moved.mean() < 30  # 25.5 sqrt(2 / pi) = 20.3
+
+
+def test_changed_labels_are_no_picture(cli: Cli, tmp_path: Path) -> None:
     assert run(cli, tmp_path, "{name: label_permutation, count: 20}") == []

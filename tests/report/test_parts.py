@@ -167,6 +167,22 @@ def test_pictures_of_a_trigger_say_their_scale_and_frame_what_it_changes(tmp_pat
     assert frame not in {c for _, c in Image.open(io.BytesIO(files["trigger_2.png"])).getcolors()}
 
 
+def test_pixels_that_differ_between_images_are_framed_in_each(tmp_path: Path) -> None:
+    shown = []
+    for at in ((0, 0), (7, 7)):
+        stamped = Image.new("RGB", (8, 8), "red")
+        stamped.putpixel(at, (0, 255, 0))
+        stream = io.BytesIO()
+        stamped.save(stream, "PNG")
+        shown.append({**trigger(), "triggered": b64encode(stream.getvalue()).decode()})
+    files = written(tmp_path, sample(pictures=[{"title": "pixel", "images": shown}]))
+    assert "what it changes is framed." in files["report.md"].decode()
+    whole = Image.open(io.BytesIO(files["trigger_1.png"])).convert("RGB")
+    first, second = (whole.crop((104, top, 202, top + 98)) for top in (0, 104))
+    assert [tile.getpixel((13, 6)) == (213, 94, 0) for tile in (first, second)] == [True, False]
+    assert [tile.getpixel((84, 90)) == (213, 94, 0) for tile in (first, second)] == [False, True]
+
+
 @pytest.mark.parametrize(
     "bad",
     [
@@ -186,7 +202,7 @@ def test_what_is_no_picture_is_left_out(bad: Any, tmp_path: Path) -> None:
     shown = [{"title": "t", "images": [{**trigger(), "triggered": bad}, {"clean": png("red")}]}]
     files = written(tmp_path, sample(pictures=shown))
     assert b"<img" not in files["report.html"]
-    assert b"Triggers" not in files["report.md"]
+    assert b"Corrupted samples" not in files["report.md"]
     assert "trigger_1.png" not in files
 
 
