@@ -55,6 +55,7 @@ class Evidence:
     ) -> None:
         self.classes, self.target_class, self.costs = classes, target_class, costs
         self.facts, self._flops = facts or {}, flops
+        self.series: dict[str, list[float]] = {}  # lists of numbers that a metric leaves
         self.answers, self._precision = answers, precision
         self._corruption = corruption or {}
         self._shared = shared or (lambda split, make: make())

@@ -1,0 +1,120 @@
+"""Series that belong together, such as one for each layer, as rows of colours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from harness.report.figures.parts import axis_of, names_of, nothing
+from harness.report.numbers import plain_number
+from harness.report.order import as_key
+from harness.report.panels import MOST_PANELS, is_number
+from harness.report.results import ResultRow, Results
+from harness.report.section import Section
+from harness.report.svg import WIDE, literal, svg
+from harness.spec.blocks import Figure
+
+ABREAST = 3  # panels in one row
+SHADES = 16
+
+Matrix = tuple[tuple[float, ...], ...]  # a row for each series
+
+
+def heatmap(results: Results, figure: Figure) -> Section:
+    """The series ``y:NAME`` below one another against the series x: a panel for each value of the
+    axis of ``panels``, or for each cell, with the mean over whatever else there is."""
+    of = names_of(figure)[0]
+    panels, rows = axis_of(results, figure.panels), _rows(results, figure, of)
+    if not rows:
+        return nothing(figure, f"no row has the series {figure.x} and {of}:...")
+    first = rows[0].series
+    points, names = first[figure.x], _below(first, of)
+    matrices: dict[str, list[Matrix]] = {}
+    for row in rows:
+        same = row.series[figure.x] == points and _below(row.series, of) == names
+        matrix = tuple(row.series[name] for name in names)
+        if same and all(is_number(x) for line in matrix for x in line):
+            matrices.setdefault(_title(panels.name, row), []).append(matrix)
+    left_out = len(matrices) - MOST_PANELS
+    drawn = {title: _mean(found) for title, found in list(matrices.items())[:MOST_PANELS]}
+    if not drawn or not points:
+        return nothing(figure, "no row has numbers for it")
+    caption = f"{of} by {figure.x}"
+    counts = sorted({len(found) for found in matrices.values()})
+    notes = [
+        f"Mean over the runs of a panel ({', '.join(map(str, counts))}), on one scale whose "
+        "colours follow the square root.",
+        "From the top: " + "; ".join(name.partition(":")[2] for name in names) + ".",
+        f"{left_out} more panels are left out." if left_out > 0 else "",
+    ]
+    table = [[title, *map(plain_number, map(_average, zip(*m, strict=True)))]
+             for title, m in drawn.items()]  # fmt: skip
+    headers = [panels.name or "cell", *map(plain_number, points)]
+    return Section(
+        figure.title,
+        tuple(filter(None, notes)),
+        _draw(drawn, points, figure.x, caption),
+        ((f"Mean over what stands below one another, by {figure.x}", (headers, table)),),
+    )
+
+
+def _rows(results: Results, figure: Figure, of: str) -> list[ResultRow]:
+    """Those of one method: what metrics leave of the base model is the same for all."""
+    having = [row for row in results.rows if figure.x in row.series and _below(row.series, of)]
+    wanted = figure.methods or [row.method for row in having]
+    return [row for row in having if row.method == wanted[0]]
+
+
+def _below(series: Iterable[str], of: str) -> list[str]:
+    return sorted(name for name in series if name.startswith(f"{of}:"))
+
+
+def _title(axis: str | None, row: ResultRow) -> str:
+    if axis is not None:
+        return f"{axis} = {row.cell.get(axis)}" if axis in row.cell else as_key(row.cell)
+    return ", ".join(f"{name}={value}" for name, value in row.cell.items())
+
+
+def _mean(matrices: Sequence[Matrix]) -> Matrix:
+    return tuple(
+        tuple(_average(values) for values in zip(*lines, strict=True))
+        for lines in zip(*matrices, strict=True)
+    )
+
+
+def _average(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _draw(drawn: Mapping[str, Matrix], points: Sequence[Any], x: str, title: str) -> str:
+    columns = min(ABREAST, len(drawn))
+    lines = math.ceil(len(drawn) / columns)
+    most = max((value for m in drawn.values() for line in m for value in line), default=0.0)
+    count = len(next(iter(drawn.values())))
+    high = min(0.12 * count + 0.5, 3.0)
+
+    def draw(figure: Any) -> None:
+        from matplotlib import colormaps
+        from matplotlib.colors import PowerNorm
+
+        look = {
+            "cmap": colormaps["viridis"].resampled(SHADES),
+            "norm": PowerNorm(0.5, 0, most or 1.0),
+        }
+        spots = list(figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).flat)
+        for axes in spots[len(drawn) :]:
+            axes.set_axis_off()
+        for axes, (name, matrix) in zip(spots, drawn.items(), strict=False):
+            axes.invert_yaxis() if axes is spots[0] else None
+            mesh = axes.pcolormesh(matrix, **look, linewidth=0.2, edgecolor="face", clip_on=False)
+            axes.set_title(literal(name))
+            ticks = sorted({0, len(points) // 2, len(points) - 1})
+            axes.set_xticks([i + 0.5 for i in ticks], [plain_number(points[i]) for i in ticks])
+            axes.set_yticks([0.5, count - 0.5], ["0", str(count - 1)])
+        figure.colorbar(mesh, ax=spots, fraction=0.05, aspect=12 * lines)
+        figure.supxlabel(literal(x), fontsize=9)
+
+    means = (f"{name}: mean {_average([v for m in matrix for v in m]):.3f}"
+             for name, matrix in drawn.items())  # fmt: skip
+    return svg(draw, (WIDE, lines * high + 0.4), title, "; ".join(means))
