@@ -32,9 +32,10 @@ def heatmap(results: Results, figure: Figure) -> Section:
     points, names = first[figure.x], _below(first, of)
     matrices: dict[str, list[Matrix]] = {}
     for row in rows:
-        same = row.series[figure.x] == points and _below(row.series, of) == names
+        if row.series[figure.x] != points or _below(row.series, of) != names:
+            continue
         matrix = tuple(row.series[name] for name in names)
-        if same and all(is_number(x) for line in matrix for x in line):
+        if all(len(line) == len(points) and all(map(is_number, line)) for line in matrix):
             matrices.setdefault(_title(panels.name, row), []).append(matrix)
     left_out = len(matrices) - MOST_PANELS
     drawn = {title: _mean(found) for title, found in list(matrices.items())[:MOST_PANELS]}
@@ -50,7 +51,7 @@ def heatmap(results: Results, figure: Figure) -> Section:
     ]
     table = [[title, *map(plain_number, map(_average, zip(*m, strict=True)))]
              for title, m in drawn.items()]  # fmt: skip
-    headers = [panels.name or "cell", *map(plain_number, points)]
+    headers = ["", *map(_point, points)]
     return Section(
         figure.title,
         tuple(filter(None, notes)),
@@ -74,6 +75,10 @@ def _title(axis: str | None, row: ResultRow) -> str:
     if axis is not None:
         return f"{axis} = {row.cell.get(axis)}" if axis in row.cell else as_key(row.cell)
     return ", ".join(f"{name}={value}" for name, value in row.cell.items())
+
+
+def _point(value: Any) -> str:
+    return f"{value:g}" if is_number(value) else str(value)
 
 
 def _mean(matrices: Sequence[Matrix]) -> Matrix:
@@ -110,7 +115,7 @@ def _draw(drawn: Mapping[str, Matrix], points: Sequence[Any], x: str, title: str
             mesh = axes.pcolormesh(matrix, **look, linewidth=0.2, edgecolor="face", clip_on=False)
             axes.set_title(literal(name))
             ticks = sorted({0, len(points) // 2, len(points) - 1})
-            axes.set_xticks([i + 0.5 for i in ticks], [plain_number(points[i]) for i in ticks])
+            axes.set_xticks([i + 0.5 for i in ticks], [literal(_point(points[i])) for i in ticks])
             axes.set_yticks([0.5, count - 0.5], ["0", str(count - 1)])
         figure.colorbar(mesh, ax=spots, fraction=0.05, aspect=12 * lines)
         figure.supxlabel(literal(x), fontsize=9)
