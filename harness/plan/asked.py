@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import attrs
 
@@ -24,16 +23,15 @@ def requests(use: Use) -> tuple[Request, ...]:
     return found
 
 
-def of_base(request: Any) -> bool:
-    """Whether ``request`` is for the base model itself."""
-    same = isinstance(request, Trained) and attrs.evolve(request, name="", snapshots=())
-    return same == Trained("", data="corrupted")
+def of_base(request: Trained) -> bool:
+    """Whether the model that is asked for is the base model itself."""
+    return attrs.evolve(request, name="", snapshots=()) == Trained("", data="corrupted")
 
 
 def of_base_below(uses: Iterable[Use]) -> Iterator[Trained]:
     """Every request for the base model that ``uses``, or what is prepared for them, make."""
     for request in (r for use in uses for r in requests(use)):
-        if of_base(request):
+        if isinstance(request, Trained) and of_base(request):
             yield request
         elif isinstance(request, Prepare):
             yield from of_base_below([prepared(request)])

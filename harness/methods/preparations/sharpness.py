@@ -17,7 +17,7 @@ ALONG = "along"  # what the request for the snapshots is called
 AT_ONCE = 256  # samples of one batch of the definition's search, which sums over batches
 USUAL_LAYERS = 20  # for estimates: as a ResNet-18 has; the model is not known there
 
-Search = Callable[[torch.Tensor, int], torch.Tensor]
+Search = Callable[["torch.Tensor", int], "torch.Tensor"]
 
 
 def _along(settings: Sharpness) -> tuple[Trained, ...]:

@@ -15,7 +15,7 @@ from harness.report.section import Section
 from harness.report.svg import WIDE, literal, svg
 from harness.spec.blocks import Figure
 
-ABREAST = 3  # panels in one row
+ABREAST = {18: 3, 28: 2}  # panels in one row, by the most letters that their titles may have
 SHADES = 16
 
 Matrix = tuple[tuple[float, ...], ...]  # a row for each series
@@ -93,7 +93,8 @@ def _average(values: Sequence[float]) -> float:
 
 
 def _draw(drawn: Mapping[str, Matrix], points: Sequence[Any], x: str, title: str) -> str:
-    columns = min(ABREAST, len(drawn))
+    longest = max(map(len, drawn))
+    columns = min(next((n for most, n in ABREAST.items() if longest <= most), 1), len(drawn))
     lines = math.ceil(len(drawn) / columns)
     most = max((value for m in drawn.values() for line in m for value in line), default=0.0)
     count = len(next(iter(drawn.values())))
