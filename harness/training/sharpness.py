@@ -8,8 +8,9 @@ from typing import Literal
 from attrs import frozen
 
 from harness.components import setting
-from harness.data.pool import Batch
+from harness.data.pool import Batch, Pool
 from harness.lazy import F, nn, torch
+from harness.training.seeding import generator
 from harness.training.watch import Meter
 
 TINY = 1e-30  # in place of the norm of nothing
@@ -54,6 +55,14 @@ def layers_of(model: nn.Module) -> dict[str, nn.Parameter]:
         if layer and all(module.weight is not weight for weight in found.values()):
             found[name] = module.weight
     return found
+
+
+def fixed(pool: Pool, samples: int | None) -> Pool:
+    """The samples at positions that depend on nothing but how many there are."""
+    if samples is None or samples >= len(pool):
+        return pool
+    order = torch.randperm(len(pool), generator=generator("sharpness", "samples"))
+    return pool.subset(order[:samples].sort().values.to(pool.device))
 
 
 @frozen(eq=False)

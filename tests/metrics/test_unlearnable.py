@@ -15,6 +15,7 @@ from conftest import TINY, Cli
 from harness.components import get
 from harness.errors import HarnessError
 from harness.metrics.evidence import Evidence
+from harness.metrics.landscape import LOSSES
 from harness.metrics.unlearnable import midpoint, ratios
 from harness.plan import asked
 from harness.plan.plan import Plan
@@ -132,8 +133,11 @@ def spec(**changes: Any) -> dict[str, Any]:
         "train": {**plain["train"], "epochs": 3, "steps": None},
         "forget": {"set": "corrupted"},
         "methods": ["none"],
-        "metrics": [small],
-        "figures": [{"title": "SAL", "show": "heatmap", "x": "point", "y": "sal"}],
+        "metrics": [small, {"name": "loss_landscape", "snapshots": 2, "grid": 4, "samples": 32}],
+        "figures": [
+            {"title": "SAL", "show": "heatmap", "x": "point", "y": "sal"},
+            {"title": "Plane", "show": "landscape", "x": "plane_x", "y": list(LOSSES.values())},
+        ],
         **changes,
     }
 
@@ -157,7 +161,7 @@ def test_clean_partners_are_the_base_models_of_a_clean_run(tmp_path: Path) -> No
     assert trainings(clean) < trainings(perturbed)
     steps = {tuple(stage.detail["snapshots"]) for stage in perturbed.stages.values()
              if stage.kind == "train"}  # fmt: skip
-    assert steps == {(4, 8, 12)}
+    assert steps == {(4, 6, 8, 12)}  # three for one metric and two for another
     measured = [{k for k, s in plan.stages.items() if s.kind == "prepare"}
                 for plan in (clean, perturbed)]  # fmt: skip
     assert measured[0] < measured[1] and len(measured[1]) == 5
@@ -200,4 +204,7 @@ def test_a_run_shows_distance_spread_cost_and_the_map(cli: Cli, tmp_path: Path) 
         3 * 16 * (1 + 2 * 2 * (3 + 2 * 2)) / (3 * 120 * 3)
     )
     report = (tmp_path / "out" / "report.md").read_text()
-    assert "### SAL" in report and "Not shown" not in report
+    assert "### SAL" in report and "### Plane" in report and "Not shown" not in report
+    variances = [first.metrics[name] for name in ("plane_variance_first", "plane_variance")]
+    assert 0 < variances[0] < variances[1] <= 1 + 1e-6  # type: ignore[operator]
+    assert sum(name.startswith("loss_clean:") for name in first.series) == 4

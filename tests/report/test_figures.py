@@ -386,3 +386,25 @@ def test_a_heat_map_of_nothing_says_so_and_of_strangers_is_safe() -> None:
             if row["series"]:
                 row["series"]["sal:00 l0"] = broken
         assert "Not shown" in shown(found, HEATMAP).notes[0]
+
+
+PLANE = figure("landscape", "plane_x", ["loss_trained", "loss_clean"], panels="count")
+
+
+def test_a_landscape_has_both_losses_and_the_paths_of_each_value() -> None:
+    found = rows()
+    for row in found:
+        lines = {
+            f"loss_{n}:0{i} y": [i + 1.0, 2.0, 8.0] for n in ("trained", "clean") for i in (0, 1)
+        }
+        path = {f"{p}path_{c}": [0.1, 0.5] for p in ("", "clean_") for c in "xy"}
+        row["series"] = {"plane_x": [0, 1, 2], "plane_y": [0, 1], **lines, **path}
+        row["cell"]["count"] = HOSTILE if row["cell"]["count"] == 100 else 1000
+    section = shown(found, {**PLANE, "panels": None})
+    assert len(section.tables[0][1][1]) == 8  # two losses of each of four cells
+    assert section.tables[0][1][1][-1][1:] == ["loss_clean", "1.000", "8.000"]
+    assert section.drawing is not None and "<script" not in section.drawing
+    assert section.drawing.count("stroke-dasharray") >= 8  # the clean path in every panel
+    for row in found:
+        row["series"]["loss_clean:01 y"] = [1.0, math.inf, 2.0]
+    assert "Not shown" in shown(found, PLANE).notes[0]

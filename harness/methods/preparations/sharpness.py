@@ -10,8 +10,8 @@ from harness.errors import HarnessError
 from harness.lazy import nn, torch
 from harness.methods.task import Task
 from harness.spec.requests import Trained
-from harness.training.seeding import generator, seeded_layers
-from harness.training.sharpness import Searches, Sharpness, layers_of
+from harness.training.seeding import seeded_layers
+from harness.training.sharpness import Searches, Sharpness, fixed, layers_of
 
 ALONG = "along"  # what the request for the snapshots is called
 AT_ONCE = 256  # samples of one batch of the definition's search, which sums over batches
@@ -70,7 +70,7 @@ def sharpness(
     if not layers or not len(pool):
         raise HarnessError("sharpness: there is no convolution or linear layer, or no sample")
     model.requires_grad_(False)
-    chosen, meter = _subset(pool, settings.samples), task.watch.meter
+    chosen, meter = fixed(pool, settings.samples), task.watch.meter
     searches = Searches(model, settings, meter)
     shape = (len(weights), len(layers))
     found = {name: torch.zeros(shape) for name in ("s_max", "s_min")}
@@ -106,14 +106,6 @@ def sharpness(
         "parameters": torch.tensor([weight.numel() for weight in layers.values()]),
         "layers": torch.tensor(list("\n".join(layers).encode()), dtype=torch.uint8),
     }
-
-
-def _subset(pool: Pool, samples: int | None) -> Pool:
-    """The samples at positions that depend on nothing but how many there are."""
-    if samples is None or samples >= len(pool):
-        return pool
-    order = torch.randperm(len(pool), generator=generator("sharpness", "samples"))
-    return pool.subset(order[:samples].sort().values.to(pool.device))
 
 
 def _of_snapshot(

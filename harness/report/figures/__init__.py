@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from harness.report.asked import figures_of
 from harness.report.figures.curves import curves
 from harness.report.figures.heatmap import heatmap
+from harness.report.figures.landscape import landscape
 from harness.report.figures.methods import methods
 from harness.report.figures.populations import histogram, scatter, table
 from harness.report.figures.sweep import sweep
@@ -24,6 +25,7 @@ SHAPES: Mapping[str, Callable[[Results, Figure], Section]] = {
     "histogram": histogram,
     "table": table,
     "heatmap": heatmap,
+    "landscape": landscape,
 }
 
 

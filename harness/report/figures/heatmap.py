@@ -25,18 +25,18 @@ def heatmap(results: Results, figure: Figure) -> Section:
     """The series ``y:NAME`` below one another against the series x: a panel for each value of the
     axis of ``panels``, or for each cell, with the mean over whatever else there is."""
     of = names_of(figure)[0]
-    panels, rows = axis_of(results, figure.panels), _rows(results, figure, of)
+    panels, rows = axis_of(results, figure.panels), rows_with(results, figure, of)
     if not rows:
         return nothing(figure, f"no row has the series {figure.x} and {of}:...")
     first = rows[0].series
-    points, names = first[figure.x], _below(first, of)
+    points, names = first[figure.x], series_of(first, of)
     matrices: dict[str, list[Matrix]] = {}
     for row in rows:
-        if row.series[figure.x] != points or _below(row.series, of) != names:
+        if row.series[figure.x] != points or series_of(row.series, of) != names:
             continue
         matrix = tuple(row.series[name] for name in names)
         if all(len(line) == len(points) and all(map(is_number, line)) for line in matrix):
-            matrices.setdefault(_title(panels.name, row), []).append(matrix)
+            matrices.setdefault(cell_title(panels.name, row), []).append(matrix)
     left_out = len(matrices) - MOST_PANELS
     drawn = {title: _mean(found) for title, found in list(matrices.items())[:MOST_PANELS]}
     if not drawn or not points:
@@ -60,18 +60,20 @@ def heatmap(results: Results, figure: Figure) -> Section:
     )
 
 
-def _rows(results: Results, figure: Figure, of: str) -> list[ResultRow]:
+def rows_with(results: Results, figure: Figure, of: str) -> list[ResultRow]:
     """Those of one method: what metrics leave of the base model is the same for all."""
-    having = [row for row in results.rows if figure.x in row.series and _below(row.series, of)]
+    having = [row for row in results.rows if figure.x in row.series and series_of(row.series, of)]
     wanted = figure.methods or [row.method for row in having]
     return [row for row in having if row.method == wanted[0]]
 
 
-def _below(series: Iterable[str], of: str) -> list[str]:
+def series_of(series: Iterable[str], of: str) -> list[str]:
+    """The names of the series ``of:...``, in order."""
     return sorted(name for name in series if name.startswith(f"{of}:"))
 
 
-def _title(axis: str | None, row: ResultRow) -> str:
+def cell_title(axis: str | None, row: ResultRow) -> str:
+    """The value that the cell of ``row`` has of an axis, or all of its values."""
     if axis is not None:
         return f"{axis} = {row.cell.get(axis)}" if axis in row.cell else as_key(row.cell)
     return ", ".join(f"{name}={value}" for name, value in row.cell.items())
