@@ -90,9 +90,14 @@ class DatasetTraits(Traits):
 
 @frozen
 class AugmentationTraits(Traits):
-    """``acts_on``: the encodings whose batches it changes."""
+    """``acts_on``: the encodings whose batches it changes.
+
+    ``moves``: it puts pixels elsewhere and does nothing else to them, so that targets which are
+    maps of the image have to move with it.
+    """
 
     acts_on: frozenset[str] = _names(*_ENCODINGS, default={"images"})
+    moves: bool = field(default=False, validator=instance_of(bool), kw_only=True)
 
 
 @frozen
@@ -158,7 +163,9 @@ class ModelTraits(Traits):
     says the size of a token's vector.
 
     A module with a method ``see_inputs(pool, draws, watch)`` is shown its training inputs before
-    its first training; it must ignore all further calls.
+    its first training; it must ignore all further calls. One with ``joint_loss(batch, loss)`` is
+    trained by that: it learns the ``tasks`` that it names beside the class, whose targets are the
+    batch's ``maps``; ``loss`` is that of (logits, batch).
     """
 
     takes: frozenset[str] = _names(*_ENCODINGS, default={"images"})

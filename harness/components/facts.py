@@ -12,7 +12,8 @@ class Facts:
     """What a data set declares before any of it is read; None is a size that is not declared.
 
     ``validation`` counts the samples of a validation split of its own, ``groups`` says whether its
-    training samples belong to groups, such as persons.
+    training samples belong to groups, such as persons, ``maps`` names the tasks beside the class
+    that it has targets of.
     """
 
     encoding: Any
@@ -21,6 +22,7 @@ class Facts:
     test: int | None
     validation: int | None = 0
     groups: bool = False
+    maps: tuple[str, ...] = ()
 
 
 @frozen

@@ -15,10 +15,11 @@ def read_folders(
     parts: tuple[str, str],
     size: int,
     limits: tuple[int | None, int | None] = (None, None),
+    classes: int | None = None,
 ) -> tuple[Split, Split, tuple[str, ...]]:
     """The splits of ``folder/PART/CLASS/*``, uint8 [N, 3, S, S], and the names of the classes.
 
-    ``limits`` are the images of a class that are read, the first by name.
+    ``limits`` are the images of a class that are read, the first by name; ``classes`` the classes.
 
     Raises:
         RemoteError: a folder does not exist or is empty.
@@ -27,7 +28,7 @@ def read_folders(
     for part in parts:
         if not (folder / part).is_dir():
             raise RemoteError(f"no folder {part!r} in {folder}")
-    names = [_class_names(folder / part) for part in parts]
+    names = [_class_names(folder / part)[:classes] for part in parts]
     if names[0] != names[1]:
         raise HarnessError(f"{folder}: the classes of {parts[0]} and {parts[1]} differ")
     train, test = (

@@ -55,7 +55,7 @@ def read(
         return _decode(files, label, mode, size)
     kept = folder / f"{cache.name(files, DECODER, label, mode, size)}.safetensors"
     if (found := cache.read(kept)) is not None:
-        return Split(**found[0])
+        return Split(found[0]["inputs"], found[0]["targets"])
     split = _decode(files, label, mode, size)
     cache.write(kept, {"inputs": split.inputs, "targets": split.targets})
     return split

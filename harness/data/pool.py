@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from harness.components import get
 from harness.components.contracts import Encoding
 from harness.data.changes import Change, Function
+from harness.data.tasks import stored_maps, target_of
 from harness.data.types import Split
 from harness.errors import HarnessError
 from harness.lazy import torch
@@ -22,12 +23,14 @@ class Batch:
     """``x`` as models take it, ``y`` int64 [B], ``row`` int64 [B] of the split.
 
     ``x`` is what the encoding's ``batch`` gives: float32 [B, C, H, W] normalised for images, a
-    ``TokenBatch`` (ids, mask, shift) for tokens, float32 [B, size] for features.
+    ``TokenBatch`` (ids, mask, shift) for tokens, float32 [B, size] for features. ``maps``, of a
+    pool ``with_maps``, are the targets of other tasks by name, float32 [B, 1, H, W].
     """
 
     x: Any
     y: torch.Tensor
     row: torch.Tensor
+    maps: Mapping[str, torch.Tensor] = field(factory=dict)
 
 
 class Pool:
@@ -42,6 +45,7 @@ class Pool:
             augmented as float32.
         after: a change of what the encoding gives (``Change.encoded``).
         rows: what batches call the samples, int64 [n]; ``index`` itself when left out.
+        clean: the split, as the data set has it, that those rows are of; ``split`` when left out.
         channels_last: the memory format of images; it changes no value.
 
     All random draws come from the CPU generator that a caller passes, so that batches do not
@@ -59,6 +63,7 @@ class Pool:
         before: Sequence[Change] = (),
         after: Change | None = None,
         rows: torch.Tensor | None = None,
+        clean: Split | None = None,
         channels_last: bool = False,
     ) -> None:
         self.device = torch.device(device)
@@ -70,6 +75,9 @@ class Pool:
         self.augment = [
             partial(get(use.kind, use.name).function, settings=use.settings) for use in augment
         ]
+        self._moving = [get("augmentations", use.name).traits.moves for use in augment]
+        self._clean = split if clean is None else clean
+        self._maps: Mapping[str, torch.Tensor] = {}
         self._before = [change.on(self.device) for change in before]
         self._after = None if after is None else after.on(self.device)
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -125,15 +133,20 @@ class Pool:
         stored, rows = self.inputs[chosen], self._rows[chosen]
         for change in self._before:
             stored = change.applied(stored, rows)
+        maps = {name: whole[rows] for name, whole in self._maps.items()}
         if draws is not None:
-            for augment in self.augment:
+            for augment, moving in zip(self.augment, self._moving, strict=True):
+                begun = draws.get_state() if maps and moving else None
                 stored = augment(stored, generator=draws)
+                if begun is not None:
+                    maps = {n: augment(m, generator=_again(begun)) for n, m in maps.items()}
         x = self.encoding.batch(stored)
         if self._after is not None:
             x = self._after.encoded(x, rows)
         if self.encoding.name == "images":
             x = x.contiguous(memory_format=self._layout)
-        return Batch(x, self.targets[chosen], rows)
+        targets = {name: target_of(name, map_) for name, map_ in maps.items()}
+        return Batch(x, self.targets[chosen], rows, targets)
 
     def subset(self, positions: torch.Tensor) -> Pool:
         """The samples at ``positions`` of this pool."""
@@ -144,13 +157,27 @@ class Pool:
             _rows=self._rows[positions],
         )
 
+    def with_maps(self, tasks: Sequence[str]) -> Pool:
+        """The same samples, with the targets of other ``tasks`` in their batches: those of the
+        clean images, moved as augmentation moves the images.
+
+        Raises:
+            HarnessError: the data have no such task, or a corruption has added samples.
+        """
+        if len(self) and int(self._rows.max()) >= len(self._clean.targets):
+            raise HarnessError(
+                "samples that a corruption adds have no clean image, so no target of other tasks"
+            )
+        maps = stored_maps(self._clean, tasks)
+        return self._changed(_maps={name: whole.to(self.device) for name, whole in maps.items()})
+
     def with_targets(self, targets: torch.Tensor) -> Pool:
         """The same samples with other labels, int64 [n]."""
         return self._changed(targets=targets.to(self.device))
 
     def augmented(self, wanted: bool) -> Pool:
         """The same samples, with this pool's augmentation only where it is ``wanted``."""
-        return self if wanted or not self.augment else self._changed(augment=[])
+        return self if wanted or not self.augment else self._changed(augment=[], _moving=[])
 
     def joined(self, other: Pool) -> Pool:
         """This pool's samples, then those of ``other``, rows of the same split.
@@ -180,3 +207,10 @@ class Pool:
         changed = object.__new__(Pool)
         changed.__dict__ = {**self.__dict__, **changes}
         return changed
+
+
+def _again(state: torch.Tensor) -> torch.Generator:
+    """A generator that draws what one in ``state`` draws next."""
+    draws = torch.Generator()
+    draws.set_state(state)
+    return draws

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from harness.data.tokenizing import Tokenizer
 from harness.lazy import torch
@@ -15,16 +16,19 @@ from harness.lazy import torch
 @frozen(eq=False)
 class Split:
     """Samples with labels: ``inputs`` [N, *shape] as the encoding stores them, and ``targets``
-    int64 [N]; ``groups``, where samples belong to any, their numbers int64 [N]."""
+    int64 [N]; ``groups``, where samples belong to any, their numbers int64 [N]; ``maps``, the
+    targets of other tasks by name, [N, 1, H, W] of the size of the images."""
 
     inputs: torch.Tensor
     targets: torch.Tensor
     groups: torch.Tensor | None = None
+    maps: Mapping[str, torch.Tensor] = field(factory=dict)
 
     def at(self, rows: torch.Tensor) -> Split:
         """The samples at ``rows``."""
         groups = None if self.groups is None else self.groups[rows]
-        return Split(self.inputs[rows], self.targets[rows], groups)
+        maps = {name: values[rows] for name, values in self.maps.items()}
+        return Split(self.inputs[rows], self.targets[rows], groups, maps)
 
 
 @frozen(eq=False)
@@ -68,7 +72,7 @@ def digest(*splits: Split | None) -> str:
     """SHA-256 over type, shape and bytes of every tensor of ``splits``."""
     sha = hashlib.sha256()
     for split in filter(None, splits):
-        tensors = (split.inputs, split.targets, split.groups)
+        tensors = (split.inputs, split.targets, split.groups, *split.maps.values())
         for tensor in (tensor for tensor in tensors if tensor is not None):
             sha.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
             sha.update(tensor.contiguous().numpy().data)

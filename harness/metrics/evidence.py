@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from harness.data.pool import Pool
 from harness.errors import Diverged, HarnessError
@@ -108,6 +108,25 @@ class Evidence:
             kind = Diverged if which == "unlearned" else HarnessError
             raise kind(f"the {which} model diverged: outputs on {split} are not finite")
         return logits
+
+    def maps(self, split: str, task: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the unlearned model has for another ``task`` than the class, and its targets, both
+        float32 [n, 1, side, side] on the CPU.
+
+        Raises:
+            Diverged: an output is not finite. HarnessError: the data have no such task.
+        """
+        model: Any = self.model("unlearned")
+        pool = self.pool(split).with_maps((task,))
+        found, targets = list[torch.Tensor](), list[torch.Tensor]()
+        with torch.inference_mode(), arithmetic(pool.device.type, self._precision):
+            for batch in pool.ordered(BATCH):
+                found.append(model.outputs(batch.x)[1][task].float().cpu())
+                targets.append(model.target(batch.maps[task]).float().cpu())
+        whole = torch.cat(found)
+        if not whole.isfinite().all():
+            raise Diverged(f"the unlearned model diverged: its {task} of {split} are not finite")
+        return whole, torch.cat(targets)
 
     def representation(self, split: str, which: Which = "unlearned") -> torch.Tensor:
         """What goes into the last linear layer, or of a model without one what it gives; float32

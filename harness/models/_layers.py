@@ -21,6 +21,17 @@ class Residual(nn.Module):
         return self.shortcut(x) + self.body(x)
 
 
+class Gated(nn.Module):
+    """x * gate(x)."""
+
+    def __init__(self, gate: nn.Module) -> None:
+        super().__init__()
+        self.gate = gate
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.gate(x)
+
+
 class Seen(nn.Module):
     """A network behind what turns the images of a data set into those that it was made for.
 

@@ -15,43 +15,21 @@ from harness.components.contracts import Request
 from harness.errors import HarnessError
 from harness.plan.asked import kept, of_base, of_base_below, prepared
 from harness.plan.asked import requests as _requests
+from harness.plan.cells import cells_of
 from harness.plan.graph import Graph
 from harness.plan.plan import Candidate, Choice, Group, Plan
 from harness.plan.stage import Cell
-from harness.spec.blocks import Data, MethodUse, Spec, Train, Unlearning, Use
+from harness.spec.blocks import MethodUse, Spec, Unlearning, Use
 from harness.spec.measures import needs_of
 from harness.spec.requests import Features, Outputs, Prepare, Trained
-from harness.spec.seeds import Seeds, repetitions
-from harness.spec.structure import structure_block, structure_use, unstructure_settings
-from harness.spec.sweeps import Assignment, assignments, axis_names, cell_blocks, substitute
+from harness.spec.seeds import Seeds
+from harness.spec.structure import structure_use, unstructure_settings
+from harness.spec.sweeps import Assignment, assignments, substitute
 
 
 def compile_plan(spec: Spec) -> Plan:
     """The plan of ``spec``: a pure function of the resolved spec. Needs neither torch nor data."""
     return _Compiler(spec).compile()
-
-
-def cells_of(spec: Spec) -> Iterator[Cell]:
-    """Every cell of ``spec``, once for each repetition."""
-    blocks = cell_blocks(spec)
-    axes = axis_names(spec)
-    for point in assignments(blocks):
-        values = {name: point[path] for name, path in axes.items()}
-        resolved = _structured(substitute(blocks, point))
-        for seeds in repetitions(spec.seeds):
-            yield Cell(seeds=seeds, point=values, **resolved)
-
-
-def _structured(blocks: Mapping[str, Any]) -> dict[str, Any]:
-    unlearning = blocks.get("unlearning")
-    return {
-        "data": structure_block(Data, blocks["data"]),
-        "corruption": structure_use("corruptions", blocks["corruption"]),
-        "model": structure_use("models", blocks["model"]),
-        "train": structure_block(Train, blocks["train"]),
-        "forget": structure_use("forget_sets", blocks["forget"]),
-        "unlearning": unlearning and structure_block(Unlearning, unlearning),
-    }
 
 
 @frozen(eq=False)

@@ -71,6 +71,9 @@ def checklist_table(results: Results) -> Table:
     """The nine variables with both answers."""
     paper = paper_of(results.spec)
     rows = [[t, _reported(paper, v), _pinned(v, results)] for v, t in TITLES.items()]
+    if places := dict.fromkeys(c.where for c in results.verdicts if c.claim == "unknown"):
+        numbers = f"unknown, and judged by nothing: {'; '.join(places)}"
+        rows.append(["Reported numbers", numbers, "ours stand in the table of claims"])
     return ["variable", "the paper", "this run"], rows
 
 

@@ -23,6 +23,7 @@ from harness.spec.claims import (
     DirectionClaim,
     NumberClaim,
     OrderClaim,
+    UnknownClaim,
     statement,
 )
 
@@ -74,8 +75,11 @@ def judge(claim: Claim, several: Sequence[Results], missing: Sequence[str] = ())
     lacking = [*missing, *_of_each(several, lambda results: _lacking(claim, pairs, results))]
     lacking += _of_several_sizes(claim, pairs, several)
     other = list(_of_each(several, _other_protocol))
-    if number := isinstance(claim, NumberClaim):
+    number = isinstance(claim, NumberClaim | UnknownClaim)
+    if isinstance(claim, NumberClaim):
         lacking += other + ([f"the paper's number is {claim.beyond}"] if claim.beyond else [])
+    elif number:
+        lacking += ["the paper's number is unknown"]
     verdict, needed, reasons = ("not comparable", None, lacking) if lacking else _decided(tests)
     if not lacking:
         reasons += other
@@ -139,6 +143,8 @@ def _test(claim: Claim, pair: tuple[str, str | None], several: Sequence[Results]
         bounds = bounds[0] * scale, bounds[1] * scale
         slack = claim.tolerance + 1e-9 * max(1.0, abs(claim.value))  # 93.3 - 93.2 is not quite 0.1
         wanted = claim.value - slack, claim.value + slack
+    elif isinstance(claim, UnknownClaim):
+        wanted = -inf, inf
     else:
         bounds, wanted = apart(bounds), _claimed(claim, several[0])
     found, left_out = joined(_by_seed(claim, pair, results) for results in several)
@@ -221,7 +227,7 @@ def _lacking(claim: Claim, pairs: Pairs, results: Results) -> Iterator[str]:
             yield f"without a number: {' and '.join(lost[:3])}{more}"
     if not pairs:
         yield "no method that unlearns runs here"
-    if not isinstance(claim, NumberClaim) and _better(claim, results) == "none":
+    if isinstance(claim, OrderClaim | DirectionClaim) and _better(claim, results) == "none":
         yield f"nothing says which direction of {claim.metric} is better"
     if results.failed:
         yield "some stages failed, so cells may be missing"

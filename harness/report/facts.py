@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.components import get
+from harness.plan.cells import cells_of
 from harness.plan.plan import Plan
 from harness.report.results import ComponentFacts, MethodFacts, MetricFacts
 from harness.spec.blocks import Use
@@ -51,9 +52,10 @@ def component_facts(plan: Plan, edited: Mapping[str, int]) -> tuple[ComponentFac
     """Of every component that the spec names, by kind and name, and of every one that was
     ``edited`` after so many stages had been computed with it."""
     spec = plan.spec
-    uses = [spec.data.dataset, *spec.data.augment, spec.corruption, spec.model, spec.forget]
-    uses += [spec.train.optimizer, spec.train.schedule, *spec.metrics]
-    uses += [method.use for method in spec.methods]
+    uses = [*spec.metrics, *(method.use for method in spec.methods)]
+    for cell in cells_of(spec):
+        uses += [cell.data.dataset, *cell.data.augment, cell.corruption, cell.model, cell.forget]
+        uses += [cell.train.optimizer, cell.train.schedule]
     found = {(use.kind, use.name): get(use.kind, use.name) for use in uses}
     found |= {(kind, name): get(kind, name) for kind, name in map(str.split, edited)}
     return tuple(

@@ -9,7 +9,7 @@ from typing import Any
 from harness.report.repetitions import labels
 from harness.report.results import Order, ResultRow, Results, Values
 from harness.spec.places import Path
-from harness.spec.sweeps import CELL_BLOCKS, assignments, sweeps_in
+from harness.spec.sweeps import assignments, blocks_of, named, sweeps_in
 
 
 def as_key(value: Any) -> str:
@@ -42,23 +42,15 @@ def _together(first: Iterable[str], more: Iterable[str]) -> tuple[str, ...]:
 
 def axis_paths(spec: Mapping[str, Any]) -> dict[str, Path]:
     """The axes of a spec as the plan names them, with the places of their sweeps."""
-    paths = [path for path, _ in sweeps_in(_blocks(spec))]
-    last = [str(path[-1]) for path in paths]
-    return {
-        (name if last.count(name) == 1 else ".".join(map(str, path))): path
-        for name, path in zip(last, paths, strict=True)
-    }
-
-
-def _blocks(spec: Mapping[str, Any]) -> dict[str, Any]:
-    return {block: spec[block] for block in CELL_BLOCKS if block in spec}
+    return named(path for path, _ in sweeps_in(blocks_of(spec)))
 
 
 def _spanned(spec: Mapping[str, Any]) -> tuple[list[str], list[Values]]:
     """The axes of the spec and every cell that they span."""
     paths = axis_paths(spec)
     cells: list[Values] = [
-        {name: point[path] for name, path in paths.items()} for point in assignments(_blocks(spec))
+        {name: point[path] for name, path in paths.items()}
+        for point in assignments(blocks_of(spec))
     ]
     return list(paths), cells
 

@@ -17,7 +17,7 @@ from harness.spec.blocks import Spec
 from harness.spec.check import MOST_POINTS
 from harness.spec.seeds import count
 from harness.spec.structure import structure_seeds
-from harness.spec.sweeps import CELL_BLOCKS, points_of, sweeps_in
+from harness.spec.sweeps import blocks_of, points_of, sweeps_in
 
 MOST_LEVELS = 40
 LARGEST = 1e100  # of a number; the squares of larger ones leave the floats
@@ -59,6 +59,8 @@ def _validator() -> Any:
         methods={"type": "array", "items": method},
         claims={"type": "array", "items": {"type": "object"}},
     )
+    of_names = {"type": "object", "additionalProperties": {"type": "object"}}
+    spec["properties"]["variants"] = of_names
     return Checker(spec)
 
 
@@ -92,8 +94,7 @@ def misshapen(found: Results) -> Iterator[str]:
         if not isinstance(sweep["sweep"], list) or not sweep["sweep"]:
             yield f"a sweep without values{_at(path)}"
             return
-    blocks = {name: found.spec.get(name) for name in CELL_BLOCKS}
-    if points_of(blocks) * count(structure_seeds(found.spec["seeds"])) > MOST_POINTS:
+    if points_of(blocks_of(found.spec)) * count(structure_seeds(found.spec["seeds"])) > MOST_POINTS:
         yield f"more than {MOST_POINTS:,} points of the tables"
     for i, method in enumerate(found.spec["methods"]):
         select = method.get("select") or {}

@@ -257,6 +257,11 @@ class Spec:
     train: Train = setting(doc="how the base model is trained")
     forget: Use = use("forget_sets", doc="what has to be forgotten")
     unlearning: Unlearning | None = setting(None, doc="what methods have in common")
+    variants: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = setting(
+        None,
+        doc="axes of cells by name, each with its values by name: overrides, path to value, of "
+        "data, corruption, model, train, forget or unlearning",
+    )
     methods: tuple[MethodUse, ...] = setting(doc="unlearning methods to compare")
     metrics: tuple[Use, ...] = use("metrics", doc="what is measured", many=True)
     weights: Mapping[str, Mapping[str, float]] = setting(

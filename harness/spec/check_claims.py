@@ -16,6 +16,7 @@ from harness.spec.claims import (
     DirectionClaim,
     NumberClaim,
     OrderClaim,
+    UnknownClaim,
 )
 from harness.spec.measures import measured, not_measured
 from harness.spec.places import Document, Path, Problem
@@ -69,6 +70,8 @@ def _by_metric(claim: Claim, traits: MetricTraits) -> Wrong:
     """What ``claim`` says that its metric cannot be."""
     if isinstance(claim, NumberClaim):
         yield from _number(claim, traits)
+        return
+    if isinstance(claim, UnknownClaim):
         return
     if isinstance(claim, OrderClaim) and len(set(claim.methods)) < max(2, len(claim.methods)):
         yield ("methods",), "two or more methods are needed, each once"

@@ -44,6 +44,14 @@ class NumberClaim(AnyClaim):
     )
 
 
+@frozen
+class UnknownClaim(AnyClaim):
+    """A number that the paper reports, and that whoever wrote the spec could not read."""
+
+    claim: Literal["unknown"] = setting(doc="the paper reports a number that could not be read")
+    method: str = setting(doc="label of the method")
+
+
 Better = Literal["higher", "lower"] | None
 
 
@@ -69,9 +77,10 @@ class DirectionClaim(AnyClaim):
     better: Better = setting(None, doc="direction that is better, where the metric has none")
 
 
-Claim = NumberClaim | OrderClaim | DirectionClaim
+Claim = NumberClaim | UnknownClaim | OrderClaim | DirectionClaim
 KINDS: Mapping[str, type] = {
     "number": NumberClaim,
+    "unknown": UnknownClaim,
     "order": OrderClaim,
     "removes": DirectionClaim,
     "does_not_remove": DirectionClaim,
@@ -84,6 +93,8 @@ def statement(claim: Claim, over: Sequence[str] | None = None) -> str:
         case NumberClaim():
             number = f"{claim.value:g} {claim.unit}".strip()
             said = f"{claim.metric} of {claim.method} is {number} ± {claim.tolerance:g}"
+        case UnknownClaim():
+            said = f"{claim.metric} of {claim.method} is reported: unknown"
         case OrderClaim():
             said = f"{' before '.join(claim.methods)} in {claim.metric}"
         case DirectionClaim():

@@ -25,6 +25,7 @@ from harness.spec.origins import (
 from harness.spec.places import Document, Problem, SpecError
 from harness.spec.reader import read_file
 from harness.spec.structure import structure, structure_block
+from harness.spec.variants import variant_documents, wrong_variants
 
 LANGUAGE_VERSIONS = (1,)
 MOST_PROBLEMS = 100
@@ -152,10 +153,29 @@ def _conform(document: Document, claims: bool = False) -> None:
 
 
 def _checked(document: Document) -> Spec:
+    spec = _alone(document)
+    _refuse(document.problem(path, what) for path, what in wrong_variants(document))
+    found: list[Problem] = []
+    for (_, axis, name), changed in variant_documents(document):
+        try:
+            _alone(changed)
+        except SpecError as error:
+            found += _prefixed(error, f"in variant {axis}={name}")
+    _refuse(found)
+    return spec
+
+
+def _alone(document: Document) -> Spec:
+    """The spec without the overrides of its variants."""
     _conform(document)
     spec = structure(document.data)
     _refuse(chain(check(spec, document), check_claims(spec, document)))
     return spec
+
+
+def _prefixed(error: SpecError, where: str) -> list[Problem]:
+    """The problems of ``error``, each with ``where`` it shows."""
+    return [Problem(p.place, p.path, f"{where}: {p.message}") for p in error.problems]
 
 
 def _trail(spec: Spec, document: Document) -> Trail:
@@ -191,7 +211,5 @@ def _check_profiles(spec: Spec, document: Document, trail: Trail) -> None:
             _refuse(wrong_entries(changed, applied, name))
             _refuse(uncovered(changed, applied, follow(trail, spec, changed, name)))
         except SpecError as error:
-            for problem in error.problems:
-                in_profile = f"in profile {name!r}: {problem.message}"
-                found.append(Problem(problem.place, problem.path, in_profile))
+            found += _prefixed(error, f"in profile {name!r}")
     _refuse(found)

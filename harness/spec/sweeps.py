@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from math import prod
 from typing import Any
@@ -11,7 +11,7 @@ from harness.spec.blocks import Spec
 from harness.spec.places import Path
 from harness.spec.structure import unstructure_settings
 
-CELL_BLOCKS = ("data", "corruption", "model", "train", "forget", "unlearning")
+CELL_BLOCKS = ("data", "corruption", "model", "train", "forget", "unlearning", "variants")
 Assignment = dict[Path, Any]
 
 
@@ -67,12 +67,26 @@ def substitute(data: Any, assignment: Assignment, path: Path = ()) -> Any:
 def cell_blocks(spec: Spec) -> dict[str, Any]:
     """The plain data of the blocks whose sweeps are the axes of cells."""
     given = {block: getattr(spec, block) for block in CELL_BLOCKS}
-    return {name: unstructure_settings(block) for name, block in given.items() if block}
+    plain = {name: unstructure_settings(block) for name, block in given.items() if block}
+    return blocks_of(plain)
+
+
+def blocks_of(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Those blocks of a resolved spec; of the variants only their names, as sweeps."""
+    blocks = {name: plain[name] for name in CELL_BLOCKS if plain.get(name)}
+    if named := blocks.pop("variants", None):
+        blocks["variants"] = {axis: {"sweep": list(values)} for axis, values in named.items()}
+    return blocks
 
 
 def axis_names(spec: Spec) -> dict[str, Path]:
     """The axes of a spec: the last part of a path where that is unique, else the whole path."""
-    paths = [path for path, _ in sweeps_in(cell_blocks(spec))]
+    return named(path for path, _ in sweeps_in(cell_blocks(spec)))
+
+
+def named(found: Iterable[Path]) -> dict[str, Path]:
+    """The paths of sweeps by the names of their axes."""
+    paths = list(found)
     last = [str(path[-1]) for path in paths]
     return {
         (name if last.count(name) == 1 else ".".join(map(str, path))): path

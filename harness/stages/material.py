@@ -120,7 +120,8 @@ class Material:
         changes = self.corrupted.changes
         trigger = self._after(marks(self.corrupted_rows, len(self.train.targets)))
         after = self.corrupted.after or trigger
-        return self._pool(self.train, rows, augment=augment, before=changes, after=after)
+        ways = {"augment": augment, "before": changes, "after": after}
+        return self._pool(self.train, rows, clean=self.dataset.train, **ways)
 
     def clean(self, split: Split, rows: torch.Tensor | None = None) -> Pool:
         """Samples of ``split`` as they are."""
@@ -135,7 +136,7 @@ class Material:
             every = torch.ones(len(split.targets), dtype=torch.bool)
             return self._pool(split, rows, after=self._after(every))
         shown = Split(self.trigger(split.inputs[rows]), split.targets[rows])
-        return self._pool(shown, torch.arange(len(rows)), rows=rows)
+        return self._pool(shown, torch.arange(len(rows)), rows=rows, clean=split)
 
     def _after(self, marked: torch.Tensor) -> Change | None:
         """The trigger on ``marked`` samples, where it acts on what the encoding gives."""

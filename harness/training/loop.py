@@ -75,10 +75,14 @@ def fit(
         see = None
     if see is not None:
         see(pool, generator("inputs"), watch)
+    several: Any = model if loss is None and hasattr(model, "joint_loss") else None
+    if several is not None:
+        pool = pool.with_maps(several.tasks)
     length = length_of(train, len(pool), passes)
     run = Run(model, pool, train, length, generator("batches"), loss or cross_entropy(train, pool))
     if late := [step for step in snapshots if step > run.total]:
         raise HarnessError(f"a snapshot after step {late[0]} of a training of {run.total}")
+    run.joint = several.joint_loss if several is not None else None
     run.wanted, run.before_step = frozenset(snapshots), before_step
     if train.checkpoint != "last":
         if evaluate is None:
@@ -134,6 +138,7 @@ class Run:
         loss: Loss,
     ) -> None:
         self.model, self.pool, self.train, self.loss = model, pool, train, loss
+        self.joint: Callable[[Batch, Loss], torch.Tensor] | None = None
         self.evaluate: Callable[[nn.Module], float] | None = None
         self.length, self.total, self.epoch = length, length.total, length.epoch
         self.optimizer = optimizer_of(model, train)
@@ -172,7 +177,8 @@ class Run:
         """One optimiser step. Returns the loss on the device."""
         self.set_rate(self.optimizer)
         with self.autocast:
-            loss = self.loss(self.model(batch.x), batch)
+            joint = self.joint
+            loss = joint(batch, self.loss) if joint else self.loss(self.model(batch.x), batch)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         if self.train.clip_norm is not None or self.before_step is not None:

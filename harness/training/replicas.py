@@ -132,7 +132,8 @@ def _stackable(run: Run) -> bool:
     """Whether each of the steps of ``run`` is elementwise over models."""
     train = run.train
     return (
-        run.evaluate is None
+        run.joint is None
+        and run.evaluate is None
         and run.average is None
         and run.before_step is None
         and not hasattr(run.model, "see_inputs")  # such a model looks up what it has learned

@@ -18,6 +18,7 @@ from harness.components import NoSettings, get
 from harness.corruptions.types import Corruption
 from harness.data import parquet
 from harness.data.changes import Change
+from harness.data.datasets.images import Scaled
 from harness.data.encodings import Images
 from harness.data.pool import Pool
 from harness.data.subset import subset
@@ -230,17 +231,17 @@ def test_parquet_files_of_the_hub_are_read_in_order_and_cached(
 ) -> None:
     root = DataRoot(mnist_root, offline=True, cache=tmp_path / "cache")
     load = get("datasets", "mnist").function
-    first = load(NoSettings(), root)
+    first = load(Scaled(), root)
     assert first.train.inputs.shape == (10, 1, 28, 28)
     assert first.train.inputs[:, 0, 0, 0].tolist() == [10 * i for i in range(10)]
     assert first.train.targets.tolist() == list(range(10))
     assert str(mnist_root) in first.source
     with monkeypatch.context() as patch:
         patch.setattr(parquet, "_decode", lambda *_: pytest.fail("decoded again"))
-        assert load(NoSettings(), root).digest == first.digest
+        assert load(Scaled(), root).digest == first.digest
     for file in (tmp_path / "cache").glob("*.safetensors"):
         file.write_bytes(file.read_bytes()[:-3])
-    assert load(NoSettings(), root).digest == first.digest
+    assert load(Scaled(), root).digest == first.digest
 
 
 def test_missing_columns_are_named(tmp_path: Path) -> None:
@@ -251,7 +252,7 @@ def test_missing_columns_are_named(tmp_path: Path) -> None:
     for part in ("train", "test"):
         pq.write_table(pa.table({"picture": [1]}), tmp_path / "mnist" / f"{part}-0.parquet")
     with pytest.raises(HarnessError, match="img or image, and label"):
-        get("datasets", "mnist").function(NoSettings(), DataRoot(tmp_path, offline=True))
+        get("datasets", "mnist").function(Scaled(), DataRoot(tmp_path, offline=True))
 
 
 def test_torchvisions_original_files_are_read(tmp_path: Path) -> None:
@@ -263,7 +264,7 @@ def test_torchvisions_original_files_are_read(tmp_path: Path) -> None:
         (raw / f"{name}-images-idx3-ubyte").write_bytes(header + pixels.tobytes())
         labels = np.array([0x801, count], dtype=">i4").tobytes() + bytes(range(count))
         (raw / f"{name}-labels-idx1-ubyte").write_bytes(labels)
-    found = get("datasets", "mnist").function(NoSettings(), DataRoot(tmp_path, offline=True))
+    found = get("datasets", "mnist").function(Scaled(), DataRoot(tmp_path, offline=True))
     assert found.train.inputs.shape == (3, 1, 28, 28)
     assert found.test.targets.tolist() == [0, 1]
     assert found.train.inputs.flatten()[:4].tolist() == [0, 1, 2, 3]
@@ -305,9 +306,9 @@ def test_real_data_are_read(name: str, shape: tuple[int, ...], tmp_path: Path) -
     if not (REAL / name).is_dir():
         pytest.skip("the real data are not here")
     root = DataRoot(REAL, offline=True, cache=tmp_path)
-    found = get("datasets", name).function(NoSettings(), root)
+    found = get("datasets", name).function(Scaled(), root)
     assert tuple(found.train.inputs.shape[1:]) == shape
-    facts = get("datasets", name).traits.facts(NoSettings())
+    facts = get("datasets", name).traits.facts(Scaled())
     assert (len(found.train.targets), len(found.test.targets)) == (facts.train, facts.test)
     pixels = found.train.inputs[:5000].double() / 255
     assert tuple(pixels.mean((0, 2, 3)).tolist()) == pytest.approx(found.encoding.mean, abs=0.02)

@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 
 from conftest import TINY, Cli
 from harness.execute.replicas import alike, allowed, most_together
+from harness.plan.cells import cells_of
 from harness.plan.cost import memory_of
-from harness.plan.protocol import cells_of, compile_plan
+from harness.plan.protocol import compile_plan
 from harness.spec.load import load_spec
 from harness.stages.options import Options
 from harness.training import replicas as training

@@ -18,8 +18,9 @@ from harness.metrics.evidence import Evidence
 from harness.metrics.landscape import LOSSES
 from harness.metrics.unlearnable import midpoint, ratios
 from harness.plan import asked
+from harness.plan.cells import cells_of
 from harness.plan.plan import Plan
-from harness.plan.protocol import cells_of, compile_plan
+from harness.plan.protocol import compile_plan
 from harness.report import read_results
 from harness.spec.load import load_spec
 from harness.spec.requests import Trained

@@ -47,6 +47,61 @@ def test_resnet18_with_a_cifar_stem_has_the_known_11173962_parameters() -> None:
     assert count(plain) == 11_689_512  # torchvision's documented number
 
 
+def layers(model: nn.Module) -> int:
+    return sum(isinstance(layer, nn.Conv2d | nn.Linear) for layer in model.modules())
+
+
+def test_networks_of_the_unlearnability_code_have_the_layers_that_it_counts() -> None:
+    residual = {"arch": "resnet50", "cifar_stem": True}
+    with torch.device("meta"):
+        assert layers(build("resnet18", (3, 32, 32), 10)) == 21
+        assert layers(build("torchvision", (3, 32, 32), 10, **residual)) == 54
+        assert layers(build("senet18", (3, 32, 32), 10)) == 37
+
+
+def test_senet18_has_its_hand_counted_parameters() -> None:
+    expected, channels = 3 * 9 * 64 + 2 * 64, 64
+    for width in (64, 64, 128, 128, 256, 256, 512, 512):
+        expected += 2 * channels + 9 * channels * width + 2 * width + 9 * width * width
+        expected += width * (width // 16) + width // 16 + (width // 16) * width + width
+        expected += channels * width if channels != width else 0
+        channels = width
+    with torch.device("meta"):
+        assert count(build("senet18", (3, 32, 32), 10)) == expected + 5130 == 11_260_354
+
+
+def test_vit_small_has_its_hand_counted_parameters() -> None:
+    patches = 2 * 240 + 240 * 512 + 512  # the image and four shifts of it, 3 x 16 values each
+    attention = 2 * 512 + 1 + 3 * 512 * 512 + 512 * 512 + 512
+    hidden = 2 * 512 + 2 * (512 * 512 + 512)
+    expected = patches + 512 + 65 * 512 + 6 * (attention + hidden) + 2 * 512 + 5130
+    with torch.device("meta"):
+        model = build("vit_small", (3, 32, 32), 10)
+        assert count(model) == expected
+        assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_a_token_of_vit_small_sees_its_patch_and_the_pixels_beside_it() -> None:
+    patches = build("vit_small", (1, 8, 8), 2, width=8, heads=2, depth=1).patches
+    seen = list[torch.Tensor]()
+    patches.token.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    image = torch.arange(64.0).view(1, 1, 8, 8)
+    patches(image)
+    own, right, left, down, up = seen[0][0, 0].view(5, 4, 4)
+    assert torch.equal(own, image[0, 0, :4, :4])
+    assert torch.equal(down[1:], own[:-1]) and not down[0].any()
+    assert torch.equal(up, image[0, 0, 1:5, :4])
+    assert torch.equal(right[:, 1:], own[:, :-1]) and not right[:, 0].any()
+    assert torch.equal(left, image[0, 0, :4, 1:5])
+
+
+def test_no_token_of_vit_small_attends_to_itself() -> None:
+    attention = build("vit_small", (1, 8, 8), 2, width=8, heads=2, depth=1).blocks[0][0].body[1]
+    x = torch.randn(1, 2, 8)
+    value = attention.eval().project(x)[..., 16:]
+    torch.testing.assert_close(attention(x), attention.out(value.flip(1)))  # each sees the other
+
+
 @pytest.mark.parametrize(("depth", "widen"), [(10, 1), (16, 2), (28, 1)])
 def test_wide_resnet_has_its_hand_counted_parameters(depth: int, widen: int) -> None:
     expected, channels = 3 * 9 * 16 + 16, 16

@@ -9,10 +9,11 @@ import yaml
 from conftest import TINY
 from harness.components import catalogue, get
 from harness.plan import graph as building
+from harness.plan.cells import cells_of
 from harness.plan.graph import Graph
 from harness.plan.kinds import Kind, Samples, kinds, source_kind
 from harness.plan.plan import Plan
-from harness.plan.protocol import cells_of, compile_plan
+from harness.plan.protocol import compile_plan
 from harness.plan.stage import identity
 from harness.spec.structure import structure, structure_use
 from harness.store import Store

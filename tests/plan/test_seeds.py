@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import TINY
+from harness.plan.cells import cells_of
 from harness.plan.plan import Plan
-from harness.plan.protocol import cells_of, compile_plan
+from harness.plan.protocol import compile_plan
 from harness.spec.load import load_spec
 from harness.spec.places import SpecError
 from harness.spec.seeds import SeedAxes, SeedRange, count, repetitions

@@ -16,6 +16,7 @@ from scipy import stats
 
 from harness.components import load
 from harness.report import Results, render
+from harness.report.checklist import checklist_table
 from harness.report.claims import judge as judge_claim
 from harness.report.pairs import paired
 from harness.report.spread import Statistics, with_n
@@ -341,6 +342,19 @@ def test_the_table_says_each_claim_in_words_with_our_interval() -> None:
     assert "at this scale" in text
     number = next(line for line in text.splitlines() if "is 90 %" in line)
     assert "not comparable" in number
+
+
+def test_a_number_that_could_not_be_read_stands_beside_ours_and_in_the_checklist() -> None:
+    unknown = {"claim": "unknown", "metric": "clean_accuracy", "method": "ssd", "where": "Table 3"}
+    results = sample(claims=[unknown])
+    [verdict] = results.verdicts
+    assert (verdict.verdict, verdict.value) == ("not comparable", None)
+    assert verdict.reason == "the paper's number is unknown"
+    assert verdict.ours.mean == pytest.approx(judged().ours.mean / 100)  # as a share, not in %
+    assert "clean_accuracy of ssd is reported: unknown" in render(results, "github")
+    listed = dict((row[0], row[1]) for row in checklist_table(results)[1])
+    assert listed["Reported numbers"] == "unknown, and judged by nothing: Table 3"
+    assert "Reported numbers" not in {row[0] for row in checklist_table(sample())[1]}
 
 
 @pytest.mark.parametrize(

@@ -280,7 +280,7 @@ def test_the_example_of_every_component_is_one_of_a_valid_spec(kind: str, tmp_pa
     for found in load(kind).values():
         shown = read_text(example(found), found.name).data
         errors = [_problem_of(kind, shown, data, tmp_path) for data in DATA]
-        if found.name in ("imdb", "text_files", "text_trigger", "gpt2"):  # the spec is of images
+        if found.name in ("imdb", "text_files", "text_trigger", "gpt2", "toy"):  # no images
             errors = [None if Draft7Validator(_choice(kind)).is_valid(shown) else "wrong"]
         assert None in errors, (found.name, errors)
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from conftest import ROOT, Cli
-from harness.components import NoSettings, get
+from harness.components import get
 from harness.data.datasets import images
+from harness.data.datasets.images import Scaled
 from harness.data.types import DataRoot, Split
-from harness.plan.protocol import cells_of
+from harness.plan.cells import cells_of
 from harness.spec.blocks import Spec
 from harness.spec.load import load_spec
 from harness.spec.places import SpecError
@@ -132,7 +133,7 @@ def test_rows_in_another_order_do_for_draws_that_are_not_the_published_ones(
     profile: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded(monkeypatch, (0, 6, 0, 2, 7, 2, 1, 2, 4, 1))
-    found = get("datasets", "cifar10").function(NoSettings(), DataRoot(None, offline=True))
+    found = get("datasets", "cifar10").function(Scaled(), DataRoot(None, offline=True))
     for cell in cells_of(spec_of("confusion", profile)):
         _check_order(cell, found)
 
@@ -142,7 +143,7 @@ def test_the_order_of_cifar_10_is_known_by_its_labels(
     begins: tuple[int, ...], reordered: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded(monkeypatch, begins)
-    found = get("datasets", "cifar10").function(NoSettings(), DataRoot(None, offline=True))
+    found = get("datasets", "cifar10").function(Scaled(), DataRoot(None, offline=True))
     assert found.reordered is reordered
 
 

@@ -13,8 +13,8 @@ from tabulate import tabulate
 from harness.components import load
 from harness.errors import HarnessError
 from harness.execute import environment
+from harness.plan.cells import cells_of
 from harness.plan.cost import threads_of
-from harness.plan.protocol import cells_of
 from harness.report.results import Machine, Provenance, Results
 from harness.spec.structure import structure
 

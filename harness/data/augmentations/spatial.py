@@ -39,6 +39,7 @@ def crop_misfits(settings: RandomCrop, facts: Facts) -> Iterator[Misfit]:
     settings=RandomCrop,
     source="He et al. 2016, section 4.2",
     check=crop_misfits,
+    moves=True,
 )
 def random_crop(
     images: torch.Tensor, settings: RandomCrop, generator: torch.Generator
@@ -68,7 +69,9 @@ def random_crop(
     return padded[batch, channels, rows, columns]
 
 
-@component("augmentations", "horizontal_flip", source="Krizhevsky et al. 2012, section 4.1")
+@component(
+    "augmentations", "horizontal_flip", source="Krizhevsky et al. 2012, section 4.1", moves=True
+)
 def horizontal_flip(
     images: torch.Tensor, settings: NoSettings, generator: torch.Generator
 ) -> torch.Tensor:
@@ -131,6 +134,7 @@ class RandomResizedCrop:
     "random_resized_crop",
     settings=RandomResizedCrop,
     source="Szegedy et al. 2015; area and ratio as in torchvision's RandomResizedCrop",
+    moves=True,
 )
 def random_resized_crop(
     images: torch.Tensor, settings: RandomResizedCrop, generator: torch.Generator

@@ -62,6 +62,9 @@ class ImageNet:
         100, doc="training images of a class, the first by name; all are held in memory", ge=1
     )
     test_per_class: int = setting(50, doc="validation images of a class", ge=1, le=50)
+    classes: int = setting(
+        1000, doc="the first classes by name; ImageNet-100 has 100", ge=2, le=1000, later=True
+    )
 
 
 @component(
@@ -70,7 +73,10 @@ class ImageNet:
     settings=ImageNet,
     source="ILSVRC 2012, Russakovsky et al. 2015; its validation images are the test set",
     facts=lambda s: Facts(
-        photographs(s.size), 1000, train=1000 * s.per_class, test=1000 * s.test_per_class
+        photographs(s.size),
+        s.classes,
+        train=s.classes * s.per_class,
+        test=s.classes * s.test_per_class,
     ),
 )
 def imagenet(settings: ImageNet, root: DataRoot) -> Dataset:
@@ -85,7 +91,9 @@ def imagenet(settings: ImageNet, root: DataRoot) -> Dataset:
         raise RemoteError("imagenet needs a --data-root with imagenet/train and imagenet/val")
     folder = root.folder / "imagenet"
     limits = (settings.per_class, settings.test_per_class)
-    train, test, names = read_folders(folder, ("train", "val"), settings.size, limits)
+    train, test, names = read_folders(
+        folder, ("train", "val"), settings.size, limits, settings.classes
+    )
     return dataset("imagenet", train, test, names, photographs(settings.size), str(folder))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import attrs
 from attrs import frozen
 
-from harness.components import Facts, NoSettings, component, setting
+from harness.components import Facts, component, setting
 from harness.data.encodings import Images, photographs
 from harness.data.folders import read_folders
 from harness.data.sources import Source, find
@@ -25,47 +26,70 @@ IMAGENETTE_CLASSES = (
 )  # fmt: skip
 
 
+@frozen
+class Scaled:
+    """Settings of an image data set with statistics of its own."""
+
+    normalise: bool = setting(
+        True,
+        doc="models see deviations from the data set's channel statistics, or else intensities "
+        "in [0, 1]",
+        later=True,
+    )
+
+
+def _seen(settings: Scaled, own: Images) -> Images:
+    """How models see images whose ``own`` encoding has the data set's statistics."""
+    if settings.normalise:
+        return own
+    channels = own.shape[0]
+    return attrs.evolve(own, mean=(0.0,) * channels, std=(1.0,) * channels)
+
+
 @component(
     "datasets",
     "cifar10",
+    settings=Scaled,
     source="Krizhevsky 2009; channel statistics as in the Potion code (protocol section 1)",
-    facts=lambda s: Facts(CIFAR, 10, train=50_000, test=10_000),
+    facts=lambda s: Facts(_seen(s, CIFAR), 10, train=50_000, test=10_000),
 )
-def cifar10(settings: NoSettings, root: DataRoot) -> Dataset:
+def cifar10(settings: Scaled, root: DataRoot) -> Dataset:
     """CIFAR-10: 50,000 + 10,000 colour images, uint8 [N, 3, 32, 32], 10 classes."""
     train, test, place, lossy = find(Source("cifar10", "uoft-cs/cifar10", "CIFAR10"), root)
+    seen = _seen(settings, CIFAR)
     return dataset(
-        "cifar10", train, test, CIFAR10_CLASSES, CIFAR, place, lossy=lossy, begins=CIFAR10_BEGINS
+        "cifar10", train, test, CIFAR10_CLASSES, seen, place, lossy=lossy, begins=CIFAR10_BEGINS
     )
 
 
 @component(
     "datasets",
     "cifar100",
+    settings=Scaled,
     source="Krizhevsky 2009; CIFAR-10's channel statistics, as the Potion code uses them",
-    facts=lambda s: Facts(CIFAR, 100, train=50_000, test=10_000),
+    facts=lambda s: Facts(_seen(s, CIFAR), 100, train=50_000, test=10_000),
 )
-def cifar100(settings: NoSettings, root: DataRoot) -> Dataset:
+def cifar100(settings: Scaled, root: DataRoot) -> Dataset:
     """CIFAR-100 with its fine labels: uint8 [N, 3, 32, 32], 100 classes, named by number."""
     source = Source("cifar100", "uoft-cs/cifar100", "CIFAR100", label="fine_label")
     train, test, place, lossy = find(source, root)
-    names = tuple(map(str, range(100)))
-    return dataset(
-        "cifar100", train, test, names, CIFAR, place, lossy=lossy, begins=CIFAR100_BEGINS
-    )
+    names, seen = tuple(map(str, range(100))), _seen(settings, CIFAR)
+    return dataset("cifar100", train, test, names, seen, place, lossy=lossy, begins=CIFAR100_BEGINS)
 
 
 @component(
     "datasets",
     "mnist",
+    settings=Scaled,
     source="LeCun et al. 1998; mean 0.1307 and std 0.3081 of all training pixels",
-    facts=lambda s: Facts(MNIST, 10, train=60_000, test=10_000),
+    facts=lambda s: Facts(_seen(s, MNIST), 10, train=60_000, test=10_000),
 )
-def mnist(settings: NoSettings, root: DataRoot) -> Dataset:
+def mnist(settings: Scaled, root: DataRoot) -> Dataset:
     """MNIST: 60,000 + 10,000 grey images, uint8 [N, 1, 28, 28], 10 classes."""
     source = Source("mnist", "ylecun/mnist", "MNIST", mode="L")
     train, test, place, lossy = find(source, root)
-    return dataset("mnist", train, test, tuple("0123456789"), MNIST, place, lossy=lossy)
+    seen = _seen(settings, MNIST)
+    return dataset("mnist", train, test, tuple("0123456789"), seen, place, lossy=lossy)
 
 
 @frozen

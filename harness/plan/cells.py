@@ -1,0 +1,36 @@
+"""The cells of a spec: the points that its sweeps and variants span."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from harness.plan.stage import Cell
+from harness.spec.blocks import Data, Spec, Train, Unlearning
+from harness.spec.seeds import repetitions
+from harness.spec.structure import structure_block, structure_use
+from harness.spec.sweeps import assignments, axis_names, cell_blocks, substitute
+from harness.spec.variants import varied
+
+
+def cells_of(spec: Spec) -> Iterator[Cell]:
+    """Every cell of ``spec``, once for each repetition."""
+    blocks = cell_blocks(spec)
+    axes = axis_names(spec)
+    for point in assignments(blocks):
+        values = {name: point[path] for name, path in axes.items()}
+        resolved = _structured(varied(substitute(blocks, point), spec.variants or {}))
+        for seeds in repetitions(spec.seeds):
+            yield Cell(seeds=seeds, point=values, **resolved)
+
+
+def _structured(blocks: Mapping[str, Any]) -> dict[str, Any]:
+    unlearning = blocks.get("unlearning")
+    return {
+        "data": structure_block(Data, blocks["data"]),
+        "corruption": structure_use("corruptions", blocks["corruption"]),
+        "model": structure_use("models", blocks["model"]),
+        "train": structure_block(Train, blocks["train"]),
+        "forget": structure_use("forget_sets", blocks["forget"]),
+        "unlearning": unlearning and structure_block(Unlearning, unlearning),
+    }

@@ -1,0 +1,139 @@
+"""Variants: axes of cells whose values are names for overrides."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import TINY, Cli
+from harness.plan.protocol import compile_plan
+from harness.spec.load import load_spec
+
+ATTACKS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "patch": {"corruption": {"name": "badnet", "patch": 2, "share": 0.1}},
+    "labels": {"corruption": {"name": "label_noise", "share": 0.2}},
+    "narrow": {"model.widths": [4], "train.optimizer.lr": 0.1},
+}
+DEFENCES: dict[str, dict[str, Any]] = {
+    "none": {},
+    "crop": {"data.augment": {"append": [{"name": "random_crop", "padding": 1}]}},
+}
+PLAIN: dict[str, Any] = {
+    **yaml.safe_load(TINY),
+    "corruption": "none",
+    "data": {
+        "dataset": "digits",
+        "train_samples": 80,
+        "test_samples": 40,
+        "augment": ["horizontal_flip"],
+    },
+    "forget": {"set": "random", "share": 0.1},
+    "methods": ["none"],
+    "metrics": ["clean_accuracy"],
+    "profiles": {"one": {"variants.attack.narrow": None}},
+}
+
+
+def written(folder: Path, variants: Any, **changes: Any) -> Path:
+    file = folder / "own.yaml"
+    file.write_text(yaml.safe_dump({**PLAIN, "variants": variants, **changes}, sort_keys=False))
+    return file
+
+
+def refused(cli: Cli, file: Path) -> str:
+    found = cli("validate", file)
+    assert found.returncode == 2
+    return found.stderr
+
+
+@given(attack=st.sampled_from(list(ATTACKS)), defence=st.sampled_from(list(DEFENCES)))
+def test_a_cell_has_the_stages_of_the_spec_that_says_the_same_without_variants(
+    tmp_path_factory: pytest.TempPathFactory, attack: str, defence: str
+) -> None:
+    folder = tmp_path_factory.mktemp("specs")
+    whole = compile_plan(load_spec(written(folder, {"attack": ATTACKS, "defence": DEFENCES})))
+    overrides = {**ATTACKS[attack], **DEFENCES[defence]}
+    sets = [f"{path}={json.dumps(value)}" for path, value in overrides.items()]
+    alone = compile_plan(load_spec(written(folder, {}, profiles={}), sets=sets))
+    [here] = (
+        group
+        for choice in whole.choices
+        for group in choice.groups
+        if group.cell.point == {"attack": attack, "defence": defence}
+    )
+    [there] = (group for choice in alone.choices for group in choice.groups)
+    assert here.candidates[0].evaluate == there.candidates[0].evaluate
+
+
+def test_a_run_can_take_one_variant_and_its_report_knows_all(cli: Cli, tmp_path: Path) -> None:
+    file = written(tmp_path, {"attack": ATTACKS, "defence": DEFENCES})
+    done = cli("run", file, "--only", "attack=patch", "--only", "defence=crop", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [row["cell"] for row in found["rows"]] == [{"attack": "patch", "defence": "crop"}]
+    assert found["order"]["axes"] == ["attack", "defence"]
+    assert len(found["order"]["cells"]) == len(ATTACKS) * len(DEFENCES)
+    named = {f"{c['kind']} {c['name']}" for c in found["components"]}
+    assert {"corruptions label_noise", "augmentations random_crop"} <= named
+    assert cli("report", "out").returncode == 0
+    found["spec"]["variants"] = {"attack": ["none"]}  # a stranger's
+    (tmp_path / "out" / "results.json").write_text(json.dumps(found))
+    shown = cli("report", "out")
+    assert shown.returncode != 0
+    assert "spec.variants.attack" in shown.stderr
+
+
+def test_a_profile_can_take_a_variant_away(tmp_path: Path) -> None:
+    file = written(tmp_path, {"attack": ATTACKS})
+    assert len(compile_plan(load_spec(file, "one")).choices) == len(ATTACKS) - 1
+
+
+def test_what_is_wrong_in_a_variant_is_said_with_its_name_and_place(
+    cli: Cli, tmp_path: Path
+) -> None:
+    wrong = {"attack": {**ATTACKS, "patch": {"corruption": {"name": "badnet", "pach": 2}}}}
+    said = refused(cli, written(tmp_path, wrong))
+    assert "in variant attack=patch: unknown key 'pach'" in said
+    line = next(line for line in said.splitlines() if "pach" in line)
+    assert "own.yaml:" in line
+    number = int(line.split("own.yaml:")[1].split(":")[0])
+    assert "pach" in (tmp_path / "own.yaml").read_text().splitlines()[number - 1]
+
+
+def test_what_does_not_fit_another_block_under_a_variant_is_refused(
+    cli: Cli, tmp_path: Path
+) -> None:
+    file = written(
+        tmp_path,
+        {"attack": {"patch": ATTACKS["patch"], "none": {"corruption": "none"}}},
+        corruption=ATTACKS["patch"]["corruption"],
+        forget={"set": "corrupted", "discovered": 1.0},
+        profiles={},
+    )
+    assert "in variant attack=none: 'corrupted' needs a corruption" in refused(cli, file)
+
+
+@pytest.mark.parametrize(
+    ("variants", "said"),
+    [
+        ({"a": {"x": {"metrics": []}}}, "'metrics' is the same in all cells"),
+        ({"a": {"x": {"trian.steps": 3}}}, "did you mean 'train'"),
+        ({"a": {"x": {"train.steps": {"sweep": [3, 4]}}}}, "a variant has one value"),
+        ({"a": {}}, "no variant; one or more are needed"),
+        ({"a": {"x": {"train.steps": 3}}}, "it takes the axis train.steps away"),
+        ({"a": ["x"]}, "variants.a"),
+        ({"a": {"x": 3}}, "variants.a.x"),
+    ],
+)
+def test_what_no_variant_can_say_is_refused(
+    cli: Cli, tmp_path: Path, variants: Any, said: str
+) -> None:
+    train = {**PLAIN["train"], "steps": {"sweep": [5, 6]}}
+    assert said in refused(cli, written(tmp_path, variants, train=train, profiles={}))
