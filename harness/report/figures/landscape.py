@@ -18,10 +18,10 @@ from harness.spec.blocks import Figure
 
 MOST = 6  # cells that are drawn
 LEVELS = 10
-# The series of each path, how it is drawn and what it is called.
+# The series of each path, how it is drawn and what that means.
 PATHS = {
-    "path": ("-", "the training on the cell's own data"),
-    "clean_path": ("--", "the clean training"),
+    "path": ("-", "solid, the training on the cell's own data"),
+    "clean_path": ("--", "dashed, the clean training"),
 }
 
 
@@ -50,9 +50,9 @@ def landscape(results: Results, figure: Figure) -> Section:
     drawn = list(planes.values())[:MOST]
     if not drawn:
         return nothing(figure, f"no row has numbers for {figure.x} and {', '.join(names)}")
-    paths = (f"{dash} {words}" for dash, words in PATHS.values())
+    paths = (words for _, words in PATHS.values())
     notes = [
-        f"{'; '.join(paths)}; the marker is where it ended. Contours are spaced evenly in the "
+        f"Lines: {'; '.join(paths)}; the marker is where it ended. Contours are spaced evenly in the "
         "logarithm of each loss. First seed.",
         f"{len(planes) - MOST} more are left out." if len(planes) > MOST else "",
     ]
