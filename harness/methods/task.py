@@ -26,7 +26,7 @@ class Task:
     comparable with those that see less. ``recipe`` is how the base model was trained, on
     ``base_samples`` samples, those of each pass counted. What a method puts into ``facts``
     (numbers) and ``series`` (lists of equal length) reaches metrics and reports. ``answers`` gives
-    what the method asked other stages for.
+    what the method asked other stages for, and ``slot`` keeps the state of what is under way.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Task:
         self.classes, self.device = classes, device
         self.watch, self.seed = watch, seed
         self._pools, self._original, self._build = pools, original, build
-        self._slot, self._prepared, self._evaluate = slot, prepared or {}, evaluate
+        self.slot, self._prepared, self._evaluate = slot, prepared or {}, evaluate
         self._fits = 0
         self.answers = answers
         self.facts: dict[str, float] = {}
@@ -131,7 +131,7 @@ class Task:
         because its loss keeps a state of its own. ``passes`` and ``before_step`` are as in ``fit``.
         """
         self._fits += 1
-        slot = self._slot if self._fits == 1 and resumable else None
+        slot = self.slot if self._fits == 1 and resumable else None
         fitted = fit(
             model,
             pool,

@@ -19,7 +19,8 @@ BATCH = 512
 class Evidence:
     """The outputs of an unlearned model and of those it is compared with.
 
-    Splits: ``test``, ``validation``, ``retain`` and ``forget`` (labels as trained on),
+    Splits: ``test``, ``validation``, ``train``, ``retain`` and ``forget`` (as trained on),
+    ``train_clean`` (training samples without the corruption),
     ``test_triggered``, ``validation_triggered`` and ``corrupted_triggered`` (with the trigger and
     clean labels), ``corrupted_clean`` (the same samples without it), and ``shuffled_triggered`` (as
     many random training samples with it).
@@ -55,6 +56,7 @@ class Evidence:
     ) -> None:
         self.classes, self.target_class, self.costs = classes, target_class, costs
         self.facts, self._flops = facts or {}, flops
+        self.series: dict[str, list[float]] = {}  # lists of numbers that a metric leaves
         self.answers, self._precision = answers, precision
         self._corruption = corruption or {}
         self._shared = shared or (lambda split, make: make())

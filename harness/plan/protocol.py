@@ -10,9 +10,11 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-from harness.components import get, load, remembered
+from harness.components import get, load
 from harness.components.contracts import Request
 from harness.errors import HarnessError
+from harness.plan.asked import kept, of_base, of_base_below, prepared
+from harness.plan.asked import requests as _requests
 from harness.plan.cells import cells_of
 from harness.plan.graph import Graph
 from harness.plan.plan import Candidate, Choice, Group, Plan
@@ -65,12 +67,6 @@ def _exact(methods: Iterable[tuple[MethodUse, Sequence[_Ready]]]) -> _Ready:
     return _ready({"name": name}, {}, None)
 
 
-@remembered(4096)
-def _requests(use: Use) -> tuple[Request, ...]:
-    found: tuple[Request, ...] = get(use.kind, use.name).traits.requests(use.settings)
-    return found
-
-
 class _Compiler:
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -82,14 +78,8 @@ class _Compiler:
         self.exact = _exact(self.methods(None))
         self.referenced = any("reference" in needs_of(use) for use in self.metrics)
         self.asked = tuple(dict.fromkeys(r for use in self.metrics for r in _requests(use)))
-        self.snapshots = self._snapshots()
-
-    def _snapshots(self) -> tuple[int, ...]:
-        """The steps after which anything of the spec asks for the base model's weights."""
-        uses = [*self.spec.metrics]
-        uses += [ready.use for _, candidates in self.methods(None) for ready in candidates]
-        asked = (r for use in uses for r in _requests(use) if isinstance(r, Trained))
-        return tuple(sorted({step for r in asked if _of_base(r) for step in r.snapshots}))
+        uses = [ready.use for _, candidates in self.methods(None) for ready in candidates]
+        self.of_base = tuple(dict.fromkeys(of_base_below([*spec.metrics, *uses])))
 
     def compile(self) -> Plan:
         def population(cell: Cell) -> Any:
@@ -133,11 +123,6 @@ class _Compiler:
                 inputs[f"{request.role}:{number}"] = key
         seeds = [str(cell.cell.seeds.unlearn) for cell in cells]
         return self.graph.add("score", first.cell, inputs, self.scores, seeds=seeds)
-
-
-def _of_base(request: Trained) -> bool:
-    """Whether the model that is asked for is the base model itself."""
-    return attrs.evolve(request, name="", snapshots=()) == Trained("", data="corrupted")
 
 
 def _read(metric: Use) -> tuple[str, ...]:
@@ -189,10 +174,10 @@ class _Cell:
     @cached_property
     def base(self) -> str:
         """The base model, with the snapshots that anything of the spec asks for."""
-        return self._train(self.compiler.snapshots)
+        return self._train(self.compiler.of_base)
 
-    def _train(self, snapshots: tuple[int, ...]) -> str:
-        return self._add("train", self.data, self.cell.model, snapshots=snapshots)
+    def _train(self, asked: Iterable[Trained]) -> str:
+        return self._add("train", self.data, self.cell.model, snapshots=kept(self.cell, asked))
 
     def answer(self, request: Request, *, before_corruption: bool = False) -> dict[str, str]:
         """The role and key of the stage that answers ``request``."""
@@ -224,9 +209,15 @@ class _Cell:
         return found
 
     def _trained(self, request: Trained) -> str:
-        """A model on clean or corrupted data, by the spec's recipe or its own."""
-        if _of_base(request):
+        """A model on clean or corrupted data, by the spec's recipe or its own. By the spec's, it
+        is one with the base model that a cell of such data and seeds has."""
+        if of_base(request):
             return self.base
+        own = request.model is not None or request.train is not None
+        return self._of(request)._train([request] if own else [request, *self.compiler.of_base])
+
+    def _of(self, request: Trained) -> _Cell:
+        """The cell whose base model ``request`` asks for."""
         seeds = self.cell.seeds
         if request.seed:
             seeds = attrs.evolve(seeds, model=seeds.model + request.seed, together=False)
@@ -237,10 +228,13 @@ class _Cell:
             train=request.train or self.cell.train,
             corruption=_clean() if request.data == "clean" else self.cell.corruption,
         )
-        return _Cell(self.compiler, cell)._train(tuple(sorted(request.snapshots)))
+        return _Cell(self.compiler, cell)
 
     def _prepare(self, request: Prepare) -> str:
-        use = Use("preparations", request.name, request.settings)
+        if request.model is not None:
+            own = attrs.evolve(request, model=None)
+            return self._of(request.model)._prepare(own)
+        use = prepared(request)
         inputs = {**self.data, "base": self.base, **self._answers(_requests(use))}
         return self._add("prepare", inputs, use, subset=request.subset)
 

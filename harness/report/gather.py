@@ -102,7 +102,7 @@ def _rows(plan: Plan, store: Store, findings: Findings) -> Iterator[ResultRow]:
             record = findings.measured.get(candidate.evaluate)
             if record is not None:
                 selected = position == findings.chosen.get(i)
-                series = _series(candidate.unlearn, store) if selected else {}
+                series = _series(candidate.unlearn, record, store) if selected else {}
                 row = _row(group, candidate, selected, _metrics(record), series)
                 yield attrs.evolve(row, diverged=record.get("diverged", ""))
 
@@ -164,12 +164,11 @@ def _scores(plan: Plan, findings: Findings) -> Iterator[ScoreRow]:
                 )
 
 
-def _series(key: str, store: Store) -> dict[str, tuple[float, ...]]:
-    """The lists that a method left, thinned to what a figure can show; none when its record was
-    lost and could not be computed again."""
-    if not store.has("unlearn", key):
-        return {}
-    series: Mapping[str, list[float]] = store.record("unlearn", key)["series"]
+def _series(key: str, measured: Mapping[str, Any], store: Store) -> dict[str, tuple[float, ...]]:
+    """The lists that a method and its metrics left, thinned to what a figure can show; none of the
+    method when its record was lost and could not be computed again."""
+    own = store.record("unlearn", key)["series"] if store.has("unlearn", key) else {}
+    series: Mapping[str, list[float]] = {**own, **(measured.get("series") or {})}
     return {name: _thinned(values) for name, values in series.items()}
 
 

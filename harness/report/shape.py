@@ -59,7 +59,7 @@ def _validator() -> Any:
         methods={"type": "array", "items": method},
         claims={"type": "array", "items": {"type": "object"}},
     )
-    of_names = {"type": "object", "additionalProperties": {"type": "object"}}
+    of_names = {"type": ["object", "null"], "additionalProperties": {"type": "object"}}
     spec["properties"]["variants"] = of_names
     return Checker(spec)
 

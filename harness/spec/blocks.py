@@ -186,20 +186,31 @@ class MethodUse:
 
 
 Names = str | tuple[str, ...]
-Shape = Literal["curves", "sweep", "trajectory", "methods", "scatter", "histogram", "table"]
+Shape = Literal[
+    "curves",
+    "sweep",
+    "trajectory",
+    "methods",
+    "scatter",
+    "histogram",
+    "table",
+    "heatmap",
+    "landscape",
+]
 
 
 @frozen
 class Figure:
     """A figure in the paper's own shape, with its numbers: ``curves`` over an axis of the cells, a
     ``sweep`` over a setting of one method, the ``trajectory`` that one method records, a mark
-    for each of ``methods``, a ``scatter`` of two metrics, a ``histogram``, or a ``table`` with
-    claims and seconds."""
+    for each of ``methods``, a ``scatter`` of two metrics, a ``histogram``, a ``table`` with
+    claims and seconds, a ``heatmap`` of the series ``y:...`` that a metric leaves, or the
+    ``landscape`` of such losses with the paths of two trainings."""
 
     title: str = setting(doc="caption")
     show: Shape = setting(doc="shape of the figure")
     x: str = setting("", doc="an axis, a setting, a series or a metric; not of methods or a table")
-    y: Names = setting(doc="one or more metrics; trajectory and histogram: series")
+    y: Names = setting(doc="one or more metrics; trajectory, histogram, heatmap, landscape: series")
     panels: str | None = setting(None, doc="axis with a panel for each of its values")
     methods: tuple[str, ...] = setting((), doc="labels of methods; all when left out")
     method: str | None = setting(None, doc="sweep and trajectory: label of the method")

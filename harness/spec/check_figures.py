@@ -14,7 +14,7 @@ from harness.spec.sweeps import axis_names, cell_blocks
 
 OF_ONE_METHOD = ("sweep", "trajectory")
 WITHOUT_X = ("methods", "table")
-OF_SERIES = ("trajectory", "histogram")
+OF_SERIES = ("trajectory", "histogram", "heatmap", "landscape")
 
 
 def check_figures(spec: Spec, document: Document) -> Iterator[Problem]:

@@ -18,26 +18,13 @@ Subset = Literal["retain", "forget", "train"]
 
 
 @frozen
-class Prepare(Request):
-    """What candidates share: the component ``name`` of kind ``preparations`` on a ``subset``."""
-
-    name: str
-    settings: Any
-    subset: Subset
-
-    @property
-    def role(self) -> str:
-        """The role of the answer among a stage's inputs."""
-        return f"prepare:{self.name}:{self.subset}"
-
-
-@frozen
 class Trained(Request):
     """A model called ``name``, trained on clean or corrupted data.
 
     ``model`` and ``train`` are the spec's own when left out. ``seed`` is added to the model seed:
     several requests with different seeds are several models. ``snapshots`` keeps the weights after
-    these steps, beside the last.
+    these steps, beside the last; a number is that many, evenly spaced, of which the last ends the
+    training.
     """
 
     name: str
@@ -45,12 +32,31 @@ class Trained(Request):
     model: Use | None = None
     train: Train | None = None
     seed: int = 0
-    snapshots: tuple[int, ...] = ()
+    snapshots: tuple[int, ...] | int = ()
 
     @property
     def role(self) -> str:
         """The role of the answer among a stage's inputs."""
         return f"model:{self.name}"
+
+
+@frozen
+class Prepare(Request):
+    """What candidates share: the component ``name`` of kind ``preparations`` on a ``subset``.
+
+    It is of the base model and its data, or of a requested ``model`` and the data of that one.
+    """
+
+    name: str
+    settings: Any
+    subset: Subset
+    model: Trained | None = None
+
+    @property
+    def role(self) -> str:
+        """The role of the answer among a stage's inputs."""
+        of = f":{self.model.name}" if self.model else ""
+        return f"prepare:{self.name}:{self.subset}{of}"
 
 
 @frozen
@@ -92,4 +98,4 @@ class Answers(Protocol):
     def model(self, name: str) -> Any: ...
     def snapshots(self, name: str) -> Mapping[int, Mapping[str, Any]]: ...
     def features(self, name: str) -> Mapping[str, Any]: ...
-    def prepared(self, name: str, subset: str) -> Mapping[str, Any]: ...
+    def prepared(self, name: str, subset: str, of: str = "") -> Mapping[str, Any]: ...

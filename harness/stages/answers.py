@@ -7,6 +7,7 @@ from collections import defaultdict
 from harness.components import get
 from harness.errors import HarnessError, nearest
 from harness.lazy import nn, torch
+from harness.plan.asked import kept
 from harness.plan.stage import Stage
 from harness.spec.requests import Features, Prepare, Trained
 from harness.stages.fitting import SNAPSHOT
@@ -45,11 +46,12 @@ class StageAnswers:
     def snapshots(self, name: str) -> dict[int, dict[str, torch.Tensor]]:
         """By step, the weights of the ``Trained`` request ``name`` after that many steps."""
         role = f"model:{name}"
-        self._request(role)
+        request = self._request(role)
+        asked = kept(self._stage.cell, [request] if isinstance(request, Trained) else [])
         found: dict[int, dict[str, torch.Tensor]] = defaultdict(dict)
         for key, value in self._world.tensors("train", self._key(role)).items():
             weight, at, step = key.rpartition(SNAPSHOT)
-            if at:
+            if at and int(step) in asked:  # others may have asked for more
                 found[int(step)][weight] = value
         return dict(sorted(found.items()))
 
@@ -59,9 +61,10 @@ class StageAnswers:
         self._request(role)
         return self._world.tensors("features", self._key(role))
 
-    def prepared(self, name: str, subset: str) -> dict[str, torch.Tensor]:
-        """What the ``Prepare`` request for ``name`` on ``subset`` left."""
-        role = f"prepare:{name}:{subset}"
+    def prepared(self, name: str, subset: str, of: str = "") -> dict[str, torch.Tensor]:
+        """What the ``Prepare`` request for ``name`` on ``subset`` left: of the base model, or of
+        the requested model called ``of``."""
+        role = ":".join(["prepare", name, subset, *([of] if of else [])])
         self._request(role)
         return self._world.tensors("prepare", self._key(role))
 

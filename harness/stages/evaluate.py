@@ -22,7 +22,7 @@ from harness.stages.schemas import METER
 from harness.stages.splits import splits_of
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
-from harness.store.records import NUMBER, every
+from harness.store.records import NUMBER, NUMBERS, every, optional
 from harness.training.precision import of_evaluation
 
 _SOURCES = {"unlearned": "unlearn", "original": "train", "reference": "unlearn"}
@@ -59,16 +59,21 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     inputs = dict(stage.inputs)
     diverged = world.lost("unlearn", inputs["unlearned"])
     metrics: dict[str, float] = {}
+    series: dict[str, list[float]] = {}
     try:
-        metrics = {} if diverged else _measured(stage, world, inputs)
+        metrics, series = ({}, {}) if diverged else _measured(stage, world, inputs)
     except Diverged as found:
         diverged = str(found)
     record = {**measured_part(metrics), "meter": watch.meter.as_dict()}
-    return record | ({"diverged": diverged} if diverged else {}), None
+    left = {"diverged": diverged, "series": series}
+    return record | {name: value for name, value in left.items() if value}, None
 
 
-def _measured(stage: Stage, world: World, inputs: Mapping[str, str]) -> dict[str, float]:
-    """Raises Diverged where the outputs of the unlearned model are not finite."""
+def _measured(
+    stage: Stage, world: World, inputs: Mapping[str, str]
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """What the metrics measure, and the series that they leave. Raises Diverged where the outputs
+    of the unlearned model are not finite."""
     cell, material = stage.cell, world.material(stage)
     use_threads(cell)
     if "reference" in inputs and (lost := world.lost("unlearn", inputs["reference"])):
@@ -101,7 +106,7 @@ def _measured(stage: Stage, world: World, inputs: Mapping[str, str]) -> dict[str
     metrics: dict[str, float] = {}
     for use in stage.uses:
         metrics.update(get("metrics", use.name).function(evidence, use.settings))
-    return metrics
+    return metrics, evidence.series
 
 
 def _costs(inputs: Mapping[str, str], world: World) -> dict[str, dict[str, float]]:
@@ -118,7 +123,7 @@ KIND = Kind(
     roles={**ROLES, "unlearned": "unlearn", "reference": "unlearn"},
     hashes=_hashes,
     leaves="numbers",
-    record={"metrics": every(NUMBER), "meter": METER},
+    record={"metrics": every(NUMBER), "meter": METER, "series": optional(every(NUMBERS))},
     samples=_samples,
     published="nothing",
     run=_run,

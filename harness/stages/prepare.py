@@ -32,12 +32,8 @@ def _samples(stage: Stage) -> Samples:
 def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     task = task_of(stage, world, watch, slot)
     material, data = world.material(stage), stage.cell.data
-    rows = {
-        "train": material.train_rows,
-        "retain": material.retain,
-        "forget": material.forget,
-    }[stage.detail["subset"]]
-    use = stage.uses[0]
+    subset, use = stage.detail["subset"], stage.uses[0]
+    rows = getattr(material, "train_rows" if subset == "train" else subset)
     pool = material.pool(rows, data.augment)
     tensors = get("preparations", use.name).function(task.original(), task, use.settings, pool)
     record = {"meter": watch.meter.as_dict(), "prepared": prepared_keys(stage)}

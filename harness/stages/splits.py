@@ -26,6 +26,10 @@ def splits_of(stage: Stage, world: World) -> Mapping[str, Pool]:
     makers = {
         "test": shared("test", lambda: material.clean(dataset.test)),
         "validation": shared("validation", lambda: material.clean(*material.held_out)),
+        "train": shared("train", lambda: material.pool(material.train_rows, cell.data.augment)),
+        "train_clean": shared(
+            "train_clean", lambda: material.clean(dataset.train, material.dataset_rows)
+        ),
         "retain": lambda: material.pool(material.retain, cell.data.augment),
         "forget": lambda: material.pool(material.forget, cell.data.augment),
         "corrupted_clean": shared(

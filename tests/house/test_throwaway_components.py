@@ -134,8 +134,10 @@ ON_TEXT = [
 ]  # fmt: skip
 OF_IMAGES = ["conv_noise", "kernel_transpose", "mixture", "targeted_reinit"]
 OF_BOTTLENECKS = ["mask_activations", "mask_examples", "mask_random"]
-# of populations, of bottlenecks, of whole classes
-OF_OTHERS = ["forgetting_quality", "key_overlap", "class_accuracy", "linear_probe"]
+# of populations, of bottlenecks, of whole classes, against further trainings
+OF_OTHERS = [
+    "forgetting_quality", "key_overlap", "class_accuracy", "linear_probe", "unlearnable_distance",
+]  # fmt: skip
 
 
 def reviews(folder: Path) -> dict:

@@ -332,3 +332,79 @@ def test_labels_with_dollars_are_drawn_as_they_are() -> None:
     every = [{**r, "method": "a$b$" if r["method"] == "none" else r["method"]} for r in rows()]
     drawing = shown(every, {**CURVES, "methods": ["a$b$", *METHODS]}).drawing or ""
     assert ">a$b$</text>" in drawing
+
+
+HEATMAP = figure("heatmap", "point", "sal", panels="count")
+
+
+def layered() -> Rows:
+    """Two layers at three points: count / 100 + layer + seed / 10 + point, of method none."""
+    every = rows()
+    for row in every:
+        base = row["cell"]["count"] / 100 + row["seed"] / 10
+        layers = {f"sal:0{i} l{i}": [base + i + p for p in (4, 8, 12)] for i in (0, 1)}
+        row["series"] = {"point": [4, 8, 12], **layers} if row["method"] == "none" else {}
+    return every
+
+
+def test_a_heat_map_has_a_panel_for_each_value_and_means_over_the_rest() -> None:
+    section = shown(layered(), HEATMAP)
+    [(_, (headers, lines))] = section.tables
+    assert headers == ["", "4", "8", "12"]
+    # mean of the layers 0.5, of the seeds 0.1
+    assert lines == [
+        ["count = 100", "5.600", "9.600", "13.600"],
+        ["count = 1000", "14.600", "18.600", "22.600"],
+    ]
+    assert "(6)" in section.notes[0] and section.notes[1] == "From the top: 00 l0; 01 l1."
+    assert section.drawing is not None and section.drawing.count("count = 1") == 4
+    # 2 panels of 2 x 3 and the shades of the scale
+    assert section.drawing.count("<path") >= 12
+    every = shown(layered(), {**HEATMAP, "panels": None})
+    assert [line[0] for line in every.tables[0][1][1]] == [
+        "count=100, discovered=1.0", "count=100, discovered=0.5",
+        "count=1000, discovered=1.0", "count=1000, discovered=0.5",
+    ]  # fmt: skip
+
+
+def test_a_heat_map_of_nothing_says_so_and_of_strangers_is_safe() -> None:
+    assert shown(valued(), HEATMAP).notes == (
+        "Not shown: no row has the series point and sal:....",
+    )
+    found = layered()
+    for row in found:
+        row["series"] = {
+            (name if name == "point" else f"sal:{HOSTILE}{name}"): values
+            for name, values in row["series"].items()
+        }
+        row["cell"]["count"] = HOSTILE
+    drawing = shown(found, {**HEATMAP, "panels": None}).drawing
+    assert drawing is not None and "<script" not in drawing
+    for broken in ([math.nan, 1, 2], [1], ["x", 1, 2]):
+        found = layered()
+        for row in found:
+            if row["series"]:
+                row["series"]["sal:00 l0"] = broken
+        assert "Not shown" in shown(found, HEATMAP).notes[0]
+
+
+PLANE = figure("landscape", "plane_x", ["loss_trained", "loss_clean"], panels="count")
+
+
+def test_a_landscape_has_both_losses_and_the_paths_of_each_value() -> None:
+    found = rows()
+    for row in found:
+        lines = {
+            f"loss_{n}:0{i} y": [i + 1.0, 2.0, 8.0] for n in ("trained", "clean") for i in (0, 1)
+        }
+        path = {f"{p}path_{c}": [0.1, 0.5] for p in ("", "clean_") for c in "xy"}
+        row["series"] = {"plane_x": [0, 1, 2], "plane_y": [0, 1], **lines, **path}
+        row["cell"]["count"] = HOSTILE if row["cell"]["count"] == 100 else 1000
+    section = shown(found, {**PLANE, "panels": None})
+    assert len(section.tables[0][1][1]) == 8  # two losses of each of four cells
+    assert section.tables[0][1][1][-1][1:] == ["loss_clean", "1.000", "8.000"]
+    assert section.drawing is not None and "<script" not in section.drawing
+    assert section.drawing.count("stroke-dasharray") >= 8  # the clean path in every panel
+    for row in found:
+        row["series"]["loss_clean:01 y"] = [1.0, math.inf, 2.0]
+    assert "Not shown" in shown(found, PLANE).notes[0]

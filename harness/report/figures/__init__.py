@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 
 from harness.report.asked import figures_of
 from harness.report.figures.curves import curves
+from harness.report.figures.heatmap import heatmap
+from harness.report.figures.landscape import landscape
 from harness.report.figures.methods import methods
 from harness.report.figures.populations import histogram, scatter, table
 from harness.report.figures.sweep import sweep
@@ -22,6 +24,8 @@ SHAPES: Mapping[str, Callable[[Results, Figure], Section]] = {
     "scatter": scatter,
     "histogram": histogram,
     "table": table,
+    "heatmap": heatmap,
+    "landscape": landscape,
 }
 
 
