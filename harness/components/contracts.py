@@ -88,11 +88,24 @@ class DatasetTraits(Traits):
     facts: Callable[[Any], Facts] = field(validator=is_callable(), kw_only=True)
 
 
+OVER = ("batch", "labelled batch", "training set")
+
+
 @frozen
 class AugmentationTraits(Traits):
-    """``acts_on``: the encodings whose batches it changes."""
+    """``acts_on``: the encodings whose samples it changes. ``over``: which of ``OVER`` it is given
+    at a time (``harness.data.augmentations``)."""
 
     acts_on: frozenset[str] = _names(*_ENCODINGS, default={"images"})
+    over: str = field(default="batch", validator=in_(OVER), kw_only=True)
+
+
+@frozen
+class AdversaryTraits(Traits):
+    """``work(settings)``: how often it passes each sample forward and backward, beside the step."""
+
+    acts_on: frozenset[str] = _names(*_ENCODINGS, default={"images"})
+    work: Callable[[Any], tuple[int, int]] = field(validator=is_callable(), kw_only=True)
 
 
 @frozen
@@ -279,6 +292,7 @@ TRAITS: Mapping[str, type[Traits]] = MappingProxyType(
         "models": ModelTraits,
         "optimizers": Traits,
         "schedules": Traits,
+        "adversaries": AdversaryTraits,
         "preparations": PreparationTraits,
         "methods": MethodTraits,
         "metrics": MetricTraits,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,13 +13,14 @@ from harness.components.contracts import Encoding
 from harness.data.changes import Change, Function
 from harness.data.types import Split
 from harness.errors import HarnessError
-from harness.lazy import torch
+from harness.lazy import F, torch
 from harness.spec.blocks import Use
 
 
 @frozen(eq=False)
 class Batch:
-    """``x`` as models take it, ``y`` int64 [B], ``row`` int64 [B] of the split.
+    """``x`` as models take it, ``y`` int64 [B], ``row`` int64 [B] of the split. Where an
+    augmentation mixes labels, ``y`` is float32 [B, classes] and sums to 1.
 
     ``x`` is what the encoding's ``batch`` gives: float32 [B, C, H, W] normalised for images, a
     ``TokenBatch`` (ids, mask, shift) for tokens, float32 [B, size] for features.
@@ -28,6 +29,11 @@ class Batch:
     x: Any
     y: torch.Tensor
     row: torch.Tensor
+
+
+Augmentation = Callable[
+    ["torch.Tensor", "torch.Tensor", "torch.Generator"], tuple["torch.Tensor", "torch.Tensor"]
+]
 
 
 class Pool:
@@ -43,6 +49,7 @@ class Pool:
         after: a change of what the encoding gives (``Change.encoded``).
         rows: what batches call the samples, int64 [n]; ``index`` itself when left out.
         channels_last: the memory format of images; it changes no value.
+        classes: of the data set, for augmentations that mix labels.
 
     All random draws come from the CPU generator that a caller passes, so that batches do not
     depend on the device, and a loop resumes by restoring that generator.
@@ -60,6 +67,7 @@ class Pool:
         after: Change | None = None,
         rows: torch.Tensor | None = None,
         channels_last: bool = False,
+        classes: int | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.index = index
@@ -67,9 +75,7 @@ class Pool:
         self.targets = split.targets[index].to(self.device)
         self._rows = (index if rows is None else rows).to(self.device)
         self.encoding = encoding
-        self.augment = [
-            partial(get(use.kind, use.name).function, settings=use.settings) for use in augment
-        ]
+        self.augment = [_augmentation(use, classes) for use in augment]
         self._before = [change.on(self.device) for change in before]
         self._after = None if after is None else after.on(self.device)
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -122,18 +128,18 @@ class Pool:
             yield from self.epoch(batch_size, generator)
 
     def _batch(self, chosen: torch.Tensor, draws: torch.Generator | None) -> Batch:
-        stored, rows = self.inputs[chosen], self._rows[chosen]
+        stored, y, rows = self.inputs[chosen], self.targets[chosen], self._rows[chosen]
         for change in self._before:
             stored = change.applied(stored, rows)
         if draws is not None:
             for augment in self.augment:
-                stored = augment(stored, generator=draws)
+                stored, y = augment(stored, y, draws)
         x = self.encoding.batch(stored)
         if self._after is not None:
             x = self._after.encoded(x, rows)
         if self.encoding.name == "images":
             x = x.contiguous(memory_format=self._layout)
-        return Batch(x, self.targets[chosen], rows)
+        return Batch(x, y, rows)
 
     def subset(self, positions: torch.Tensor) -> Pool:
         """The samples at ``positions`` of this pool."""
@@ -180,3 +186,22 @@ class Pool:
         changed = object.__new__(Pool)
         changed.__dict__ = {**self.__dict__, **changes}
         return changed
+
+
+def _augmentation(use: Use, classes: int | None) -> Augmentation:
+    """(inputs, labels, generator) to inputs and labels, as ``use`` says."""
+    component = get("augmentations", use.name)
+    function = partial(component.function, settings=use.settings)
+    over = component.traits.over
+    if over == "batch":
+        return lambda stored, y, draws: (function(stored, generator=draws), y)
+    if over == "training set" or classes is None:
+        raise HarnessError(f"the augmentation {use.name!r} needs more than batches of samples")
+
+    def mixed(
+        stored: torch.Tensor, y: torch.Tensor, draws: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        labels = y if y.is_floating_point() else F.one_hot(y, classes).float()
+        return function(stored, labels, generator=draws)
+
+    return mixed

@@ -51,8 +51,9 @@ def component_facts(plan: Plan, edited: Mapping[str, int]) -> tuple[ComponentFac
     """Of every component that the spec names, by kind and name, and of every one that was
     ``edited`` after so many stages had been computed with it."""
     spec = plan.spec
-    uses = [spec.data.dataset, *spec.data.augment, spec.corruption, spec.model, spec.forget]
+    uses = [spec.data.dataset, *spec.data.augmentations, spec.corruption, spec.model, spec.forget]
     uses += [spec.train.optimizer, spec.train.schedule, *spec.metrics]
+    uses += [use for use in [spec.train.adversary] if use is not None]
     uses += [method.use for method in spec.methods]
     found = {(use.kind, use.name): get(use.kind, use.name) for use in uses}
     found |= {(kind, name): get(kind, name) for kind, name in map(str.split, edited)}

@@ -83,7 +83,8 @@ def changes_of_data(results: Results) -> str:
     spec = results.spec
     block = spec["data"]
     limits = [f"{name}: {block[name]}" for name in ("train_samples", "test_samples") if block[name]]
-    augment = ", ".join(use["name"] for use in block["augment"]) or "none"
+    uses = [*block["augment"], *block.get("defences", ())]
+    augment = ", ".join(use["name"] for use in uses) or "none"
     return join(
         f"Corruption: {spec['corruption']['name']}; forget set: {spec['forget']['set']}; "
         f"augmentation: {augment}; pixels are normalised by the data set's statistics.",

@@ -25,7 +25,7 @@ _FACTORY: type = type(attrs.Factory(list))
 _NULL: Schema = {"type": "null"}
 _KINDS = (
     "datasets", "augmentations", "corruptions", "models", "optimizers", "schedules",
-    "forget_sets", "methods", "metrics",
+    "adversaries", "forget_sets", "methods", "metrics",
 )  # fmt: skip
 _REFERENCE = "#/definitions/"
 # And the settings of components: no other block makes cells or candidates.

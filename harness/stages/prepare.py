@@ -38,7 +38,7 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
         "forget": material.forget,
     }[stage.detail["subset"]]
     use = stage.uses[0]
-    pool = material.pool(rows, data.augment)
+    pool = material.pool(rows, data.augmentations)
     tensors = get("preparations", use.name).function(task.original(), task, use.settings, pool)
     record = {"meter": watch.meter.as_dict(), "prepared": prepared_keys(stage)}
     return record, {k: v.cpu().contiguous() for k, v in tensors.items()}

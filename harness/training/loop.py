@@ -12,6 +12,7 @@ from harness.data.pool import Batch, Pool
 from harness.errors import Diverged, HarnessError, Interrupted
 from harness.lazy import nn, torch
 from harness.spec.blocks import Train
+from harness.training.adversary import Adversary
 from harness.training.length import Length, length_of, loss_every
 from harness.training.losses import Loss, cross_entropy
 from harness.training.optimizer_state import below, optimizer_tensors, restore_optimizer
@@ -80,6 +81,8 @@ def fit(
     if late := [step for step in snapshots if step > run.total]:
         raise HarnessError(f"a snapshot after step {late[0]} of a training of {run.total}")
     run.wanted, run.before_step = frozenset(snapshots), before_step
+    if (use := train.adversary) is not None:
+        run.adversary = Adversary(use, pool.encoding, generator("adversary"), train.precision)
     if train.checkpoint != "last":
         if evaluate is None:
             raise HarnessError(f"checkpoint {train.checkpoint!r} needs something to evaluate with")
@@ -98,7 +101,7 @@ def _carry_out(run: Run, watch: Watch, slot: Slot | None) -> None:
         run.restore(*saved, watch)
     try:
         for step in run.steps():
-            watch.meter.step(step.samples)
+            watch.meter.step(step.samples, run.adversary.work if run.adversary else (0, 0))
             if slot is not None and slot.due():
                 slot.save(*run.state(watch))
             watch.step(run.step, run.total, step.loss)
@@ -146,6 +149,7 @@ class Run:
         self.best: _Best | None = None
         self.wanted: frozenset[int] = frozenset()
         self.before_step: Callable[[nn.Module, int], None] | None = None
+        self.adversary: Adversary | None = None
         self.snapshots: dict[int, dict[str, torch.Tensor]] = {}
         self.factor = get("schedules", train.schedule.name).function
         self.autocast = arithmetic(pool.device.type, train.precision)
@@ -171,6 +175,8 @@ class Run:
     def _take(self, batch: Batch) -> torch.Tensor:
         """One optimiser step. Returns the loss on the device."""
         self.set_rate(self.optimizer)
+        if self.adversary is not None:
+            batch = self.adversary(self.model, batch, self.step)
         with self.autocast:
             loss = self.loss(self.model(batch.x), batch)
         self.optimizer.zero_grad(set_to_none=True)

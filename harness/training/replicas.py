@@ -135,6 +135,7 @@ def _stackable(run: Run) -> bool:
         run.evaluate is None
         and run.average is None
         and run.before_step is None
+        and run.adversary is None
         and not hasattr(run.model, "see_inputs")  # such a model looks up what it has learned
         and train.clip_norm is None
         and train.precision != "fp16"  # one scale of the loss for all
