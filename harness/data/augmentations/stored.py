@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from attrs import frozen
 
 from harness.components import Facts, Misfit, NoSettings, component, setting
-from harness.lazy import F, nn, torch
+from harness.lazy import F, torch
 
 PART = 4096  # images that are computed with at a time, for the sake of memory
 PILLOW = (19595, 38470, 7471)  # its weights of red, green and blue, of 65,536
@@ -190,19 +190,15 @@ def orthogonal_projection(
     [pixels, classes] of its weights, an image x becomes x - Q Q'x. Made against noise that is the
     same for all images of a class.
     """
-    classes, pixels = int(labels.max()) + 1, images[0].numel()
-    weights = nn.Parameter((2 * torch.rand(classes, pixels, generator=generator) - 1) / pixels**0.5)
-    optimizer = torch.optim.SGD([weights], lr=settings.lr)
+    classes, pixels, size = int(labels.max()) + 1, images[0].numel(), settings.batch_size
+    weights = (2 * torch.rand(classes, pixels, generator=generator) - 1) / pixels**0.5
     for epoch in range(settings.epochs):
         later = sum(epoch >= int(share * settings.epochs) for share in (0.5, 0.75))
-        optimizer.param_groups[0]["lr"] = settings.lr * 0.1**later
-        for start in range(0, len(images), settings.batch_size):
-            part = slice(start, start + settings.batch_size)
-            x = images[part].flatten(1).float() / 255
-            optimizer.zero_grad()
-            F.cross_entropy(x @ weights.T, labels[part]).backward()
-            optimizer.step()
-    basis = torch.linalg.qr(weights.detach().T).Q
+        for part, right in zip(images.split(size), labels.split(size), strict=True):
+            x = part.flatten(1).float() / 255
+            wrong = (x @ weights.T).softmax(1) - F.one_hot(right, classes)
+            weights -= settings.lr * 0.1**later * wrong.T @ x / len(x)
+    basis = torch.linalg.qr(weights.T).Q
 
     def projected(part: torch.Tensor) -> torch.Tensor:
         x = part.flatten(1).float()

@@ -86,7 +86,9 @@ def ueraser(images: torch.Tensor, settings: UEraser, generator: torch.Generator)
 def operations(strength: float, height: int, width: int) -> Mapping[str, Operation]:
     """What TrivialAugment chooses from as kornia lists it, at a ``strength`` in [0, 1], of uint8
     [B, C, H, W]. Where a change has two directions, 0.5 is none."""
-    vision = load_torchvision().transforms.v2.functional
+    load_torchvision()
+    from torchvision.transforms.v2 import functional as vision
+
     signed = 2 * strength - 1
     angle = math.degrees(math.atan(0.3 * signed))
 
