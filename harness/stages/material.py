@@ -18,11 +18,11 @@ from harness.errors import HarnessError
 from harness.lazy import torch
 from harness.plan.stage import Cell, address, identity
 from harness.spec.blocks import Use
+from harness.stages.defended import defended, over_training_set
 from harness.stages.stored_corruption import check_corruption, corruption_of
 from harness.training.seeding import generator
 
 Tensors = Mapping[str, "torch.Tensor"]
-WHOLE = "training set"  # what an augmentation is over that is no matter of batches
 
 
 class Rule:
@@ -124,8 +124,7 @@ class Material:
         Augmentations of the whole training set come first, wherever they stand.
         """
         train, changes = self.train, self.corrupted.changes
-        whole = tuple(u for u in augment if get("augmentations", u.name).traits.over == WHOLE)
-        if whole:
+        if whole := over_training_set(augment):
             train, changes = self.defended(whole), ()
             augment = [use for use in augment if use not in whole]
         trigger = self._after(marks(self.corrupted_rows, len(self.train.targets)))
@@ -205,29 +204,12 @@ def material_of(
         train_rows=rows,
         validation_rows=tensors["validation_rows"],
         choose=choose,
-        defended=lru_cache(maxsize=1)(partial(_defended, found, rows, data_seed(cell))),
+        defended=lru_cache(1)(partial(defended, found.train, found.changes, rows, data_seed(cell))),
         trigger=traits.trigger(settings, dataset) if traits.trigger else None,
         after=traits.when is not None and traits.when(settings) == "after",
         target_class=traits.target_class(settings) if traits.target_class else None,
         device=device,
     )
-
-
-def _defended(found: Corrupted, rows: torch.Tensor, seed: str, uses: tuple[Use, ...]) -> Split:
-    """The training data with ``rows`` as augmentations of the whole training set make them. What
-    these see is rounded to 8 bits, as image files would be; held-out rows are zeros."""
-    train = found.train
-    images, targets = train.inputs[rows], train.targets[rows]
-    for change in found.changes:
-        images = change.applied(images, rows)
-    for use in uses:
-        if images.is_floating_point():
-            images = images.round().clamp(0, 255).to(torch.uint8)
-        draws = generator(seed, f"defence {use.name}")
-        images = get("augmentations", use.name).function(images, targets, use.settings, draws)
-    inputs = torch.zeros(train.inputs.shape, dtype=images.dtype)
-    inputs[rows] = images
-    return Split(inputs, train.targets)
 
 
 def data_seed(cell: Cell) -> str:
