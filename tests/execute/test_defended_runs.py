@@ -13,6 +13,7 @@ import yaml
 from conftest import Cli
 from harness.components import NoSettings, get
 from harness.corruptions.types import Corruption
+from harness.data.subset import subset
 from harness.data.types import DataRoot
 from harness.plan.plan import Plan
 from harness.plan.protocol import cells_of, compile_plan
@@ -21,7 +22,7 @@ from harness.stages.material import Material, corrupted, material_of
 from harness.stages.stored_corruption import stored
 
 ROOT = DataRoot(None, offline=True)
-DIGITS = get("datasets", "digits").function(NoSettings(), ROOT)
+DIGITS = subset(get("datasets", "digits").function(NoSettings(), ROOT), 40, 40)
 JPEG = {"name": "jpeg", "quality": 20}
 FLIP = "horizontal_flip"
 SPEC: dict[str, Any] = {
@@ -50,7 +51,7 @@ def keys(found: Plan, kind: str) -> set[str]:
 
 
 def material(deltas: torch.Tensor | None = None) -> Material:
-    """Of the 40 first digits, of which 4 are held out, with the last 36 corrupted by ``deltas``."""
+    """Of 40 digits, of which 4 are held out, with the last 36 corrupted by ``deltas``."""
     (cell,) = cells_of(structure(SPEC))
     rows = torch.arange(4, 40)
     made = Corruption(rows if deltas is not None else rows[:0], deltas=deltas)
@@ -125,7 +126,7 @@ def test_defences_run_and_say_what_they_cost(cli: Cli, tmp_path: Path) -> None:
     done = cli("run", "spec.yaml", "--out", "out")
     assert done.returncode == 0, done.stderr
     record = next(tmp_path.glob("store/train/*/*/record.json"))
-    meter = json.loads(record.read_text())["meter"]
+    meter = json.loads(record.read_text())["content"]["meter"]
     assert meter == {"forward": 6 * 20 * 3, "backward": 6 * 20 * 3, "steps": 6}
     text = (tmp_path / "out" / "checklist.md").read_text()
     assert "horizontal_flip, jpeg, orthogonal_projection, cutout, cutmix" in text
