@@ -102,10 +102,11 @@ def training(results: Results) -> str:
     """The recipe of the base model."""
     train = results.spec["train"]
     length = f"{train['steps']} steps" if train["steps"] else f"{train['epochs']} epochs"
+    against = f", against the adversary {use['name']}" if (use := train.get("adversary")) else ""
     return (
         f"Base model {results.spec['model']['name']}: {length}, batch size "
         f"{train['batch_size']}, optimiser {train['optimizer']['name']} "
-        f"(lr {train['optimizer'].get('lr')}), schedule {train['schedule']['name']}."
+        f"(lr {train['optimizer'].get('lr')}), schedule {train['schedule']['name']}{against}."
     )
 
 

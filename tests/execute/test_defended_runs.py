@@ -15,6 +15,8 @@ from harness.components import NoSettings, get
 from harness.corruptions.types import Corruption
 from harness.data.subset import subset
 from harness.data.types import DataRoot
+from harness.plan.cost import samples_of
+from harness.plan.kinds import Samples
 from harness.plan.plan import Plan
 from harness.plan.protocol import cells_of, compile_plan
 from harness.spec.structure import structure
@@ -119,6 +121,11 @@ def test_a_defence_is_part_of_a_trainings_key_only_where_there_is_one(
     assert not keys(plan(spec(**changes)), "train") & keys(plan(spec()), "train")
 
 
+def test_a_plan_counts_the_passes_of_an_adversary() -> None:
+    found = [s for s in plan(spec(adversary="pgd")).stages.values() if s.kind == "train"]
+    assert [samples_of(stage) for stage in found] == [Samples(6 * 20 * 11, 6 * 20 * 11)]
+
+
 def test_defences_run_and_say_what_they_cost(cli: Cli, tmp_path: Path) -> None:
     defences = [JPEG, "orthogonal_projection", {"name": "cutout", "size": 2}, "cutmix"]
     plain = spec({"augment": [FLIP], "defences": defences}, adversary={"name": "pgd", "steps": 2})
@@ -126,10 +133,10 @@ def test_defences_run_and_say_what_they_cost(cli: Cli, tmp_path: Path) -> None:
     done = cli("run", "spec.yaml", "--out", "out")
     assert done.returncode == 0, done.stderr
     record = next(tmp_path.glob("store/train/*/*/record.json"))
-    meter = json.loads(record.read_text())["content"]["meter"]
+    meter = json.loads(record.read_text())["content"]["record"]["meter"]
     assert meter == {"forward": 6 * 20 * 3, "backward": 6 * 20 * 3, "steps": 6}
-    text = (tmp_path / "out" / "checklist.md").read_text()
-    assert "horizontal_flip, jpeg, orthogonal_projection, cutout, cutmix" in text
+    stated = cli("checklist", "out", "--kind", "ml-reproducibility").stdout
+    assert "horizontal_flip, jpeg, orthogonal_projection, cutout, cutmix" in stated
 
 
 def test_what_does_not_fit_is_refused_with_its_place(cli: Cli, tmp_path: Path) -> None:
