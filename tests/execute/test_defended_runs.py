@@ -130,7 +130,7 @@ def test_defences_run_and_say_what_they_cost(cli: Cli, tmp_path: Path) -> None:
     defences = [JPEG, "orthogonal_projection", {"name": "cutout", "size": 2}, "cutmix"]
     plain = spec({"augment": [FLIP], "defences": defences}, adversary={"name": "pgd", "steps": 2})
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(plain))
-    done = cli("run", "spec.yaml", "--out", "out")
+    done = cli("run", "spec.yaml", "--out", "out", "--jobs", 1)
     assert done.returncode == 0, done.stderr
     record = next(tmp_path.glob("store/train/*/*/record.json"))
     meter = json.loads(record.read_text())["content"]["record"]["meter"]
