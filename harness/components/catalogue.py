@@ -22,6 +22,7 @@ import attrs
 
 from harness.components.contracts import (
     TRAITS,
+    AdversaryTraits,
     AugmentationTraits,
     CorruptionTraits,
     DatasetTraits,
@@ -46,6 +47,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "models": "harness.models",
         "optimizers": "harness.training.optimizers",
         "schedules": "harness.training.schedules",
+        "adversaries": "harness.training.adversaries",
         "preparations": "harness.methods.preparations",
         "methods": "harness.methods",
         "metrics": "harness.metrics",
@@ -199,6 +201,8 @@ def left_out(kind: str) -> str:
 def get(kind: Literal["datasets"], name: str) -> Component[DatasetTraits]: ...
 @overload
 def get(kind: Literal["augmentations"], name: str) -> Component[AugmentationTraits]: ...
+@overload
+def get(kind: Literal["adversaries"], name: str) -> Component[AdversaryTraits]: ...
 @overload
 def get(kind: Literal["corruptions"], name: str) -> Component[CorruptionTraits]: ...
 @overload

@@ -71,12 +71,8 @@ _ENCODINGS = tuple(sorted(EVERY_ENCODING))
 
 @frozen
 class Traits:
-    """What every kind may declare.
-
-    ``check(settings, facts)`` yields a ``Misfit`` for each setting that cannot fit the data set's
-    declared facts, before anything runs. There, ``train`` counts the samples that are not held out
-    for validation.
-    """
+    """``check(settings, facts)`` yields a ``Misfit`` for each setting that cannot fit the data
+    set's declared facts, before anything runs; ``train`` counts what is not held out."""
 
     check: Callable[[Any, Facts], Iterable[Misfit]] = _call(no_misfits)
 
@@ -88,16 +84,25 @@ class DatasetTraits(Traits):
     facts: Callable[[Any], Facts] = field(validator=is_callable(), kw_only=True)
 
 
+OVER = ("batch", "labelled batch", "training set")
+
+
 @frozen
 class AugmentationTraits(Traits):
-    """``acts_on``: the encodings whose batches it changes.
-
-    ``moves``: it puts pixels elsewhere and does nothing else to them, so that targets which are
-    maps of the image have to move with it.
-    """
+    """``acts_on``: the encodings it changes. ``over``: which of ``OVER`` it is given at a time.
+    ``moves``: it moves pixels and does nothing else, so that maps of an image move with it."""
 
     acts_on: frozenset[str] = _names(*_ENCODINGS, default={"images"})
+    over: str = field(default="batch", validator=in_(OVER), kw_only=True)
     moves: bool = field(default=False, validator=instance_of(bool), kw_only=True)
+
+
+@frozen
+class AdversaryTraits(Traits):
+    """``work(settings)``: how often it passes each sample forward and backward, beside the step."""
+
+    acts_on: frozenset[str] = _names(*_ENCODINGS, default={"images"})
+    work: Callable[[Any], tuple[int, int]] = field(validator=is_callable(), kw_only=True)
 
 
 @frozen
@@ -286,6 +291,7 @@ TRAITS: Mapping[str, type[Traits]] = MappingProxyType(
         "models": ModelTraits,
         "optimizers": Traits,
         "schedules": Traits,
+        "adversaries": AdversaryTraits,
         "preparations": PreparationTraits,
         "methods": MethodTraits,
         "metrics": MetricTraits,

@@ -29,6 +29,7 @@ from harness.corruptions.brewing import (
 )
 from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption, amount, amount_misfits, draw, expected
+from harness.data.augmentations._batches import batch_misfits
 from harness.data.types import Split
 from harness.errors import HarnessError
 from harness.lazy import torch
@@ -100,9 +101,8 @@ def misfits(settings: GradientMatching, facts: Facts) -> Iterator[Misfit]:
         yield Misfit("rows", "a row is named twice")
     if facts.test is not None and rows and max(rows) >= facts.test:
         yield Misfit("rows", f"found {max(rows)}; there are {facts.test:,} test samples")
-    for augment in settings.augment:
-        for found in get("augmentations", augment.name).traits.check(augment.settings, facts):
-            yield Misfit("augment", found.what)
+    for what in batch_misfits(settings.augment, facts):
+        yield Misfit("augment", what)
 
 
 def _work(settings: GradientMatching, sizes: Any) -> tuple[float, float]:

@@ -32,6 +32,11 @@ class Images:
         scale, shift = _scale_and_shift(self.mean, self.std, stored.device)
         return stored.to(torch.float32, copy=True).mul_(scale).sub_(shift)
 
+    def intensities(self, x: torch.Tensor) -> torch.Tensor:
+        """What ``batch`` made ``x`` of, float32 in [0, 255]."""
+        scale, shift = _scale_and_shift(self.mean, self.std, x.device)
+        return (x + shift) / scale
+
     def stored(self, count: int) -> torch.Tensor:
         """Zeros as they are stored."""
         return torch.zeros(count, *self.shape, dtype=torch.uint8)

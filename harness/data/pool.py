@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,13 +14,14 @@ from harness.data.changes import Change, Function
 from harness.data.tasks import stored_maps, target_of
 from harness.data.types import Split
 from harness.errors import HarnessError
-from harness.lazy import torch
+from harness.lazy import F, torch
 from harness.spec.blocks import Use
 
 
 @frozen(eq=False)
 class Batch:
-    """``x`` as models take it, ``y`` int64 [B], ``row`` int64 [B] of the split.
+    """``x`` as models take it, ``y`` int64 [B], ``row`` int64 [B] of the split. Where an
+    augmentation mixes labels, ``y`` is float32 [B, classes] and sums to 1.
 
     ``x`` is what the encoding's ``batch`` gives: float32 [B, C, H, W] normalised for images, a
     ``TokenBatch`` (ids, mask, shift) for tokens, float32 [B, size] for features. ``maps``, of a
@@ -31,6 +32,11 @@ class Batch:
     y: torch.Tensor
     row: torch.Tensor
     maps: Mapping[str, torch.Tensor] = field(factory=dict)
+
+
+Augmentation = Callable[
+    ["torch.Tensor", "torch.Tensor", "torch.Generator"], tuple["torch.Tensor", "torch.Tensor"]
+]
 
 
 class Pool:
@@ -47,6 +53,7 @@ class Pool:
         rows: what batches call the samples, int64 [n]; ``index`` itself when left out.
         clean: the split, as the data set has it, that those rows are of; ``split`` when left out.
         channels_last: the memory format of images; it changes no value.
+        classes: of the data set, for augmentations that mix labels.
 
     All random draws come from the CPU generator that a caller passes, so that batches do not
     depend on the device, and a loop resumes by restoring that generator.
@@ -65,6 +72,7 @@ class Pool:
         rows: torch.Tensor | None = None,
         clean: Split | None = None,
         channels_last: bool = False,
+        classes: int | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.index = index
@@ -72,9 +80,7 @@ class Pool:
         self.targets = split.targets[index].to(self.device)
         self._rows = (index if rows is None else rows).to(self.device)
         self.encoding = encoding
-        self.augment = [
-            partial(get(use.kind, use.name).function, settings=use.settings) for use in augment
-        ]
+        self.augment = [_augmentation(use, classes) for use in augment]
         self._moving = [get("augmentations", use.name).traits.moves for use in augment]
         self._clean = split if clean is None else clean
         self._maps: Mapping[str, torch.Tensor] = {}
@@ -130,23 +136,23 @@ class Pool:
             yield from self.epoch(batch_size, generator)
 
     def _batch(self, chosen: torch.Tensor, draws: torch.Generator | None) -> Batch:
-        stored, rows = self.inputs[chosen], self._rows[chosen]
+        stored, y, rows = self.inputs[chosen], self.targets[chosen], self._rows[chosen]
         for change in self._before:
             stored = change.applied(stored, rows)
         maps = {name: whole[rows] for name, whole in self._maps.items()}
         if draws is not None:
             for augment, moving in zip(self.augment, self._moving, strict=True):
                 begun = draws.get_state() if maps and moving else None
-                stored = augment(stored, generator=draws)
+                stored, y = augment(stored, y, draws)
                 if begun is not None:
-                    maps = {n: augment(m, generator=_again(begun)) for n, m in maps.items()}
+                    maps = {n: augment(m, y, _again(begun))[0] for n, m in maps.items()}
         x = self.encoding.batch(stored)
         if self._after is not None:
             x = self._after.encoded(x, rows)
         if self.encoding.name == "images":
             x = x.contiguous(memory_format=self._layout)
         targets = {name: target_of(name, map_) for name, map_ in maps.items()}
-        return Batch(x, self.targets[chosen], rows, targets)
+        return Batch(x, y, rows, targets)
 
     def subset(self, positions: torch.Tensor) -> Pool:
         """The samples at ``positions`` of this pool."""
@@ -214,3 +220,22 @@ def _again(state: torch.Tensor) -> torch.Generator:
     draws = torch.Generator()
     draws.set_state(state)
     return draws
+
+
+def _augmentation(use: Use, classes: int | None) -> Augmentation:
+    """(inputs, labels, generator) to inputs and labels, as ``use`` says."""
+    component = get("augmentations", use.name)
+    function = partial(component.function, settings=use.settings)
+    over = component.traits.over
+    if over == "batch":
+        return lambda stored, y, draws: (function(stored, generator=draws), y)
+    if over == "training set" or classes is None:
+        raise HarnessError(f"the augmentation {use.name!r} needs more than batches of samples")
+
+    def mixed(
+        stored: torch.Tensor, y: torch.Tensor, draws: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        labels = y if y.is_floating_point() else F.one_hot(y, classes).float()
+        return function(stored, labels, generator=draws)
+
+    return mixed

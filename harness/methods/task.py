@@ -10,8 +10,9 @@ from harness.errors import HarnessError
 from harness.lazy import nn, torch
 from harness.spec.blocks import Train
 from harness.spec.requests import Answers
-from harness.training.loop import Fitted, fit
+from harness.training.loop import fit
 from harness.training.losses import Loss
+from harness.training.run import Fitted
 from harness.training.seeding import generator
 from harness.training.watch import Watch
 

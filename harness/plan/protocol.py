@@ -160,10 +160,10 @@ class _Cell:
 
     @cached_property
     def data(self) -> dict[str, str]:
-        """What every stage that looks at the data reads: features where there are any, and the
-        corruption."""
+        """What every stage that looks at the data reads: the corruption, and any features."""
         inputs = self._features(self.cell.data.features)
-        asked = self._answers(_requests(self.cell.corruption), before_corruption=True)
+        blind = _Cell(self.compiler, self.cell.undefended)
+        asked = blind._answers(_requests(self.cell.corruption), before_corruption=True)
         return {**inputs, "corrupt": self._add("corrupt", inputs | asked, self.cell.corruption)}
 
     def _features(self, backbone: Use | None, role: str = "features") -> dict[str, str]:

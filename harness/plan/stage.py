@@ -34,6 +34,12 @@ class Cell:
         """What tables call the repetition."""
         return self.seeds.label
 
+    @property
+    def undefended(self) -> Cell:
+        """The same cell as whoever corrupts its data knows it."""
+        data = attrs.evolve(self.data, defences=())
+        return attrs.evolve(self, data=data, train=attrs.evolve(self.train, adversary=None))
+
 
 @frozen(eq=False, slots=True)
 class Stage:

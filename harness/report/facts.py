@@ -54,8 +54,9 @@ def component_facts(plan: Plan, edited: Mapping[str, int]) -> tuple[ComponentFac
     spec = plan.spec
     uses = [*spec.metrics, *(method.use for method in spec.methods)]
     for cell in cells_of(spec):
-        uses += [cell.data.dataset, *cell.data.augment, cell.corruption, cell.model, cell.forget]
-        uses += [cell.train.optimizer, cell.train.schedule]
+        data, train = cell.data, cell.train
+        uses += [data.dataset, *data.augmentations, cell.corruption, cell.model, cell.forget]
+        uses += [train.optimizer, train.schedule, *([train.adversary] if train.adversary else [])]
     found = {(use.kind, use.name): get(use.kind, use.name) for use in uses}
     found |= {(kind, name): get(kind, name) for kind, name in map(str.split, edited)}
     return tuple(

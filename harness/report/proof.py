@@ -83,7 +83,8 @@ def changes_of_data(results: Results) -> str:
     spec = results.spec
     block = spec["data"]
     limits = [f"{name}: {block[name]}" for name in ("train_samples", "test_samples") if block[name]]
-    augment = ", ".join(use["name"] for use in block["augment"]) or "none"
+    uses = [*block["augment"], *block.get("defences", ())]
+    augment = ", ".join(use["name"] for use in uses) or "none"
     return join(
         f"Corruption: {spec['corruption']['name']}; forget set: {spec['forget']['set']}; "
         f"augmentation: {augment}; pixels are normalised by the data set's statistics.",
@@ -101,10 +102,11 @@ def training(results: Results) -> str:
     """The recipe of the base model."""
     train = results.spec["train"]
     length = f"{train['steps']} steps" if train["steps"] else f"{train['epochs']} epochs"
+    against = f", against the adversary {use['name']}" if (use := train.get("adversary")) else ""
     return (
         f"Base model {results.spec['model']['name']}: {length}, batch size "
         f"{train['batch_size']}, optimiser {train['optimizer']['name']} "
-        f"(lr {train['optimizer'].get('lr')}), schedule {train['schedule']['name']}."
+        f"(lr {train['optimizer'].get('lr')}), schedule {train['schedule']['name']}{against}."
     )
 
 

@@ -49,7 +49,7 @@ def use(
     ``setting``.
     """
     metadata = {"doc": doc, "use": kind, "many": many, "written": default, "later": later}
-    if default is attrs.NOTHING or default is None:
+    if default is attrs.NOTHING or default is None or default == ():
         return attrs.field(default=default, metadata=metadata, kw_only=True)
 
     def build() -> Any:
@@ -88,6 +88,14 @@ class Data:
     augment: tuple[Use, ...] = use(
         "augmentations", (), doc="batch augmentations in order", many=True
     )
+    defences: tuple[Use, ...] = use(
+        "augmentations",
+        (),
+        doc="augmentations that follow those, against what was done to the data; models that a "
+        "corruption asks for are trained without them",
+        many=True,
+        later=True,
+    )
     validation: float = setting(
         0.0, doc="share of the training data held out for validation", ge=0, lt=1
     )
@@ -100,6 +108,11 @@ class Data:
     digest: str | None = setting(
         None, doc="SHA-256 that the data must have", pattern=r"^[0-9a-f]{64}$"
     )
+
+    @property
+    def augmentations(self) -> tuple[Use, ...]:
+        """All that training samples go through."""
+        return self.augment + self.defences
 
 
 @frozen(cache_hash=True)
@@ -125,6 +138,13 @@ class Train:
     memory_format: Literal["contiguous", "channels_last"] = setting(
         "contiguous",
         doc="how weights lie in the memory of a CPU; a GPU always has them channels_last",
+        later=True,
+    )
+    adversary: Use | None = use(
+        "adversaries",
+        None,
+        doc="makes the inputs of every step harder for the model as it is; those that a corruption "
+        "asks for are trained without",
         later=True,
     )
     label_smoothing: float = setting(0.0, doc="label smoothing", ge=0, lt=1)
@@ -277,14 +297,3 @@ class Spec:
     profiles: Mapping[str, Mapping[str, Any]] = setting(
         attrs.Factory(dict), doc="named overrides, path to value"
     )
-
-
-@frozen
-class ClaimsFile:
-    """Claims of a paper over the results of several specs."""
-
-    harness: Literal[1] = setting(doc="version of the spec language")
-    id: str = setting(doc="name of the file's claims", pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
-    note: str = setting("", doc="what a reader should know first")
-    paper: Paper | None = setting(None, doc="the paper that states them")
-    claims: tuple[Claim, ...] = setting(doc="what the paper states; each names its ``specs``")

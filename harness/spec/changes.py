@@ -56,7 +56,8 @@ def _between(old: Any, new: Any, path: Names) -> Iterator[Change]:
     for key in dict.fromkeys([*old, *new]):
         yield from _between(old.get(key, ABSENT), new.get(key, ABSENT), (*path, key))
     shared = [[key for key in side if key in old and key in new] for side in (old, new)]
-    if path in (("metrics",), ("data", "augment")) and shared[0] != shared[1]:
+    listed = ("metrics",), ("data", "augment"), ("data", "defences")
+    if path in listed and shared[0] != shared[1]:
         yield Change((*path, "order"), shared[0], shared[1])
 
 

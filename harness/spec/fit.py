@@ -21,7 +21,12 @@ from harness.spec.structure import (
 from harness.spec.sweeps import assignments, substitute
 
 # What each kind of component declares of encodings.
-_ENCODINGS = {"augmentations": "acts_on", "corruptions": "acts_on", "models": "takes"}
+_ENCODINGS = {
+    "augmentations": "acts_on",
+    "adversaries": "acts_on",
+    "corruptions": "acts_on",
+    "models": "takes",
+}
 
 
 def facts_of(data: Data) -> Facts:
@@ -181,6 +186,8 @@ def _uses(spec: Spec) -> Iterator[tuple[Path, Use]]:
     """Every component of ``spec`` with its path, once for each point of its own sweeps."""
     named: list[tuple[Path, Use]] = [(("data", "dataset"), spec.data.dataset)]
     named += [(("data", "augment", i), a) for i, a in enumerate(spec.data.augment)]
+    named += [(("data", "defences", i), a) for i, a in enumerate(spec.data.defences)]
+    named += [(("train", "adversary"), a) for a in [spec.train.adversary] if a is not None]
     named += [(("corruption",), spec.corruption), (("model",), spec.model)]
     named += [(("forget",), spec.forget)]
     named += [(("methods", i), m.use) for i, m in enumerate(spec.methods)]

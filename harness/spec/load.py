@@ -7,7 +7,7 @@ from itertools import chain, islice
 from pathlib import Path as FilePath
 
 from harness.errors import UsageError, nearest
-from harness.spec.blocks import ClaimsFile, Spec
+from harness.spec.blocks import Spec
 from harness.spec.check import check
 from harness.spec.check_claims import check_claims, wrong_in
 from harness.spec.conformance import departures
@@ -22,6 +22,7 @@ from harness.spec.origins import (
     uncovered,
     wrong_entries,
 )
+from harness.spec.paper import ClaimsFile
 from harness.spec.places import Document, Problem, SpecError
 from harness.spec.reader import read_file
 from harness.spec.structure import structure, structure_block

@@ -7,6 +7,7 @@ from typing import Literal
 from attrs import frozen
 
 from harness.components import setting
+from harness.spec.claims import Claim
 
 Answer = Literal["yes", "no", "partial", "na"]
 
@@ -46,3 +47,14 @@ class Paper:
     )
     code: str | None = setting(None, doc="address of the official code", pattern=r"^https?://")
     checklist: Variables = setting(Variables(), doc="what the paper reported, variable by variable")
+
+
+@frozen
+class ClaimsFile:
+    """Claims of a paper over the results of several specs."""
+
+    harness: Literal[1] = setting(doc="version of the spec language")
+    id: str = setting(doc="name of the file's claims", pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
+    note: str = setting("", doc="what a reader should know first")
+    paper: Paper | None = setting(None, doc="the paper that states them")
+    claims: tuple[Claim, ...] = setting(doc="what the paper states; each names its ``specs``")

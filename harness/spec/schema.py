@@ -15,7 +15,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import attrs
 
 from harness.components import Component, NoSettings, load, remembered
-from harness.spec.blocks import ClaimsFile, Data, MethodUse, Select, Spec, Train, Unlearning
+from harness.spec.blocks import Data, MethodUse, Select, Spec, Train, Unlearning
+from harness.spec.paper import ClaimsFile
 from harness.spec.structure import name_key, spelled
 
 Schema = dict[str, Any]
@@ -25,7 +26,7 @@ _FACTORY: type = type(attrs.Factory(list))
 _NULL: Schema = {"type": "null"}
 _KINDS = (
     "datasets", "augmentations", "corruptions", "models", "optimizers", "schedules",
-    "forget_sets", "methods", "metrics",
+    "adversaries", "forget_sets", "methods", "metrics",
 )  # fmt: skip
 _REFERENCE = "#/definitions/"
 # And the settings of components: no other block makes cells or candidates.

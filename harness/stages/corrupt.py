@@ -35,7 +35,7 @@ PICTURES = 3  # of corrupted samples, for the report
 
 
 def _hashes(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:
-    data = attrs.evolve(cell.data, augment=())
+    data = attrs.evolve(cell.data, augment=(), defences=())
     return data, cell.corruption, str(cell.seeds.data)
 
 

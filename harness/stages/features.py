@@ -31,7 +31,7 @@ BATCH = 256
 
 def _draws(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:
     """No seed of a spec: two repetitions look at the data through the same eyes."""
-    raw = attrs.evolve(cell.data, augment=(), features=None, validation=0.0)
+    raw = attrs.evolve(cell.data, augment=(), defences=(), features=None, validation=0.0)
     return raw, uses[0]
 
 

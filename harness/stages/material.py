@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import attrs
@@ -18,6 +18,7 @@ from harness.errors import HarnessError
 from harness.lazy import torch
 from harness.plan.stage import Cell, address, identity
 from harness.spec.blocks import Use
+from harness.stages.defended import defended, over_training_set
 from harness.stages.stored_corruption import check_corruption, corruption_of
 from harness.training.seeding import generator
 
@@ -64,7 +65,8 @@ class Material:
     All rows are of the training data with what the corruption added at their end.
     ``corrupted_rows`` count that in; ``corruption.rows`` and ``dataset_rows``, those training rows
     that the data set has itself, do not. ``trigger`` acts on stored samples or, where ``after``,
-    on what the encoding gives. ``choose`` gives the rows to forget.
+    on what the encoding gives. ``choose`` gives the rows to forget,
+    ``defended`` the training data after augmentations of the whole training set.
     """
 
     dataset: Dataset
@@ -72,6 +74,7 @@ class Material:
     train_rows: torch.Tensor
     validation_rows: torch.Tensor
     choose: Callable[[], torch.Tensor]
+    defended: Callable[[tuple[Use, ...]], Split]
     trigger: Callable[[torch.Tensor], torch.Tensor] | None
     after: bool
     target_class: int | None
@@ -116,12 +119,18 @@ class Material:
         return without(self.train_rows, self.corrupted.added)
 
     def pool(self, rows: torch.Tensor, augment: Sequence[Use]) -> Pool:
-        """Training samples as the base model saw them: corrupted and augmented."""
-        changes = self.corrupted.changes
+        """Training samples as the base model saw them: corrupted and augmented.
+
+        Augmentations of the whole training set come first, wherever they stand.
+        """
+        train, changes = self.train, self.corrupted.changes
+        if whole := over_training_set(augment):
+            train, changes = self.defended(whole), ()
+            augment = [use for use in augment if use not in whole]
         trigger = self._after(marks(self.corrupted_rows, len(self.train.targets)))
         after = self.corrupted.after or trigger
         ways = {"augment": augment, "before": changes, "after": after}
-        return self._pool(self.train, rows, clean=self.dataset.train, **ways)
+        return self._pool(train, rows, clean=self.dataset.train, **ways)
 
     def clean(self, split: Split, rows: torch.Tensor | None = None) -> Pool:
         """Samples of ``split`` as they are."""
@@ -154,6 +163,7 @@ class Material:
             encoding=self.dataset.encoding,
             device=self.device,
             channels_last=self.device.type == "cuda",
+            classes=len(self.dataset.classes),
             **more,
         )
 
@@ -195,6 +205,7 @@ def material_of(
         train_rows=rows,
         validation_rows=tensors["validation_rows"],
         choose=choose,
+        defended=lru_cache(1)(partial(defended, found.train, found.changes, rows, data_seed(cell))),
         trigger=traits.trigger(settings, dataset) if traits.trigger else None,
         after=traits.when is not None and traits.when(settings) == "after",
         target_class=traits.target_class(settings) if traits.target_class else None,

@@ -34,7 +34,7 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     material, data = world.material(stage), stage.cell.data
     subset, use = stage.detail["subset"], stage.uses[0]
     rows = getattr(material, "train_rows" if subset == "train" else subset)
-    pool = material.pool(rows, data.augment)
+    pool = material.pool(rows, data.augmentations)
     tensors = get("preparations", use.name).function(task.original(), task, use.settings, pool)
     record = {"meter": watch.meter.as_dict(), "prepared": prepared_keys(stage)}
     return record, {k: v.cpu().contiguous() for k, v in tensors.items()}

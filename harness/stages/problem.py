@@ -39,8 +39,8 @@ def task_of(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Task:
     }
     pools = Lazily(
         {
-            "retain": lambda: material.pool(material.retain, cell.data.augment),
-            "forget": lambda: material.pool(material.forget, cell.data.augment),
+            "retain": lambda: material.pool(material.retain, cell.data.augmentations),
+            "forget": lambda: material.pool(material.forget, cell.data.augmentations),
             "validation": lambda: material.clean(*material.held_out),
         }
     )

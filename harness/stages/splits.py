@@ -26,12 +26,14 @@ def splits_of(stage: Stage, world: World) -> Mapping[str, Pool]:
     makers = {
         "test": shared("test", lambda: material.clean(dataset.test)),
         "validation": shared("validation", lambda: material.clean(*material.held_out)),
-        "train": shared("train", lambda: material.pool(material.train_rows, cell.data.augment)),
+        "train": shared(
+            "train", lambda: material.pool(material.train_rows, cell.data.augmentations)
+        ),
         "train_clean": shared(
             "train_clean", lambda: material.clean(dataset.train, material.dataset_rows)
         ),
-        "retain": lambda: material.pool(material.retain, cell.data.augment),
-        "forget": lambda: material.pool(material.forget, cell.data.augment),
+        "retain": lambda: material.pool(material.retain, cell.data.augmentations),
+        "forget": lambda: material.pool(material.forget, cell.data.augmentations),
         "corrupted_clean": shared(
             "corrupted_clean", lambda: material.clean(dataset.train, material.corruption.rows)
         ),
@@ -59,7 +61,7 @@ def _sample_of_retain(stage: Stage, material: Material, count: int) -> Pool:
     """The same samples for all models of one data seed; all of them where there are no more."""
     draws = generator(data_seed(stage.cell), "retain sample")
     chosen = torch.randperm(len(material.retain), generator=draws)[:count].sort().values
-    return material.pool(material.retain[chosen], stage.cell.data.augment)
+    return material.pool(material.retain[chosen], stage.cell.data.augmentations)
 
 
 def _triggered(stage: Stage, material: Material) -> dict[str, Callable[[], Pool]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from harness.components import get
 from harness.lazy import torch
 from harness.plan.cost import trained_samples
 from harness.plan.kinds import Kind, Samples
@@ -30,7 +31,7 @@ from harness.training.seeding import generator
 def _draws(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:
     """A layout in memory moves bits; it meets the same batches and first weights."""
     recipe = attrs.evolve(learned_from(cell.train), memory_format="contiguous")
-    return cell.data.augment, cell.model, recipe, str(cell.seeds.model)
+    return cell.data.augmentations, cell.model, recipe, str(cell.seeds.model)
 
 
 def _hashes(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -42,8 +43,11 @@ def _hashes(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tup
 
 
 def _samples(stage: Stage) -> Samples:
-    trained = trained_samples(stage.cell)
-    return Samples(trained, trained)
+    trained, adversary = trained_samples(stage.cell), stage.cell.train.adversary
+    if adversary is None:
+        return Samples(trained, trained)
+    forward, backward = get("adversaries", adversary.name).traits.work(adversary.settings)
+    return Samples(trained * (1 + forward), trained * (1 + backward))
 
 
 def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
@@ -53,7 +57,7 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
     kept: dict[str, torch.Tensor] = {}
     fitted = fit(
         model,
-        material.pool(material.train_rows, cell.data.augment),
+        material.pool(material.train_rows, cell.data.augmentations),
         cell.train,
         generator=lambda purpose: generator(stage.draws, purpose),
         evaluate=evaluation(cell, material),

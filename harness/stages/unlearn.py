@@ -28,7 +28,7 @@ def _hashes(cell: Cell, uses: tuple[Use, ...], detail: Mapping[str, Any]) -> tup
     forget = "" if {"retain", "forget"}.isdisjoint(traits.sees) else cell.forget
     recipe: tuple[Any, ...] = ()
     if traits.starts == "scratch":
-        recipe = cell.data.augment, cell.model, learned_from(cell.train)
+        recipe = cell.data.augmentations, cell.model, learned_from(cell.train)
     return uses[0], forget, *recipe, str(cell.seeds.unlearn)
 
 

@@ -99,7 +99,7 @@ class World:
 
     def dataset(self, data: Data) -> Dataset:
         """The data set of a spec, cut to the samples that it asks for."""
-        raw = attrs.evolve(data, augment=(), features=None)
+        raw = attrs.evolve(data, augment=(), defences=(), features=None)
         return self.remember(identity(raw), lambda: self._load(data))
 
     def dataset_of(self, stage: Stage) -> Dataset:

@@ -23,8 +23,8 @@ from harness.components import get
 from harness.data.pool import Batch
 from harness.errors import Diverged, Interrupted, OverBudget
 from harness.lazy import torch
-from harness.training.loop import Run
 from harness.training.optimizer_state import optimizer_tensors, restore_optimizer
+from harness.training.run import Run
 from harness.training.seeding import seeded_layers
 from harness.training.watch import Slot, Watch
 
@@ -136,6 +136,7 @@ def _stackable(run: Run) -> bool:
         and run.evaluate is None
         and run.average is None
         and run.before_step is None
+        and run.adversary is None
         and not hasattr(run.model, "see_inputs")  # such a model looks up what it has learned
         and train.clip_norm is None
         and train.precision != "fp16"  # one scale of the loss for all

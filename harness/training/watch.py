@@ -25,10 +25,10 @@ class Meter:
         """Count a backward pass."""
         self.backward_samples += samples
 
-    def step(self, samples: int) -> None:
-        """Count an optimiser step and the two passes that it took."""
-        self.forward(samples)
-        self.backward(samples)
+    def step(self, samples: int, more: tuple[int, int] = (0, 0)) -> None:
+        """Count an optimiser step, the two passes that it took, and so many ``more``."""
+        self.forward(samples * (1 + more[0]))
+        self.backward(samples * (1 + more[1]))
         self.steps += 1
 
     @property

@@ -352,7 +352,7 @@ def test_a_number_that_could_not_be_read_stands_beside_ours_and_in_the_checklist
     assert verdict.reason == "the paper's number is unknown"
     assert verdict.ours.mean == pytest.approx(judged().ours.mean / 100)  # as a share, not in %
     assert "clean_accuracy of ssd is reported: unknown" in render(results, "github")
-    listed = dict((row[0], row[1]) for row in checklist_table(results)[1])
+    listed = {row[0]: row[1] for row in checklist_table(results)[1]}
     assert listed["Reported numbers"] == "unknown, and judged by nothing: Table 3"
     assert "Reported numbers" not in {row[0] for row in checklist_table(sample())[1]}
 

@@ -19,8 +19,9 @@ from harness.data.types import DataRoot
 from harness.errors import Diverged, HarnessError, Interrupted, OverBudget
 from harness.spec.blocks import Train
 from harness.spec.structure import structure_block, structure_use
-from harness.training.loop import Fitted, fit
+from harness.training.loop import fit
 from harness.training.replicas import Seat, take_turns
+from harness.training.run import Fitted
 from harness.training.seeding import generator, seeded_build
 from harness.training.watch import Unwatched
 

@@ -16,7 +16,8 @@ from harness.data.types import DataRoot
 from harness.errors import Interrupted
 from harness.spec.blocks import Train
 from harness.spec.structure import structure_block, structure_use
-from harness.training.loop import Fitted, fit
+from harness.training.loop import fit
+from harness.training.run import Fitted
 from harness.training.seeding import generator, seeded_build
 from harness.training.watch import Meter, Unwatched
 

@@ -12,7 +12,8 @@ from harness.components import get
 from harness.data.pool import Pool
 from harness.errors import HarnessError, Interrupted
 from harness.spec.structure import structure_use
-from harness.training.loop import Fitted, fit
+from harness.training.loop import fit
+from harness.training.run import Fitted
 from harness.training.seeding import generator, seeded_build
 
 WANTED = (0, 5, 8, STEPS)

@@ -19,9 +19,10 @@ from harness.errors import HarnessError, Interrupted
 from harness.spec.blocks import Train
 from harness.spec.structure import structure_block, structure_use
 from harness.training.length import Length, length_of
-from harness.training.loop import Fitted, fit
+from harness.training.loop import fit
 from harness.training.losses import balanced_weights
 from harness.training.parameters import optimizer_of
+from harness.training.run import Fitted
 from harness.training.seeding import generator, seeded_build
 from harness.training.threads import threads_for
 from harness.training.watch import Unwatched

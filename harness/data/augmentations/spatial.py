@@ -111,14 +111,19 @@ def cutout(images: torch.Tensor, settings: Cutout, generator: torch.Generator) -
     uint8 or float32 [B, C, H, W] in and out.
     """
     count, _, height, width = images.shape
-    inside = []
+    lines = []
     for extent in (height, width):
-        centre = torch.randint(extent, (count, 1), generator=generator).to(images.device)
-        first = centre - settings.size // 2
-        place = torch.arange(extent, device=images.device)
-        inside.append((place >= first) & (place < first + settings.size))
-    hole = inside[0][:, None, :, None] & inside[1][:, None, None, :]
+        centre = torch.randint(extent, (count,), generator=generator).to(images.device)
+        size = torch.full_like(centre, settings.size)
+        lines.append(inside(extent, centre - settings.size // 2, size))
+    hole = lines[0][:, None, :, None] & lines[1][:, None, None, :]
     return images.masked_fill(hole, 0)
+
+
+def inside(extent: int, first: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
+    """bool [B, extent]: the places from ``first`` on, int64 [B], as many as ``size`` says."""
+    place = torch.arange(extent, device=first.device)
+    return (place >= first[:, None]) & (place < (first + size)[:, None])
 
 
 @frozen

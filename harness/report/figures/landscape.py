@@ -52,7 +52,7 @@ def landscape(results: Results, figure: Figure) -> Section:
         return nothing(figure, f"no row has numbers for {figure.x} and {', '.join(names)}")
     paths = (words for _, words in PATHS.values())
     notes = [
-        f"Lines: {'; '.join(paths)}; the marker is where it ended. Contours are spaced evenly in the "
+        f"Lines: {'; '.join(paths)}; the marker is where it ended. Contours are even in the "
         "logarithm of each loss. First seed.",
         f"{len(planes) - MOST} more are left out." if len(planes) > MOST else "",
     ]
