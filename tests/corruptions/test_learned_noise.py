@@ -1,0 +1,56 @@
+"""Noise that a network makes, from a spec, and what it takes of a model that trains on it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from conftest import TINY, Cli
+
+NOISE: dict[str, dict[str, Any]] = {
+    "error_minimising": {"rounds": 2, "steps": 2, "batch_size": 64},
+    "targeted_adversarial": {"restarts": 1, "steps": 2, "augment": []},
+}
+
+
+def written(folder: Path, corruption: dict[str, Any], **changes: Any) -> Path:
+    """The tiny spec with another corruption, without unlearning and profiles."""
+    spec = {**yaml.safe_load(TINY), "methods": ["none"], "metrics": ["clean_accuracy"]}
+    spec |= {"corruption": corruption, "forget": {"set": "corrupted"}, **changes}
+    del spec["profiles"]
+    file = folder / "spec.yaml"
+    file.write_text(yaml.safe_dump(spec, sort_keys=False))
+    return file
+
+
+@pytest.mark.parametrize("name", NOISE)
+def test_a_spec_trains_on_noise_and_says_what_it_cost(cli: Cli, tmp_path: Path, name: str) -> None:
+    file = written(tmp_path, {"name": name, **NOISE[name]})
+    done = cli("run", file, "--out", "out", "--jobs", 1)
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(f.read_text()) for f in (tmp_path / "store").glob("corrupt/*/*/*.json")]
+    [made] = [found["record"] for found in records if found["record"]["corrupted"]]
+    assert made["corrupted"] == 270  # all but what is held out
+    assert made["meter"]["backward"] >= 2 * 270
+
+
+BAD = [
+    ({"name": "error_minimising", "eps": 1.1}, "corruption.eps"),
+    ({"name": "error_minimising", "model": "gpt2"}, "corruption.model: 'gpt2' gives no logits"),
+    ({"name": "error_minimising", "model": "resnet9"}, "resnet9 takes images of at least 12"),
+    ({"name": "targeted_adversarial", "offset": 10}, "found 10; there are 10 classes"),
+    ({"name": "targeted_adversarial", "augment": [{"name": "cutout", "size": 9}]}, "does not fit"),
+]
+
+
+@pytest.mark.parametrize(("corruption", "says"), BAD, ids=[says for _, says in BAD])
+def test_settings_that_cannot_be_are_refused(
+    cli: Cli, tmp_path: Path, corruption: dict[str, Any], says: str
+) -> None:
+    done = cli("validate", written(tmp_path, corruption))
+    assert done.returncode == 2
+    assert says in done.stderr
