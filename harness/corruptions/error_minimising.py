@@ -25,8 +25,9 @@ from harness.corruptions.surrogates import (
     UNIT,
     Bounded,
     Network,
+    bounded_misfits,
     inside,
-    model_misfits,
+    radius,
     untrained,
 )
 from harness.corruptions.task import CorruptionTask
@@ -83,7 +84,7 @@ def _work(settings: ErrorMinimising, sizes: Any) -> tuple[float, float]:
     "HanxunH/Unlearnable-Examples",
     leaves=frozenset({"linf", "l2", "accuracies"}),
     amount=expected,
-    check=model_misfits,
+    check=bounded_misfits,
     requests=untrained,
     work=_work,
 )
@@ -144,7 +145,7 @@ class Minimising:
         )
         self.network = Network.new(task, settings.precision, recipe)
         self.right, self.accuracies = 0, torch.zeros(0)
-        self.eps, self.size = 255 * settings.eps, 255 * settings.step_size
+        self.eps, self.size = radius(settings), 255 * settings.step_size
 
     def changes(self) -> torch.Tensor:
         """Of every image, float32 [m, C, H, W] in intensities of 255, before it is clipped."""

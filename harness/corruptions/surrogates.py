@@ -6,6 +6,7 @@ those of [0, 1].
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -39,8 +40,17 @@ class Bounded(Unlearnable):
     precision: Literal["fp32", "bf16"] = setting("fp32", doc="arithmetic of its passes")
 
 
-def model_misfits(settings: Bounded, facts: Facts) -> Iterator[Misfit]:
-    """A network of its own that the data do not fit (trait ``check``)."""
+def radius(settings: Bounded) -> float:
+    """``eps`` in intensities of 255: whole ones where images are stored in 8 bits."""
+    eps = 255 * settings.eps
+    return eps if settings.rounding == "none" else math.floor(eps + 1e-3)
+
+
+def bounded_misfits(settings: Bounded, facts: Facts) -> Iterator[Misfit]:
+    """A ball without a whole intensity, or a network that the data do not fit (trait ``check``)."""
+    if not radius(settings):
+        what = f"found {settings.eps:g}; 8 bits hold no change below 1/255: try rounding none"
+        yield Misfit("eps", what)
     if settings.model is not None:
         traits = get("models", settings.model.name).traits
         if traits.gives is not None or facts.encoding.name not in traits.takes:

@@ -24,8 +24,9 @@ from harness.corruptions.surrogates import (
     Network,
     augment_misfits,
     augmented,
+    bounded_misfits,
     inside,
-    model_misfits,
+    radius,
 )
 from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption
@@ -69,7 +70,7 @@ class TargetedAdversarial(Bounded):
 
 def misfits(settings: TargetedAdversarial, facts: Facts) -> Iterator[Misfit]:
     """An offset or augmentations that the data cannot have (trait ``check``)."""
-    yield from model_misfits(settings, facts)
+    yield from bounded_misfits(settings, facts)
     yield from augment_misfits(settings.augment, facts)
     if settings.offset >= facts.classes:
         yield Misfit("offset", f"found {settings.offset}; there are {facts.classes} classes")
@@ -138,7 +139,7 @@ class Moving:
         aimed, self.sign = labels.to(task.device), -1
         if settings.targeted:
             aimed, self.sign = (aimed + settings.offset) % len(task.dataset.classes), 1
-        self.aimed, self.eps, self.size = aimed, 255 * settings.eps, 255 * settings.step_size
+        self.aimed, self.eps, self.size = aimed, radius(settings), 255 * settings.step_size
         self.network = Network(surrogate(task), task, settings.precision)
         self.parts = torch.arange(len(labels)).split(settings.batch_size)
         self.done, self.total = 0, len(self.parts) * settings.restarts * settings.steps

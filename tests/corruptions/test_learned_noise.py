@@ -14,6 +14,14 @@ from conftest import TINY, Cli
 NOISE: dict[str, dict[str, Any]] = {
     "error_minimising": {"rounds": 2, "steps": 2, "batch_size": 64},
     "targeted_adversarial": {"restarts": 1, "steps": 2, "augment": []},
+    "robust_error_minimising": {
+        "steps": 2,
+        "draws": 1,
+        "adversarial_steps": 1,
+        "train_steps": 3,
+        "batch_size": 64,
+        "model": {"name": "mlp", "hidden": [8]},
+    },
 }
 
 
@@ -32,14 +40,18 @@ def test_a_spec_trains_on_noise_and_says_what_it_cost(cli: Cli, tmp_path: Path, 
     file = written(tmp_path, {"name": name, **NOISE[name]})
     done = cli("run", file, "--out", "out", "--jobs", 1)
     assert done.returncode == 0, done.stderr
-    records = [json.loads(f.read_text()) for f in (tmp_path / "store").glob("corrupt/*/*/*.json")]
-    [made] = [found["record"] for found in records if found["record"]["corrupted"]]
+    records = [
+        json.loads(f.read_text())["content"]["record"]
+        for f in (tmp_path / "store").glob("corrupt/*/*/record.json")
+    ]
+    [made] = [found for found in records if found["corrupted"]]
     assert made["corrupted"] == 270  # all but what is held out
     assert made["meter"]["backward"] >= 2 * 270
 
 
 BAD = [
     ({"name": "error_minimising", "eps": 1.1}, "corruption.eps"),
+    ({"name": "error_minimising", "eps": 0.003}, "8 bits hold no change below 1/255"),
     ({"name": "error_minimising", "model": "gpt2"}, "corruption.model: 'gpt2' gives no logits"),
     ({"name": "error_minimising", "model": "resnet9"}, "resnet9 takes images of at least 12"),
     ({"name": "targeted_adversarial", "offset": 10}, "found 10; there are 10 classes"),
