@@ -14,6 +14,7 @@ from conftest import TINY, Cli
 NOISE: dict[str, dict[str, Any]] = {
     "error_minimising": {"rounds": 2, "steps": 2, "batch_size": 64},
     "targeted_adversarial": {"restarts": 1, "steps": 2, "augment": []},
+    "deep_confuse": {"outer_epochs": 1, "inner_epochs": 1, "batch_size": 64, "width": 2},
     "robust_error_minimising": {
         "steps": 2,
         "draws": 1,
