@@ -112,10 +112,10 @@ class Confusing:
         self.eps = radius(settings)
         made: nn.Module = seeded_build(lambda: UNet(clean.shape[1], settings.width), task.seed)
         learning = Train(steps=1, optimizer=settings.optimizer)
-        self.maker = Network(made.to(task.device), task, "fp32", learning)
+        self.maker = Network(made.to(task.device), task, settings, learning)
         self.used = copy.deepcopy(self.maker.model)
         descent = structure_use("optimizers", {"name": "sgd", "lr": settings.lr, "momentum": 0.0})
-        self.victim = Network.new(task, settings.precision, Train(steps=1, optimizer=descent))
+        self.victim = Network.new(task, settings, Train(steps=1, optimizer=descent))
         self.batches = -(-len(labels) // settings.batch_size)
         self.done = 0
         self.total = settings.outer_epochs * settings.inner_epochs * self.batches

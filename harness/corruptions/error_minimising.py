@@ -143,7 +143,7 @@ class Minimising:
             optimizer=settings.optimizer,
             clip_norm=settings.clip_norm,
         )
-        self.network = Network.new(task, settings.precision, recipe)
+        self.network = Network.new(task, settings, recipe)
         self.right, self.accuracies = 0, torch.zeros(0)
         self.eps, self.size = radius(settings), 255 * settings.step_size
 

@@ -141,7 +141,7 @@ class Robust:
         recipe = Train(
             steps=settings.train_steps, optimizer=settings.optimizer, schedule=settings.schedule
         )
-        self.network = Network.new(task, settings.precision, recipe)
+        self.network = Network.new(task, settings, recipe)
 
     def step(self, meter: Meter) -> float:
         """The noise of one batch, and while the network learns a step of it. Returns a loss."""

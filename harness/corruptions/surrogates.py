@@ -38,6 +38,10 @@ class Bounded(Unlearnable):
         "models", None, doc="the network that images are moved against; the spec's when left out"
     )
     precision: Literal["fp32", "bf16"] = setting("fp32", doc="arithmetic of its passes")
+    memory_format: Literal["contiguous", "channels_last"] = setting(
+        "contiguous",
+        doc="how its weights lie in the memory of a CPU; a GPU always has them channels_last",
+    )
 
 
 def radius(settings: Bounded) -> float:
@@ -96,20 +100,22 @@ class Network:
     """
 
     def __init__(
-        self, model: nn.Module, task: CorruptionTask, precision: str, recipe: Train | None = None
+        self, model: nn.Module, task: CorruptionTask, settings: Bounded, recipe: Train | None = None
     ) -> None:
+        if settings.memory_format == "channels_last":
+            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model, self.task, self.recipe = model, task, recipe
-        self.autocast = arithmetic(task.device.type, precision)
+        self.autocast = arithmetic(task.device.type, settings.precision)
         if recipe is not None:
             self.optimizer = optimizer_of(model, recipe)
 
     @classmethod
-    def new(cls, task: CorruptionTask, precision: str, recipe: Train) -> Network:
+    def new(cls, task: CorruptionTask, settings: Bounded, recipe: Train) -> Network:
         """What ``untrained`` asked for."""
         assert task.answers is not None  # noqa: S101
         model: nn.Module = task.answers.model("start")
         model.load_state_dict(dict(task.answers.snapshots("start")[0]))
-        return cls(model, task, precision, recipe)
+        return cls(model, task, settings, recipe)
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Of intensities in [0, 255]: float32 [B, classes]."""

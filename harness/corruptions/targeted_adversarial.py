@@ -140,7 +140,7 @@ class Moving:
         if settings.targeted:
             aimed, self.sign = (aimed + settings.offset) % len(task.dataset.classes), 1
         self.aimed, self.eps, self.size = aimed, radius(settings), 255 * settings.step_size
-        self.network = Network(surrogate(task), task, settings.precision)
+        self.network = Network(surrogate(task), task, settings)
         self.parts = torch.arange(len(labels)).split(settings.batch_size)
         self.done, self.total = 0, len(self.parts) * settings.restarts * settings.steps
         self.images = finish(clean, torch.zeros(1), settings.rounding)

@@ -58,11 +58,13 @@ def test_rounds_end_at_the_accuracy_or_at_their_cap_and_every_pass_is_counted() 
         assert watch.meter.forward_samples == learned + (5 + 1) * 3 * rounds
 
 
-@pytest.mark.parametrize("noise_of", ["sample", "class"])
-def test_it_goes_on_exactly_after_interruptions(noise_of: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "kind", [{"memory_format": "channels_last"}, {"noise_of": "class"}], ids=["sample", "class"]
+)
+def test_it_goes_on_exactly_after_interruptions(kind: dict[str, str], tmp_path: Path) -> None:
     # A round is three steps of training, three of search and three of measuring.
     more = {"rounds": 3, "train_steps": 3, "steps": 2, "batch_size": 12, "stop": 1.0}
-    whole = goes_on_exactly(NAME, tmp_path, (1, 5, 8, 9, 17), noise_of=noise_of, **more)
+    whole = goes_on_exactly(NAME, tmp_path, (1, 5, 8, 9, 17), **kind, **more)
     assert len(whole.tensors["accuracies"]) == 3
     assert float(whole.tensors["linf"].max()) <= 8 / 255 + 1e-6
     assert whole.targets is None
