@@ -67,7 +67,7 @@ def _work(settings: DeepConfuse, sizes: Any) -> tuple[float, float]:
     "corruptions",
     "deep_confuse",
     settings=DeepConfuse,
-    source="Feng et al., NeurIPS 2019, arXiv 1905.09027, algorithm 2 (DC); defaults as in "
+    source="Feng et al., NeurIPS 2019, arXiv 1905.09027, section 3 (DC); defaults as in "
     "kingfengji/DeepConfuse",
     leaves=frozenset({"linf", "l2"}),
     amount=expected,
