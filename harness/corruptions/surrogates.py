@@ -30,10 +30,16 @@ SGD = {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4}
 
 
 @frozen
-class Bounded(Unlearnable):
+class Ball(Unlearnable):
     """Settings of every such corruption."""
 
     eps: float = setting(8 / 255, doc="largest change of an intensity", unit=UNIT, gt=0, le=1)
+
+
+@frozen
+class Bounded(Ball):
+    """Settings of those with a network of finite width."""
+
     model: Use | None = use(
         "models", None, doc="the network that images are moved against; the spec's when left out"
     )
@@ -44,17 +50,22 @@ class Bounded(Unlearnable):
     )
 
 
-def radius(settings: Bounded) -> float:
+def radius(settings: Ball) -> float:
     """``eps`` in intensities of 255: whole ones where images are stored in 8 bits."""
     eps = 255 * settings.eps
     return eps if settings.rounding == "none" else math.floor(eps + 1e-3)
 
 
-def bounded_misfits(settings: Bounded, facts: Facts) -> Iterator[Misfit]:
-    """A ball without a whole intensity, or a network that the data do not fit (trait ``check``)."""
+def ball_misfits(settings: Ball, facts: Facts) -> Iterator[Misfit]:
+    """A ball without a whole intensity (trait ``check``)."""
     if not radius(settings):
         what = f"found {settings.eps:g}; 8 bits hold no change below 1/255: try rounding none"
         yield Misfit("eps", what)
+
+
+def bounded_misfits(settings: Bounded, facts: Facts) -> Iterator[Misfit]:
+    """As of every ball, and a network that the data do not fit (trait ``check``)."""
+    yield from ball_misfits(settings, facts)
     if settings.model is not None:
         traits = get("models", settings.model.name).traits
         if traits.gives is not None or facts.encoding.name not in traits.takes:
