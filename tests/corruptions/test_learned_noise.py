@@ -16,6 +16,7 @@ NOISE: dict[str, dict[str, Any]] = {
     "error_minimising": {"rounds": 2, "steps": 2, "batch_size": 64},
     "targeted_adversarial": {"restarts": 1, "steps": 2, "augment": []},
     "deep_confuse": {"outer_epochs": 1, "inner_epochs": 1, "batch_size": 64, "width": 2},
+    "tangent_kernel": {"steps": 1, "block": 100, "attacked": 50, "layers": 2},
     "robust_error_minimising": {
         "steps": 2,
         "draws": 1,
@@ -48,19 +49,21 @@ def test_a_spec_trains_on_noise_and_says_what_it_cost(cli: Cli, tmp_path: Path, 
     ]
     [made] = [found for found in records if found["corrupted"]]
     assert made["corrupted"] == 270  # all but what is held out
-    assert made["meter"]["backward"] >= 2 * 270
+    passes = made.get("meter", {"backward": 0})["backward"]
+    assert passes == 0 if name == "tangent_kernel" else passes >= 2 * 270
 
 
 EFFECT: list[tuple[dict[str, Any], float, float]] = [  # and between which test accuracies
     ({"name": "gaussian", "std": 0.17, "share": 1.0}, 0.9, 1.0),
-    ({"name": "error_minimising", "rounds": 8, "steps": 5, "step_size": 0.06}, 0, 0.7),
-    ({"name": "error_minimising", "rounds": 8, "noise_of": "class", "step_size": 0.06}, 0, 0.6),
+    ({"name": "error_minimising", "rounds": 8, "batch_size": 128, "steps": 5, "step_size": 0.06}, 0, 0.7),
+    ({"name": "error_minimising", "rounds": 8, "batch_size": 128, "noise_of": "class", "step_size": 0.06}, 0, 0.6),
     ({"name": "targeted_adversarial", "restarts": 1, "steps": 20, "step_size": 0.04}, 0, 0.5),
     ({"name": "robust_error_minimising", "steps": 3, "draws": 1, "step_size": 0.06,
       "adversarial_eps": 0.1, "adversarial_steps": 2, "adversarial_step_size": 0.05,
       "train_steps": 100}, 0, 0.88),
     ({"name": "deep_confuse", "outer_epochs": 10, "inner_epochs": 1, "batch_size": 64, "lr": 0.05,
       "optimizer": {"name": "adam", "lr": 1e-3}, "width": 8}, 0, 0.65),
+    ({"name": "tangent_kernel", "steps": 1, "step_size": 0.3, "block": 256, "attacked": 500}, 0, 0.4),
 ]  # fmt: skip
 
 
@@ -72,7 +75,7 @@ def test_who_trains_on_noise_of_a_network_fails_on_clean_images_and_on_plain_noi
     """On all digits, whose intensities may change by 0.3; the clean model is right in 97 %. Plain
     noise has the standard deviation of uniform noise in that ball."""
     if corruption["name"] != "gaussian":
-        corruption = {"eps": 0.3, "batch_size": 128, **corruption}
+        corruption = {"eps": 0.3, **corruption}
     if corruption["name"] in ("targeted_adversarial", "robust_error_minimising"):
         corruption["augment"] = []
     sgd = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4}
