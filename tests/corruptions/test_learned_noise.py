@@ -38,7 +38,13 @@ def written(folder: Path, corruption: dict[str, Any], **changes: Any) -> Path:
     return file
 
 
-@pytest.mark.parametrize("name", NOISE)
+IN_ANY_CASE = ("error_minimising", "targeted_adversarial")
+ONE_BY_ONE = [
+    pytest.param(name, marks=[] if name in IN_ANY_CASE else pytest.mark.slow) for name in NOISE
+]
+
+
+@pytest.mark.parametrize("name", ONE_BY_ONE)
 def test_a_spec_trains_on_noise_and_says_what_it_cost(cli: Cli, tmp_path: Path, name: str) -> None:
     file = written(tmp_path, {"name": name, **NOISE[name]})
     done = cli("run", file, "--out", "out", "--jobs", 1)
