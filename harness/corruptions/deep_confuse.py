@@ -29,7 +29,7 @@ from harness.corruptions.surrogates import (
 )
 from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption
-from harness.corruptions.unlearnable import chosen, expected, finish, unlearnable
+from harness.corruptions.unlearnable import chosen, expected, finish, norms
 from harness.data.types import Split
 from harness.lazy import F, nn, torch
 from harness.spec.blocks import Train, Use, use
@@ -93,7 +93,8 @@ def deep_confuse(train: Split, settings: DeepConfuse, task: CorruptionTask) -> C
     clean = train.inputs[rows]
     brew = Confusing(clean, train.targets[rows], settings, task)
     carry_out(brew, task)
-    return unlearnable(rows, clean, finish(clean, brew.changes(), settings.rounding))
+    stored = finish(clean, brew.changes(), settings.rounding)
+    return Corruption(rows, inputs=stored, tensors=norms(clean, stored))
 
 
 class Confusing:

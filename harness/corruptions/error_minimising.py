@@ -32,7 +32,7 @@ from harness.corruptions.surrogates import (
 )
 from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption
-from harness.corruptions.unlearnable import chosen, expected, finish, unlearnable
+from harness.corruptions.unlearnable import chosen, expected, finish, norms
 from harness.data.types import Split
 from harness.lazy import F, torch
 from harness.spec.blocks import Train, Use, use
@@ -108,13 +108,12 @@ def error_minimising(train: Split, settings: ErrorMinimising, task: CorruptionTa
         HarnessError: a loss is not finite.
     """
     rows = chosen(settings, task)
-    brew = Minimising(train.inputs[rows], train.targets[rows], settings, task)
-    carry_out(brew, task)
     clean = train.inputs[rows]
-    found = unlearnable(rows, clean, finish(clean, brew.changes(), settings.rounding))
-    return Corruption(
-        rows, inputs=found.inputs, tensors={**found.tensors, "accuracies": brew.accuracies}
-    )
+    brew = Minimising(clean, train.targets[rows], settings, task)
+    carry_out(brew, task)
+    stored = finish(clean, brew.changes(), settings.rounding)
+    left = {**norms(clean, stored), "accuracies": brew.accuracies}
+    return Corruption(rows, inputs=stored, tensors=left)
 
 
 class Minimising:

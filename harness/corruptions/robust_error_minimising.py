@@ -33,7 +33,7 @@ from harness.corruptions.surrogates import (
 )
 from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption, draw
-from harness.corruptions.unlearnable import chosen, expected, finish, unlearnable
+from harness.corruptions.unlearnable import chosen, expected, finish, norms
 from harness.data.types import Split
 from harness.lazy import torch
 from harness.spec.blocks import Train, Use, use
@@ -117,7 +117,7 @@ def robust_error_minimising(
     clean = train.inputs[rows]
     brew = Robust(clean, train.targets[rows], settings, task)
     carry_out(brew, task)
-    return unlearnable(rows, clean, brew.images)
+    return Corruption(rows, inputs=brew.images, tensors=norms(clean, brew.images))
 
 
 class Robust:
@@ -135,7 +135,7 @@ class Robust:
     ) -> None:
         self.settings, self.task = settings, task
         self.x, self.y = clean.to(task.device), labels.to(task.device)
-        self.images = finish(clean, torch.zeros(1), settings.rounding)
+        self.images = finish(clean, torch.zeros_like(clean), settings.rounding)
         self.parts = torch.arange(len(labels)).split(settings.batch_size)
         self.done, self.total = 0, settings.train_steps + len(self.parts)
         recipe = Train(

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from harness.components import Facts, Misfit, get, setting
 from harness.corruptions.task import CorruptionTask
-from harness.corruptions.unlearnable import Unlearnable
+from harness.corruptions.unlearnable import Rounding, Unlearnable, how_stored
 from harness.errors import HarnessError
 from harness.lazy import F, nn, torch
 from harness.spec.blocks import Train, Use, use
@@ -34,6 +34,7 @@ class Ball(Unlearnable):
     """Settings of every such corruption."""
 
     eps: float = setting(8 / 255, doc="largest change of an intensity", unit=UNIT, gt=0, le=1)
+    rounding: Rounding = how_stored()
 
 
 @frozen

@@ -24,7 +24,7 @@ from harness.corruptions.brewing import carry_out
 from harness.corruptions.surrogates import UNIT, Ball, ball_misfits, inside, radius
 from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption, draw
-from harness.corruptions.unlearnable import chosen, expected, finish, unlearnable
+from harness.corruptions.unlearnable import chosen, expected, finish, norms
 from harness.data.types import Split
 from harness.lazy import F, torch
 from harness.training.watch import Meter
@@ -86,7 +86,7 @@ def tangent_kernel(train: Split, settings: TangentKernel, task: CorruptionTask) 
     clean = train.inputs[rows]
     brew = Attack(clean, train.targets[rows], settings, task)
     carry_out(brew, task)
-    return unlearnable(rows, clean, brew.images)
+    return Corruption(rows, inputs=brew.images, tensors=norms(clean, brew.images))
 
 
 def kernel(first: torch.Tensor, second: torch.Tensor, settings: TangentKernel) -> torch.Tensor:
@@ -141,7 +141,7 @@ class Attack:
         attacked = draw(task.rows, number, task.generator("attacked"))
         self.v = self._flat(train.inputs[attacked].to(task.device))
         self.y = train.targets[attacked].to(task.device)
-        self.images = finish(clean, torch.zeros(1), settings.rounding)
+        self.images = finish(clean, torch.zeros_like(clean), settings.rounding)
         self.change = torch.zeros(0)
 
     def _flat(self, images: torch.Tensor) -> torch.Tensor:

@@ -30,7 +30,7 @@ from harness.corruptions.surrogates import (
 )
 from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption
-from harness.corruptions.unlearnable import chosen, expected, finish, unlearnable
+from harness.corruptions.unlearnable import chosen, expected, finish, norms
 from harness.data.types import Split
 from harness.lazy import torch
 from harness.spec.blocks import Use, use
@@ -118,8 +118,8 @@ def targeted_adversarial(
     clean = train.inputs[rows]
     brew = Moving(clean, train.targets[rows], settings, task)
     carry_out(brew, task)
-    found = unlearnable(rows, clean, brew.images.cpu())
-    return Corruption(rows, inputs=found.inputs, tensors={**found.tensors, "losses": brew.losses})
+    left = {**norms(clean, brew.images), "losses": brew.losses}
+    return Corruption(rows, inputs=brew.images, tensors=left)
 
 
 class Moving:
@@ -143,7 +143,7 @@ class Moving:
         self.network = Network(surrogate(task), task, settings)
         self.parts = torch.arange(len(labels)).split(settings.batch_size)
         self.done, self.total = 0, len(self.parts) * settings.restarts * settings.steps
-        self.images = finish(clean, torch.zeros(1), settings.rounding)
+        self.images = finish(clean, torch.zeros_like(clean), settings.rounding)
         self.losses = torch.full((len(labels),), torch.inf)
         self.change = torch.zeros(0)
 
@@ -172,7 +172,8 @@ class Moving:
         """Store the images of ``part`` that this start brought further than those before."""
         better = part[losses < self.losses[part]]
         change = self.change[(better - part[0]).to(self.change.device)].cpu()
-        self.images[better] = finish(self.clean[better].cpu(), change, self.settings.rounding)
+        if len(better):
+            self.images[better] = finish(self.clean[better].cpu(), change, self.settings.rounding)
         self.losses[part] = torch.minimum(losses, self.losses[part])
 
     def state(self) -> dict[str, torch.Tensor]:

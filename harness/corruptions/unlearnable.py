@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 from attrs import frozen
 
 from harness.components import setting
 from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption, draw
+from harness.data.types import Split
 from harness.lazy import torch
 
 Rounding = Literal["round", "truncate", "none"]
-AT_ONCE = 2048  # images that are float32 at a time
+VALUES = 2**23  # that are float32 at a time
+
+# float32 images [b, C, H, W] in intensities of 255, and their places among all: what they become
+Change = Callable[["torch.Tensor", slice], "torch.Tensor"]
 
 
 @frozen
@@ -21,10 +25,14 @@ class Unlearnable:
     """Settings of every such corruption; labels stay right."""
 
     share: float = setting(1.0, doc="share of the training data to change", gt=0, le=1)
-    rounding: Rounding = setting(
-        "round",
-        doc="how changed images are stored: in 8 bits, the nearest or the next lower intensity, "
-        "as pictures are published; or as float32 (none)",
+
+
+def how_stored(default: Rounding = "round") -> Any:
+    """The setting that says how changed images are stored."""
+    return setting(
+        default,
+        doc="how images are stored: in 8 bits, at the nearest or at the next lower intensity, "
+        "as in published pictures, or as float32 (none)",
     )
 
 
@@ -39,37 +47,47 @@ def chosen(settings: Unlearnable, task: CorruptionTask) -> torch.Tensor:
     return draw(task.rows, number, task.generator()).sort().values
 
 
+def unlearnable(
+    train: Split, rows: torch.Tensor, change: Change, rounding: Rounding, **left: torch.Tensor
+) -> Corruption:
+    """The corruption that stores the images of ``rows`` after ``change``; it leaves their norms
+    and ``left``."""
+    clean, done, stored = train.inputs[rows], 0, []
+    for x in parts(clean):
+        stored.append(rounded(change(x.float(), slice(done, done + len(x))), rounding))
+        done += len(x)
+    inputs = torch.cat(stored)
+    return Corruption(rows, inputs=inputs, tensors={**norms(clean, inputs), **left})
+
+
 def finish(clean: torch.Tensor, delta: torch.Tensor, rounding: Rounding = "round") -> torch.Tensor:
-    """The images that are trained on: ``clean`` + ``delta``, clipped to [0, 255].
-
-    Args:
-        clean: uint8 [m, C, H, W]. delta: in intensities of 255, broadcast to it.
-        rounding: gives uint8, rounded (halves to even) or truncated, or float32 with ``none``.
-    """
-    return torch.cat([_stored(x.float() + d, rounding) for x, d in _parts(clean, delta)])
+    """The images that are trained on: ``clean`` uint8 [m, C, H, W] + ``delta``, float32 in
+    intensities of 255, as ``rounded`` stores them."""
+    pairs = zip(parts(clean), parts(delta), strict=True)
+    return torch.cat([rounded(x.float() + d, rounding) for x, d in pairs])
 
 
-def norms(clean: torch.Tensor, stored: torch.Tensor) -> dict[str, torch.Tensor]:
-    """``linf`` and ``l2``, float32 [m]: how far ``stored`` lies from ``clean``, both [m, C, H, W]
-    in intensities of 255; the norms are in intensities of [0, 1]."""
-    apart = [((s.float() - x.float()) / 255).flatten(1) for x, s in _parts(clean, stored)]
-    return {
-        "linf": torch.cat([part.abs().amax(1) for part in apart]),
-        "l2": torch.cat([part.norm(dim=1) for part in apart]),
-    }
-
-
-def unlearnable(rows: torch.Tensor, clean: torch.Tensor, stored: torch.Tensor) -> Corruption:
-    """The corruption that puts ``stored`` in the place of ``rows``, which are ``clean``."""
-    return Corruption(rows, inputs=stored, tensors=norms(clean, stored))
-
-
-def _stored(values: torch.Tensor, rounding: Rounding) -> torch.Tensor:
+def rounded(values: torch.Tensor, rounding: Rounding) -> torch.Tensor:
+    """``values`` clipped to [0, 255]: uint8, rounded (halves to even) or truncated, or float32."""
     values = values.clamp(0, 255)
     if rounding == "none":
         return values
     return (values.round() if rounding == "round" else values).to(torch.uint8)
 
 
-def _parts(clean: torch.Tensor, other: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    return zip(clean.split(AT_ONCE), other.expand(clean.shape).split(AT_ONCE), strict=True)
+def norms(
+    clean: torch.Tensor, stored: torch.Tensor, full: float = 255.0
+) -> dict[str, torch.Tensor]:
+    """``linf`` and ``l2``, float32 [m]: how far ``stored`` lies from ``clean``, both [m, ...], in
+    the unit of which they count ``full``: images of intensities of 255 in those of [0, 1]."""
+    pairs = zip(parts(clean), parts(stored), strict=True)
+    apart = [((s.float() - x.float()) / full).flatten(1) for x, s in pairs]
+    return {
+        "linf": torch.cat([part.abs().amax(1) for part in apart]),
+        "l2": torch.cat([part.norm(dim=1) for part in apart]),
+    }
+
+
+def parts(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """``images`` [m, ...] in views of so many as fit in memory as float32."""
+    return images.split(max(1, VALUES // images[0].numel()))
