@@ -17,7 +17,7 @@ from typing import Any
 
 from attrs import frozen
 
-from harness.components import Facts, Misfit, component, get, setting
+from harness.components import Facts, Misfit, component, setting
 from harness.corruptions.brewing import (
     SURROGATE,
     Descent,
@@ -27,9 +27,9 @@ from harness.corruptions.brewing import (
     inner,
     surrogate,
 )
+from harness.corruptions.surrogates import augment_misfits, augmented
 from harness.corruptions.task import CorruptionTask
 from harness.corruptions.types import Corruption, amount, amount_misfits, draw, expected
-from harness.data.augmentations._batches import batch_misfits
 from harness.data.types import Split
 from harness.errors import HarnessError
 from harness.lazy import torch
@@ -101,8 +101,7 @@ def misfits(settings: GradientMatching, facts: Facts) -> Iterator[Misfit]:
         yield Misfit("rows", "a row is named twice")
     if facts.test is not None and rows and max(rows) >= facts.test:
         yield Misfit("rows", f"found {max(rows)}; there are {facts.test:,} test samples")
-    for what in batch_misfits(settings.augment, facts):
-        yield Misfit("augment", what)
+    yield from augment_misfits(settings.augment, facts)
 
 
 def _work(settings: GradientMatching, sizes: Any) -> tuple[float, float]:
@@ -259,12 +258,7 @@ class Matching:
     ) -> tuple[float, torch.Tensor]:
         """The loss of a batch of poisons, and its gradient with respect to their changes."""
         change = change.clone().requires_grad_(True)
-        images = base + change * self.std
-        for augment in self.settings.augment:
-            function = get("augmentations", augment.name).function
-            images = function(images, settings=augment.settings, generator=draws)
-            if not images.requires_grad:
-                raise HarnessError(f"gradient_matching: {augment.name!r} passes no gradient")
+        images = augmented(base + change * self.std, self.settings.augment, draws)
         x, y = self.encoding.batch(images), self.label.expand(len(images))
         loss = mismatch(self.wanted, gradients(self.model, x, y, self.parameters, graph=True))
         return loss.item(), torch.autograd.grad(loss, change)[0]

@@ -24,11 +24,11 @@ from harness.spec.fit import facts_of
 from harness.stages.answers import StageAnswers
 from harness.stages.fitting import use_threads
 from harness.stages.material import data_seed
-from harness.stages.schemas import DATA
+from harness.stages.schemas import DATA, METER
 from harness.stages.stored_corruption import stored, stored_faults
 from harness.stages.watch import StageWatch
 from harness.stages.world import Computed, World
-from harness.store.records import COUNT, every, listed
+from harness.store.records import COUNT, every, listed, optional
 from harness.training.seeding import generator
 
 PICTURES = 3  # of corrupted samples, for the report
@@ -78,6 +78,8 @@ def _run(stage: Stage, world: World, watch: StageWatch, slot: Any) -> Computed:
         facts["tokenizer"] = sha256(dataset.tokenizer.written.encode()).hexdigest()
     shape = {"shape": list(dataset.train.inputs.shape[1:]), "classes": len(dataset.classes)}
     record: dict[str, Any] = {"data": {**facts, **shape}, "corrupted": len(corruption.rows)}
+    if watch.meter.forward_samples:
+        record["meter"] = watch.meter.as_dict()
     if corruption.added is not None:
         record["added"] = len(corruption.added.targets)
     record["pictures"] = _pictures(cell, dataset, corruption) if len(corruption.rows) else []
@@ -132,7 +134,12 @@ KIND = Kind(
     roles={"features": "features", "model": "train"},
     hashes=_hashes,
     leaves="tensors",
-    record={"corrupted": COUNT, "data": DATA, "pictures": listed(every({"type": "string"}))},
+    record={
+        "corrupted": COUNT,
+        "data": DATA,
+        "pictures": listed(every({"type": "string"})),
+        "meter": optional(METER),
+    },
     samples=_samples,
     published="whole",
     run=_run,
