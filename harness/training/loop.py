@@ -53,7 +53,7 @@ def fit(
     watch = watch or Unwatched()
     # What a model learns of its inputs alone it has to learn before its first training.
     see = getattr(model, "see_inputs", None)
-    if slot is not None and slot.load() is not None:
+    if see is not None and slot is not None and slot.load() is not None:
         see = None
     if see is not None:
         see(pool, generator("inputs"), watch)

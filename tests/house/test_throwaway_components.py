@@ -134,9 +134,10 @@ ON_TEXT = [
 ]  # fmt: skip
 OF_IMAGES = ["conv_noise", "kernel_transpose", "mixture", "targeted_reinit"]
 OF_BOTTLENECKS = ["mask_activations", "mask_examples", "mask_random"]
-# of populations, of bottlenecks, of whole classes, against further trainings
+# of populations, of bottlenecks, of whole classes, against further trainings, of several tasks
 OF_OTHERS = [
     "forgetting_quality", "key_overlap", "class_accuracy", "linear_probe", "unlearnable_distance",
+    "multi_task_accuracy", "task_error",
 ]  # fmt: skip
 
 

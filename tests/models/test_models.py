@@ -51,7 +51,7 @@ def test_every_model_is_tested_here_or_optional() -> None:
     backbones = {name for name, known in load("models").items() if known.traits.gives}
     assert set(load("models")) - backbones == {
         "small_cnn", "mlp", "linear", "lenet5", "resnet9", "wide_resnet", "resnet18", "torchvision", "timm",
-        "gpt2", "key_value_bottleneck",
+        "gpt2", "key_value_bottleneck", "senet18", "vit_small", "multi_task",
     }  # fmt: skip
 
 

@@ -72,6 +72,7 @@ def test_a_value_without_an_entry_is_one_problem_for_its_topmost_block(tmp_path:
     starts = [problem.split(": no entry")[0] for problem in problems]
     assert starts == [
         "tiny.yaml:5:7: data.augment",
+        "tiny.yaml:5:7: data.defences",
         "tiny.yaml:5:7: data.digest",
         "tiny.yaml:5:7: data.features",
         "tiny.yaml:5:40: data.train_samples",
@@ -81,7 +82,7 @@ def test_a_value_without_an_entry_is_one_problem_for_its_topmost_block(tmp_path:
         "tiny.yaml:7:34: model.widths",
         "tiny.yaml:15:5: methods[1]",
     ]
-    assert "its 12 values come from" in problems[6]
+    assert "its 12 values come from" in problems[7]
     assert "of: [methods.retrain]} (from: paper, code, secondary, ours)" in problems[8]
 
 
