@@ -83,7 +83,7 @@ def test_a_value_without_an_entry_is_one_problem_for_its_topmost_block(tmp_path:
         "tiny.yaml:15:5: methods[1]",
     ]
     assert "its 12 values come from" in problems[7]
-    assert "of: [methods.retrain]} (from: paper, code, secondary, ours)" in problems[8]
+    assert "of: [methods.retrain]} (from: paper, code, secondary, ours)" in problems[9]
 
 
 @pytest.mark.parametrize(
