@@ -14,10 +14,11 @@ DATA = ROOT.parent / "shared" / "data"
 METHODS = {m.label for m in load_spec(ROOT / "specs/potion/cifar10.yaml").methods}
 
 
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("cifar10", "triggers")]
+
+
 @pytest.mark.skipif(not (DATA / "cifar10").is_dir(), reason="no CIFAR-10 beside the repository")
-@pytest.mark.parametrize(
-    "name", ["cifar10", pytest.param("triggers", marks=pytest.mark.slow), "confusion"]
-)
+@pytest.mark.parametrize("name", [*SLOW, "confusion"])
 def test_the_smoke_profile_runs_every_method(cli: Cli, tmp_path: Path, name: str) -> None:
     spec = ROOT / "specs" / "potion" / f"{name}.yaml"
     less = ("--set", "forget.discovered={sweep: [1.0]}", "--jobs", "1", "--out", "out")
