@@ -155,6 +155,12 @@ def _conform(document: Document, claims: bool = False) -> None:
 
 def _checked(document: Document) -> Spec:
     spec = _alone(document)
+    if (count := _variants(spec)) * len(document.values) > MOST_PROFILE_VALUES:
+        what = (
+            f"{count:,} variants times {len(document.values):,} values of the spec are more than "
+            f"{MOST_PROFILE_VALUES:,}; sweep a setting instead"
+        )
+        raise SpecError([document.problem(("variants",), what)])
     _refuse(document.problem(path, what) for path, what in wrong_variants(document))
     found: list[Problem] = []
     for (_, axis, name), changed in variant_documents(document):
@@ -164,6 +170,10 @@ def _checked(document: Document) -> Spec:
             found += _prefixed(error, f"in variant {axis}={name}")
     _refuse(found)
     return spec
+
+
+def _variants(spec: Spec) -> int:
+    return sum(map(len, (spec.variants or {}).values()))
 
 
 def _alone(document: Document) -> Spec:
@@ -198,11 +208,11 @@ def _refuse(found: Iterable[Problem]) -> None:
 def _check_profiles(spec: Spec, document: Document, trail: Trail) -> None:
     found: list[Problem] = []
     count = len(spec.profiles) + sum(map(len, spec.profiles.values()))
-    if count * len(document.values) > MOST_PROFILE_VALUES:
+    if count * (1 + _variants(spec)) * len(document.values) > MOST_PROFILE_VALUES:
         what = (
             f"{len(spec.profiles):,} profiles and the overrides in them, {count:,} together, times "
-            f"{len(document.values):,} values of the spec are more than {MOST_PROFILE_VALUES:,}; "
-            "move some to a spec that 'extends' this one"
+            f"{len(document.values):,} values of the spec, under each of {_variants(spec):,} variants "
+            f"and none, are more than {MOST_PROFILE_VALUES:,}; move some to a spec that 'extends' this one"
         )
         raise SpecError([document.problem(("profiles",), what)])
     for name in spec.profiles:

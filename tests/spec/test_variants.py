@@ -137,3 +137,15 @@ def test_what_no_variant_can_say_is_refused(
 ) -> None:
     train = {**PLAIN["train"], "steps": {"sweep": [5, 6]}}
     assert said in refused(cli, written(tmp_path, variants, train=train, profiles={}))
+
+
+def test_more_variants_than_can_be_checked_are_refused_before_they_are(
+    cli: Cli, tmp_path: Path
+) -> None:
+    many = {f"v{number}": {"train.steps": number + 1} for number in range(5_000)}
+    said = refused(cli, written(tmp_path, {"attack": many}, profiles={}))
+    assert "5,000 variants times" in said
+    few = {name: many[name] for name in list(many)[:100]}
+    profiles = {f"p{number}": {"seeds": [number]} for number in range(200)}
+    said = refused(cli, written(tmp_path, {"attack": few}, profiles=profiles))
+    assert "profiles and the overrides in them" in said
