@@ -211,8 +211,9 @@ def _check_profiles(spec: Spec, document: Document, trail: Trail) -> None:
     if count * (1 + _variants(spec)) * len(document.values) > MOST_PROFILE_VALUES:
         what = (
             f"{len(spec.profiles):,} profiles and the overrides in them, {count:,} together, times "
-            f"{len(document.values):,} values of the spec, under each of {_variants(spec):,} variants "
-            f"and none, are more than {MOST_PROFILE_VALUES:,}; move some to a spec that 'extends' this one"
+            f"{len(document.values):,} values of the spec, under each of {_variants(spec):,} "
+            f"variants and none, are more than {MOST_PROFILE_VALUES:,}; move some to a spec that "
+            "'extends' this one"
         )
         raise SpecError([document.problem(("profiles",), what)])
     for name in spec.profiles:
