@@ -91,10 +91,10 @@ class KeyValueBottleneck(nn.Module):
         pairs, short = candidates.gather(1, first), open_.sum(1) < k
         for book in books[short].unique().tolist():
             at = (short & (books == book)).nonzero()[:, 0]
-            close = closeness(x[rows[at]] @ self.projections[:, book], self.keys[book])
-            found = largest(close.masked_fill_(~free[book], -torch.inf), k)
-            found[:, int(free[book].sum()) :] = -1
-            pairs[at] = found
+            left = free[book].nonzero()[:, 0]
+            close = closeness(x[rows[at]] @ self.projections[:, book], self.keys[book, left])
+            found = left[largest(close, min(k, len(left)))]
+            pairs[at] = nn.functional.pad(found, (0, k - found.shape[1]), value=-1)
         return pairs
 
     def _order(self, x: torch.Tensor) -> torch.Tensor:

@@ -20,9 +20,7 @@ def queries(x: torch.Tensor, projections: torch.Tensor) -> torch.Tensor:
 
 def closeness(found: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
     """<q, k> - |k|^2 / 2 of queries [n, d] and keys [P, d]: the larger, the nearer. [n, P]."""
-    ones = torch.ones_like(found[:, :1])
-    lifted = torch.cat([keys, keys.square().sum(1, keepdim=True) / -2], 1)
-    return torch.cat([found, ones], 1) @ lifted.T
+    return torch.addmm(keys.square().sum(1) / -2, found, keys.T)
 
 
 @torch.no_grad()
