@@ -59,13 +59,13 @@ class KeyValueBottleneck(nn.Module):
     def selected(self, x: torch.Tensor) -> torch.Tensor:
         """The pairs that are fetched, int64 [B, C, top_k]; -1 where a codebook has none left."""
         if x.is_meta:  # only counted
-            return self._order(x)[:, : self.settings.top_k].long().transpose(1, 2)
+            return self._order(x)[..., : self.settings.top_k].long()
         with torch.autocast(x.device.type, enabled=False):
             return self._selected(x)
 
     def _selected(self, x: torch.Tensor) -> torch.Tensor:
         order = self._order(x)
-        pairs = order[:, : self.settings.top_k].long().transpose(1, 2)
+        pairs = order[..., : self.settings.top_k].long()
         free = self.masked != EXCLUDED
         if self.placed and self.settings.unused == "excluded":
             free &= self.uses > 0
@@ -85,12 +85,14 @@ class KeyValueBottleneck(nn.Module):
     ) -> torch.Tensor:
         """The nearest pairs that are ``free`` for each of ``rows`` in its codebook: [n, top_k]."""
         k = self.settings.top_k
-        candidates = order[rows, :, books].long()
+        candidates = order[rows, books].long()
         open_ = free[books[:, None], candidates]
-        first = largest(open_ * torch.arange(order.shape[1], 0, -1, device=x.device), k)
-        pairs, short = candidates.gather(1, first), open_.sum(1) < k
-        for book in books[short].unique().tolist():
-            at = (short & (books == book)).nonzero()[:, 0]
+        ranks = torch.arange(order.shape[-1], 0, -1, dtype=torch.int16, device=x.device)
+        pairs = candidates.gather(1, largest(open_ * ranks, k))
+        short = (open_.sum(1) < k).nonzero()[:, 0]
+        short = short[books[short].argsort(stable=True)]
+        names, counts = books[short].unique_consecutive(return_counts=True)
+        for book, at in zip(names.tolist(), short.split(counts.tolist()), strict=True):
             left = free[book].nonzero()[:, 0]
             close = closeness(x[rows[at]] @ self.projections[:, book], self.keys[book, left])
             found = left[largest(close, min(k, len(left)))]
@@ -98,7 +100,7 @@ class KeyValueBottleneck(nn.Module):
         return pairs
 
     def _order(self, x: torch.Tensor) -> torch.Tensor:
-        """The nearest keys whatever is masked, [B, depth, C]."""
+        """The nearest keys whatever is masked, [B, C, depth]."""
         depth = min(max(self.settings.top_k, DEPTH), self.settings.pairs)
         if x.device.type != "cpu":
             return nearest(queries(x, self.projections), self.keys, depth)
@@ -125,7 +127,7 @@ class KeyValueBottleneck(nn.Module):
         for _ in range(own.key_epochs):
             for batch in pool.epoch(own.key_batch_size, draws):
                 found = queries(batch.x, self.projections)
-                rows = (books * pairs + nearest(found, self.keys, 1)[:, 0]).flatten()
+                rows = (books * pairs + nearest(found, self.keys, 1)[..., 0]).flatten()
                 added = torch.bincount(rows, minlength=count.numel()).to(count)
                 count.mul_(own.key_decay).add_(added.view_as(count), alpha=1 - own.key_decay)
                 total.mul_(own.key_decay).view(-1, own.key_size).index_add_(

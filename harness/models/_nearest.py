@@ -25,15 +25,15 @@ def closeness(found: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def nearest(found: torch.Tensor, keys: torch.Tensor, depth: int) -> torch.Tensor:
-    """The ``depth`` keys [C, P, d] nearest to queries [B, C, d], nearest first: [B, depth, C].
+    """The ``depth`` keys [C, P, d] nearest to queries [B, C, d], nearest first: [B, C, depth].
 
     Returns int16 where that holds P, int32 otherwise.
     """
     books, pairs = keys.shape[:2]
     kind = torch.int16 if pairs < 2**15 else torch.int32
-    order = torch.empty(len(found), depth, books, dtype=kind, device=found.device)
+    order = torch.empty(len(found), books, depth, dtype=kind, device=found.device)
     for book in range(books):
-        order[:, :, book] = largest(closeness(found[:, book], keys[book]), depth)
+        order[:, book] = largest(closeness(found[:, book], keys[book]), depth)
     return order
 
 
