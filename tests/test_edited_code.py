@@ -10,15 +10,18 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
-from conftest import TINY, Cli
+from conftest import ROOT, TINY, Cli
 from harness.components import catalogue
 from harness.execute import run as execution
 from harness.execute.workers import here
 from harness.execute.workers.events import Stopped
 from harness.plan.plan import Plan
 from harness.plan.protocol import compile_plan
+from harness.report import read_results
+from harness.report.notices import of_code
 from harness.spec.load import load_spec
 from harness.store import Store
 
@@ -188,6 +191,16 @@ def test_a_built_in_component_that_changed_under_its_revision_is_said_once(
     again = cli("run", *spec, "--recompute", "method=ssd")
     assert again.returncode == 0, again.stderr
     assert said not in again.stdout
+
+
+def test_several_components_that_changed_are_one_notice() -> None:
+    found = read_results(ROOT / "results" / "quickstart" / "default")
+    components = tuple(
+        attrs.evolve(part, edited=3 if part.kind == "methods" else 0) for part in found.components
+    )
+    (said,) = of_code(attrs.evolve(found, components=components))
+    for part in components:
+        assert (f"method {part.name} (3)" in said) == (part.kind == "methods")
 
 
 def finished_in(log: Path) -> list[str]:

@@ -130,14 +130,24 @@ def _few(results: Results) -> Iterator[str]:
 
 def of_code(results: Results) -> Iterator[str]:
     """Numbers that come from other code than what is installed, as far as that is known."""
+    edited = [found for found in results.components if found.edited]
+    names = [f"{found.kind.removesuffix('s')} {found.name}" for found in edited]
+    if len(edited) > 1:
+        stages = [f"{name} ({found.edited})" for name, found in zip(names, edited, strict=True)]
+        yield (
+            f"The code of {len(edited)} components has changed since some of their stages were "
+            f"computed, each under the revision that it still has: {', '.join(stages)}. Raise the "
+            "revision of those whose numbers changed, or run with --recompute "
+            f"{names[0].replace(' ', '=')} and so on."
+        )
+    elif edited:
+        yield (
+            f"The code of the {names[0]} has changed since {edited[0].edited} of its "
+            f"stages were computed, all under revision {edited[0].revision}. Raise its revision "
+            f"if its numbers changed, or run with --recompute {names[0].replace(' ', '=')}."
+        )
     for found in results.components:
         word = found.kind.removesuffix("s")
-        if found.edited:
-            yield (
-                f"The code of the {word} {found.name} has changed since {found.edited} of its "
-                f"stages were computed, all under revision {found.revision}. Raise its revision "
-                f"if its numbers changed, or run with --recompute {word}={found.name}."
-            )
         if found.unread:
             yield (
                 f"The code of the {word} {found.name} cannot be read, so that an edit of it is "
