@@ -171,8 +171,28 @@ NUMBERS = st.fixed_dictionaries(
         "beyond": st.text(max_size=3),
     }
 )
+VALUES = st.lists(WORDS | st.integers(0, 9) | st.booleans() | st.floats(0, 1), max_size=4)
 ORDERS = st.fixed_dictionaries(
-    {**SUBJECT, "claim": st.just("order"), "methods": st.lists(WORDS, max_size=3), "better": BETTER}
+    {
+        **SUBJECT,
+        "claim": st.just("order"),
+        "methods": st.lists(WORDS, max_size=3),
+        "method": WORDS,
+        "axis": WORDS,
+        "values": VALUES,
+        "better": BETTER,
+    }
+)
+ALIKE = st.fixed_dictionaries(
+    {
+        **SUBJECT,
+        "claim": st.just("same_order"),
+        "like": WORDS,
+        "method": WORDS,
+        "axis": WORDS,
+        "values": VALUES,
+        "tau": st.floats(0, 0.99),
+    }
 )
 DIRECTIONS = st.fixed_dictionaries(
     {
@@ -187,7 +207,7 @@ DIRECTIONS = st.fixed_dictionaries(
 VALIDATOR = Draft7Validator(claims_schema())
 
 
-@given(NUMBERS | ORDERS | DIRECTIONS)
+@given(NUMBERS | ORDERS | ALIKE | DIRECTIONS)
 def test_every_claim_is_read_and_written_without_loss(plain: dict) -> None:
     assert unstructure_settings(structure_claim(plain)) == plain
     held = {"harness": 1, "id": "a", "claims": [plain]}

@@ -69,10 +69,11 @@ def links(results: Results) -> list[tuple[str, str]]:
 
 def _asked(results: Results) -> str:
     cells, axes = len(results.order.cells), " × ".join(results.order.axes)
+    methods = len(results.order.methods)
     size = [
         f"data {results.data.name or 'not read'}",
         f"profile {results.profile or 'default'}",
-        f"{len(results.order.methods)} methods",
+        f"{methods} methods" if methods != 1 else "one method",
         f"{cells} cells ({axes})" if cells > 1 else "one cell",
         seeds_text(results.spec),
     ]

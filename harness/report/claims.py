@@ -3,41 +3,40 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf
 
 from attrs import frozen
 
+from harness.report.contenders import Contender, Group, by_seed, groups
 from harness.report.coverage import in_words
-from harness.report.pairs import apart, bounds_of, chosen, differences, fits, joined, means, values
+from harness.report.pairs import apart, bounds_of, chosen, fits, joined, values
 from harness.report.record import Seed
-from harness.report.results import MethodFacts, MetricFacts, Results, ScoreRow
+from harness.report.results import MetricFacts, Results, ScoreRow
 from harness.report.spread import Bounds, Statistics, statistics, with_n
 from harness.report.verdict import VERDICTS, Pair, Verdict
-from harness.report.weights import weights_of
 from harness.spec.claims import (
-    EVERY,
     SCALES,
     Claim,
     DirectionClaim,
     NumberClaim,
     OrderClaim,
+    SameOrderClaim,
     UnknownClaim,
     statement,
 )
 
 FEWEST = 3  # seeds of a verdict: with two, the interval is six times the difference between them
 MOST = 1000  # seeds that are thought of
-Pairs = list[tuple[str, str | None]]
 
 
 @frozen
 class _Test:
-    """An interval that a claim wants between ``low`` and ``high``: of a method, or of the method
-    minus another. ``left_out`` are the seeds that not all results have."""
+    """An interval that a claim wants between ``low`` and ``high``: of one contender, of its
+    difference from another, or of how two metrics order several. ``left_out`` are the seeds that
+    not all results have."""
 
-    pair: tuple[str, str | None]
+    group: Group
     found: Statistics
     bounds: Bounds
     low: float
@@ -62,23 +61,26 @@ def judge(claim: Claim, several: Sequence[Results], missing: Sequence[str] = ())
     Each seed counts once, with its mean over cells and then over results. A number is
     ``reproduced`` when the whole 95 % interval of our mean lies within the tolerance and
     ``deviates`` when all of it lies outside. An order or a direction is judged by the intervals of
-    differences between methods, paired by seed: ``reproduced`` when all of them lie on the claimed
-    side, ``deviates`` when one lies on the other. Anything else is ``open``, with the fewest seeds
-    that would settle it if mean and spread stayed as they are; up to two seeds give ``no verdict``.
+    differences between methods, or values of an axis, paired by seed: ``reproduced`` when all of
+    them lie on the claimed side, ``deviates`` when one lies on the other. That two metrics order
+    values alike is judged by the interval of Kendall's tau-b, which each seed has one of. Anything
+    else is ``open``, with the fewest seeds that would settle it if mean and spread stayed as they
+    are; up to two seeds give ``no verdict``.
 
     ``not comparable`` says why nothing is compared: ``missing`` results, cells or methods, and for
     numbers another scale than the paper's, or other data. Orders and directions are judged there
     too, but ``scaled``: what holds at a small scale is no verdict on the paper.
     """
-    pairs = _pairs(claim, several[0]) if several else []
-    tests = [] if missing else [_test(claim, pair, several) for pair in pairs]
-    lacking = [*missing, *_of_each(several, lambda results: _lacking(claim, pairs, results))]
-    lacking += _of_several_sizes(claim, pairs, several)
+    every = groups(claim, several[0]) if several else []
+    tests = [] if missing else [_test(claim, group, several) for group in every]
+    compared = [*{c.name: c for group in every for c in group}.values()]
+    lacking = [*missing, *_of_each(several, lambda results: _lacking(claim, compared, results))]
+    lacking += _of_several_sizes(claim, compared, several)
     other = list(_of_each(several, _other_protocol))
-    number = isinstance(claim, NumberClaim | UnknownClaim)
+    alone = not isinstance(claim, OrderClaim | DirectionClaim)
     if isinstance(claim, NumberClaim):
         lacking += other + ([f"the paper's number is {claim.beyond}"] if claim.beyond else [])
-    elif number:
+    elif isinstance(claim, UnknownClaim):
         lacking += ["the paper's number is unknown"]
     verdict, needed, reasons = ("not comparable", None, lacking) if lacking else _decided(tests)
     if not lacking:
@@ -98,17 +100,17 @@ def judge(claim: Claim, several: Sequence[Results], missing: Sequence[str] = ())
         value=getattr(claim, "value", None),
         unit=getattr(claim, "unit", ""),
         tolerance=getattr(claim, "tolerance", 0.0),
-        ours=tests[0].found if number and tests and tests[0].found.n else None,
-        pairs=tuple(_paired(tests, verdict)) if not lacking else (),
+        ours=tests[0].found if alone and tests and tests[0].found.n else None,
+        axis=getattr(claim, "axis", ""),
+        pairs=() if lacking or alone else tuple(_paired(tests, verdict)),
     )
 
 
 def _paired(tests: Sequence[_Test], verdict: str) -> Iterator[Pair]:
     for test in tests:
-        method, against = test.pair
-        if against is not None:
-            said = verdict if verdict == "no verdict" else test.verdict(test.found.n)
-            yield Pair(method, against, test.found, said)
+        one, other = test.group
+        said = verdict if verdict == "no verdict" else test.verdict(test.found.n)
+        yield Pair(one.name, other.name, test.found, said)
 
 
 def _decided(tests: Sequence[_Test]) -> tuple[str, int | None, list[str]]:
@@ -135,8 +137,8 @@ def _of_all(tests: Iterable[_Test], n: int) -> str:
     return "deviates" if "deviates" in said else "open" if "open" in said else "reproduced"
 
 
-def _test(claim: Claim, pair: tuple[str, str | None], several: Sequence[Results]) -> _Test:
-    """The interval of a method, or of its differences from another."""
+def _test(claim: Claim, group: Group, several: Sequence[Results]) -> _Test:
+    """The interval that decides about ``group``."""
     scale, bounds = 1.0, bounds_of(several[0], claim.metric)
     if isinstance(claim, NumberClaim):
         scale = SCALES[claim.unit]
@@ -145,40 +147,13 @@ def _test(claim: Claim, pair: tuple[str, str | None], several: Sequence[Results]
         wanted = claim.value - slack, claim.value + slack
     elif isinstance(claim, UnknownClaim):
         wanted = -inf, inf
+    elif isinstance(claim, SameOrderClaim):
+        bounds, wanted = (-1.0, 1.0), (claim.tau, inf)
     else:
         bounds, wanted = apart(bounds), _claimed(claim, several[0])
-    found, left_out = joined(_by_seed(claim, pair, results) for results in several)
+    found, left_out = joined(by_seed(claim, group, results) for results in several)
     ours = statistics([scale * value for value in found.values()], bounds)
-    return _Test(pair, ours, bounds, *wanted, left_out)
-
-
-def _by_seed(claim: Claim, pair: tuple[str, str | None], results: Results) -> Mapping[Seed, float]:
-    """The mean over cells of a method, or of its differences from another."""
-    weigh = weights_of(results)
-    mine, *other = (
-        values(results, claim.metric, label, claim.at) for label in pair if label is not None
-    )
-    return differences(mine, other[0], weigh) if other else means(mine, weigh)
-
-
-def _pairs(claim: Claim, results: Results) -> Pairs:
-    """The methods that decide, each with the one that it is compared with."""
-    match claim:
-        case OrderClaim():
-            return list(pairwise(claim.methods))
-        case DirectionClaim(method=method) if method == EVERY:
-            every = (label for label in results.order.methods if _approximate(results, label))
-            return [(label, claim.against) for label in every if label != claim.against]
-        case DirectionClaim():
-            return [(claim.method, claim.against)]
-    return [(claim.method, None)]
-
-
-def _approximate(results: Results, label: str) -> bool:
-    """Whether a method changes the base model by what it sees of the data: "no method removes it"
-    speaks neither of doing nothing nor of training again."""
-    sees = results.methods.get(label, MethodFacts()).sees
-    return "original weights" in sees and bool({"retain", "forget"} & {*sees})
+    return _Test(group, ours, bounds, *wanted, left_out)
 
 
 def _claimed(claim: OrderClaim | DirectionClaim, results: Results) -> tuple[float, float]:
@@ -213,19 +188,24 @@ def _other_protocol(results: Results) -> Iterator[str]:
         yield "the images are a lossy copy (JPEG)"
 
 
-def _lacking(claim: Claim, pairs: Pairs, results: Results) -> Iterator[str]:
+def _lacking(claim: Claim, compared: Sequence[Contender], results: Results) -> Iterator[str]:
     """Why the claim cannot be judged here at any scale."""
-    axes = {*results.order.axes, "seed"}
-    for axis in dict.fromkeys([*claim.over, *claim.at]):
+    axes, by = {*results.order.axes, "seed"}, getattr(claim, "axis", "")
+    for axis in dict.fromkeys([*claim.over, *claim.at, *filter(None, [by])]):
         if axis not in axes:
             yield f"the axis {axis!r} is not swept here"
-    for method in dict.fromkeys(label for pair in pairs for label in pair if label is not None):
-        if not values(results, claim.metric, method, claim.at):
-            yield f"no row of ours measures {claim.metric} of {method}"
-        elif lost := list(_lost(claim, method, results)):
+    for contender in compared:
+        lost: dict[str, None] = {}
+        for metric in filter(None, [claim.metric, getattr(claim, "like", "")]):
+            if not values(results, metric, contender.method, contender.at):
+                where = f" at {by}={contender.name}" if by else ""
+                yield f"no row of ours measures {metric} of {contender.method}{where}"
+            else:
+                lost |= dict.fromkeys(_lost(metric, contender, results))
+        if lost:
             more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
-            yield f"without a number: {' and '.join(lost[:3])}{more}"
-    if not pairs:
+            yield f"without a number: {' and '.join(list(lost)[:3])}{more}"
+    if not compared:
         yield "no method that unlearns runs here"
     if isinstance(claim, OrderClaim | DirectionClaim) and _better(claim, results) == "none":
         yield f"nothing says which direction of {claim.metric} is better"
@@ -233,28 +213,30 @@ def _lacking(claim: Claim, pairs: Pairs, results: Results) -> Iterator[str]:
         yield "some stages failed, so cells may be missing"
 
 
-def _of_several_sizes(claim: Claim, pairs: Pairs, several: Sequence[Results]) -> Iterator[str]:
+def _of_several_sizes(
+    claim: Claim, compared: Sequence[Contender], several: Sequence[Results]
+) -> Iterator[str]:
     """Scores of populations of different sizes have no common scale."""
-    labels = {label for pair in pairs for label in pair if label is not None}
     sizes = {
         row.models["unlearned"]
         for results in several
-        for label in labels
-        for _, row in chosen(results, claim.metric, label, claim.at)
+        for contender in compared
+        for _, row in chosen(results, claim.metric, contender.method, contender.at)
         if isinstance(row, ScoreRow) and "unlearned" in row.models
     }
     if len(sizes) > 1:
         yield f"scores of {' and '.join(map(str, sorted(sizes)))} models are not comparable"
 
 
-def _lost(claim: Claim, method: str, results: Results) -> Iterator[str]:
+def _lost(metric: str, contender: Contender, results: Results) -> Iterator[str]:
     """The points that should have a value and do not. A mean over the cells that happen to be
     there is another number than the paper's."""
-    for seed, row in chosen(results, claim.metric, method, claim.at):
-        if row.metrics.get(claim.metric) is None:
+    method, at = contender.method, contender.at
+    for seed, row in chosen(results, metric, method, at):
+        if row.metrics.get(metric) is None:
             yield in_words(method, row.cell, [seed])
     for gap in results.gaps:
-        seeds = [seed for seed in gap.seeds if fits(claim.at, gap.cell, seed)]
+        seeds = [seed for seed in gap.seeds if fits(at, gap.cell, seed)]
         if gap.method == method and seeds:
             yield in_words(method, gap.cell, seeds)
 
@@ -267,5 +249,6 @@ def _averaged(claim: Claim, results: Results) -> tuple[str, ...]:
         axis
         for axis in results.order.axes
         if axis not in claim.at
+        and axis != getattr(claim, "axis", "")
         and (axis in claim.over or len({str(cell.get(axis)) for cell in cells}) > 1)
     )

@@ -93,7 +93,8 @@ def _numbers(results: Results, drawn: Drawn) -> Iterator[Section]:
     shown = MANY_CELLS if many_cells(results) else INTERVALS.format(kind_of_seeds(results.spec))
     notes = tuple(filter(None, (shown, beside_budget(results))))
     cells = ("Every method in every cell", cells_table(results))
-    yield Section("Results by cell", notes, tables=(cells,), folded=True)
+    several = len(results.order.methods) > 1 or len(results.order.cells) == 1
+    yield Section("Results by cell", notes, tables=(cells,), folded=several)
     yield Section("Figures", parts=drawn.figures, folded=True)
     triggers = tuple(
         Section(title, (scale(images),), images=images, file=trigger_file(i))

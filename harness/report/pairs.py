@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
+from math import sqrt
 from statistics import fmean
 
 from harness.components.contracts import ends
@@ -92,6 +94,16 @@ def joined(several: Iterable[Mapping[Seed, float]]) -> tuple[dict[Seed, float], 
     shared = [seed for seed in every if all(seed in part for part in parts)]
     left_out = [seed for seed in every if seed not in shared]
     return {seed: fmean([part[seed] for part in parts]) for seed in shared}, left_out
+
+
+def kendall(x: Sequence[float], y: Sequence[float]) -> float:
+    """Kendall's tau-b: the pairs in the same order minus those in opposite orders, over the
+    geometric mean of how many are no ties in ``x`` and in ``y``. 0 where one of the two is the same
+    everywhere, and so orders nothing."""
+    pairs = list(combinations(zip(x, y, strict=True), 2))
+    signs = [((a > c) - (a < c), (b > d) - (b < d)) for (a, b), (c, d) in pairs]
+    untied = sum(abs(s) for s, _ in signs) * sum(abs(t) for _, t in signs)
+    return sum(s * t for s, t in signs) / sqrt(untied) if untied else 0.0
 
 
 def bounds_of(results: Results, metric: str) -> Bounds:

@@ -15,6 +15,7 @@ MOST_ABREAST = 9  # panels in one column, with labels at the ends of lines; more
 LONGEST = 24  # letters of a label beside its line
 HIGH = {1: 1.6, 2: 1.35}
 DECADES = 2
+ABREAST = 0.6  # of the way from one name to the next, for the points of all lines
 
 
 @frozen
@@ -52,8 +53,9 @@ def is_number(value: Any) -> bool:
 def draw_panels(x_label: str, rows: Sequence[tuple[str, Sequence[Panel]]], title: str) -> str:
     """SVG of ``rows``: the label of the y axis and its panels, which have one scale.
 
-    Values of x that are not all numbers stand side by side in the order of the lines; numbers that
-    span decades are drawn on a logarithmic axis.
+    Values of x that are not all numbers stand side by side in the order of the lines, as points
+    that nothing joins: there is nothing between two names. Numbers that span decades are drawn on a
+    logarithmic axis.
     """
     every = [line for _, panels in rows for panel in panels for line in panel.lines]
     names = list(dict.fromkeys(x for line in every for x in line.x))
@@ -61,8 +63,9 @@ def draw_panels(x_label: str, rows: Sequence[tuple[str, Sequence[Panel]]], title
     labels = list(dict.fromkeys(line.label for line in every if line.label))
     count = sum(len(panels) for _, panels in rows)
     columns = 1 if count <= MOST_ABREAST else 2
-    beside = columns == 1 and max(map(len, labels), default=0) <= LONGEST
-    legend = [] if beside else _legend(every)
+    beside = numeric and columns == 1 and max(map(len, labels), default=0) <= LONGEST
+    alone = not numeric and len(labels) == 1  # there is nothing to tell apart
+    legend = [] if beside or alone else _legend(every, numeric)
     height = HIGH[columns] * math.ceil(count / columns) + 0.4 + 0.17 * len(legend)
 
     def draw(figure: Any) -> None:
@@ -81,18 +84,29 @@ def draw_panels(x_label: str, rows: Sequence[tuple[str, Sequence[Panel]]], title
                 axes.set_title(literal(" · ".join(filter(None, (label, panel.title)))))
             for axes, panel in zip(abreast, panels, strict=True):
                 if beside:
-                    label_points(axes, _ends(panel, None if numeric else names), HIGH[1] - 0.3)
+                    label_points(axes, _ends(panel), HIGH[1] - 0.3)
         _scale_x(grid[0][0], names, numeric)
         figure.supxlabel(literal(x_label), fontsize=9)
         if legend:
             figure.legend(handles=legend, loc="outside upper left", handlelength=3)
 
-    return svg(draw, (WIDE, height), title, f"Lines: {', '.join(labels)}" if labels else "")
+    drawn = "Lines" if numeric else "Points"
+    return svg(draw, (WIDE, height), title, f"{drawn}: {', '.join(labels)}" if labels else "")
 
 
-def _ends(panel: Panel, names: list[Any] | None) -> list[tuple[str, float, float, Any]]:
+def _places(panel: Panel, names: list[Any] | None) -> list[list[float]]:
+    """Where the points of each line stand: at a name, those of all lines side by side."""
+    if names is None:
+        return [list(line.x) for line in panel.lines]
+    count = len(panel.lines)
+    aside = [ABREAST * ((i + 0.5) / count - 0.5) for i in range(count)]
+    both = zip(panel.lines, aside, strict=True)
+    return [[names.index(value) + by for value in line.x] for line, by in both]
+
+
+def _ends(panel: Panel) -> list[tuple[str, float, float, Any]]:
     return [
-        (line.label, names.index(line.x[-1]) if names else line.x[-1], line.y[-1], line.colour)
+        (line.label, line.x[-1], line.y[-1], line.colour)
         for line in panel.lines
         if line.label and line.y
     ]
@@ -114,13 +128,14 @@ def _spans_decades(values: Iterable[float]) -> bool:
     return bool(found) and min(found) > 0 and max(found) / min(found) >= 10**DECADES
 
 
-def _legend(lines: Iterable[Line]) -> list[Any]:
+def _legend(lines: Iterable[Line], joined: bool) -> list[Any]:
     """One entry for each label, in the order of the lines."""
     from matplotlib.lines import Line2D
 
     return [
-        Line2D([], [], **{**_look(line), "linestyle": line.dash}, label=literal(label))
+        Line2D([], [], **{**_look(line), "linestyle": dash}, label=literal(label))
         for label, line in {line.label: line for line in lines if line.label}.items()
+        for dash in [line.dash if joined else "none"]
     ]
 
 
@@ -132,10 +147,10 @@ def _panel(axes: Any, panel: Panel, names: list[Any] | None) -> None:
     axes.grid(axis="y", alpha=0.3, linewidth=0.6, clip_on=False)
     axes.tick_params(left=False)
     axes.set_axisbelow(True)
-    for line in panel.lines:
-        x = [names.index(value) for value in line.x] if names else list(line.x)
+    for line, x in zip(panel.lines, _places(panel, names), strict=True):
         colour = {"color": line.colour, "clip_on": False}
-        axes.plot(x, line.y, **colour, linewidth=0.8 if line.thin else 1.3, linestyle=line.dash)
+        if names is None:
+            axes.plot(x, line.y, **colour, linewidth=0.8 if line.thin else 1.3, linestyle=line.dash)
         full = set(line.filled)
         for filled in (False, True) if not line.thin else (True,):
             if at := [i for i in range(len(x)) if (i in full) is filled]:

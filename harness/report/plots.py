@@ -14,7 +14,8 @@ PREFERRED = ("attack_success_rate", "clean_accuracy")
 
 def trade_off(results: Results) -> Section | None:
     """Clean accuracy against attack success of each method, or the first two metrics where those
-    are not measured: the mean over cells. None when nothing can be shown."""
+    are not measured: the mean over cells. None for fewer than two methods: a trade-off is between
+    them."""
     metrics = results.order.metrics
     names = PREFERRED if set(PREFERRED) <= set(metrics) else metrics[:2]
     points: dict[str, dict[str, Point]] = {}
@@ -24,7 +25,7 @@ def trade_off(results: Results) -> Section | None:
         place = {name: (f.mean, f.std) for name, f in found.items() if f.mean is not None}
         if len(place) == 2:
             points[label] = place
-    if not points:
+    if len(points) < 2:
         return None
     methods, rule = few(results, points, names)
     title = f"{names[1]} against {names[0]} of each method"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from harness.report.record import Record
+from harness.report.record import Record, entry
 from harness.report.spread import Statistics
 
 VERDICTS = ("reproduced", "deviates", "open", "no verdict", "not comparable")
@@ -12,7 +12,8 @@ VERDICTS = ("reproduced", "deviates", "open", "no verdict", "not comparable")
 
 @frozen
 class Pair(Record):
-    """A method minus another, from the seeds that both have, and what that says of the claim."""
+    """A method minus another, or one value of an axis minus another, from the seeds that both have,
+    and what that says of the claim."""
 
     method: str
     against: str
@@ -27,9 +28,10 @@ class Verdict(Record):
     ``verdict`` is one of ``VERDICTS``, and ``reasons`` say why. An order or direction that is
     ``scaled`` is judged under another protocol than the paper's, and holds there only.
     ``seeds_needed`` would settle an ``open`` one; None where not even 1,000 would. ``ours`` is our
-    number in the claim's ``unit``, beside the paper's ``value``; ``pairs`` are the differences, in
-    the metric's own unit, that orders and directions are judged by. ``averaged`` are the axes that
-    they run over.
+    number in the claim's ``unit``, beside the paper's ``value``, or Kendall's tau-b where two
+    metrics are to order values alike; ``pairs`` are the differences, in the metric's own unit, that
+    orders and directions are judged by, between values of ``axis`` where there is one. ``averaged``
+    are the axes that they run over.
     """
 
     claim: str
@@ -47,6 +49,7 @@ class Verdict(Record):
     tolerance: float = 0.0
     ours: Statistics | None = None
     pairs: tuple[Pair, ...] = ()
+    axis: str = entry("", sparse=True)
 
     @property
     def difference(self) -> float | None:

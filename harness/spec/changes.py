@@ -20,7 +20,10 @@ ABSENT = object()  # the value of a path that one of the specs does not have
 STAGE_SECTIONS = ("seeds", *CELL_BLOCKS, "methods", "metrics")
 CHOICE = ("label", "select", "keep", "max_cost")
 # What identifies a claim; the rest is what it says.
-SAME_CLAIM = ("claim", "metric", "method", "methods", "against", "where", "over", "at")
+SAME_CLAIM = (
+    "claim", "metric", "like", "method", "methods", "axis", "values", "against", "where", "over",
+    "at",
+)  # fmt: skip
 
 
 @frozen

@@ -57,11 +57,35 @@ Better = Literal["higher", "lower"] | None
 
 @frozen
 class OrderClaim(AnyClaim):
-    """Which methods the paper finds better than which."""
+    """Which methods, or which values of an axis under one method, are better than which."""
 
-    claim: Literal["order"] = setting(doc="each method is better than the next")
-    methods: tuple[str, ...] = setting(doc="labels of methods, the best first")
+    claim: Literal["order"] = setting(
+        doc="each method, or value of the axis, is better than the next"
+    )
+    methods: tuple[str, ...] = setting((), doc="labels of methods, the best first")
+    method: str = setting("", doc="with ``axis``: label of the method whose numbers are compared")
+    axis: str = setting("", doc="axis whose values are compared, in place of ``methods``")
+    values: tuple[Any, ...] = setting((), doc="values of the axis, the best first")
     better: Better = setting(None, doc="direction that is better, where the metric has none")
+
+
+@frozen
+class SameOrderClaim(AnyClaim):
+    """That one metric is the larger at a value of an axis, the larger another is there."""
+
+    claim: Literal["same_order"] = setting(
+        doc="``metric`` and ``like`` order the values of the axis alike, by Kendall's tau-b"
+    )
+    like: str = setting(doc="measured name of the other metric")
+    method: str = setting(doc="label of the method whose numbers are compared")
+    axis: str = setting(doc="axis whose values are put in order")
+    values: tuple[Any, ...] = setting((), doc="values of the axis, four or more; all if left out")
+    tau: float = setting(
+        0.5,
+        doc="what tau-b has to exceed; at 0.5, three of four pairs are in one order",
+        ge=0,
+        lt=1,
+    )
 
 
 @frozen
@@ -77,11 +101,12 @@ class DirectionClaim(AnyClaim):
     better: Better = setting(None, doc="direction that is better, where the metric has none")
 
 
-Claim = NumberClaim | UnknownClaim | OrderClaim | DirectionClaim
+Claim = NumberClaim | UnknownClaim | OrderClaim | SameOrderClaim | DirectionClaim
 KINDS: Mapping[str, type] = {
     "number": NumberClaim,
     "unknown": UnknownClaim,
     "order": OrderClaim,
+    "same_order": SameOrderClaim,
     "removes": DirectionClaim,
     "does_not_remove": DirectionClaim,
 }
@@ -96,7 +121,15 @@ def statement(claim: Claim, over: Sequence[str] | None = None) -> str:
         case UnknownClaim():
             said = f"{claim.metric} of {claim.method} is reported: unknown"
         case OrderClaim():
-            said = f"{' before '.join(claim.methods)} in {claim.metric}"
+            said = f"{' before '.join(map(str, claim.values or claim.methods))} in {claim.metric}"
+            better = f" ({claim.better} first)" if claim.better else ""
+            said += f" of {claim.method} by {claim.axis}{better}" if claim.axis else ""
+        case SameOrderClaim():
+            which = f" {', '.join(map(str, claim.values))}" if claim.values else ""
+            said = (
+                f"{claim.metric} of {claim.method} orders {claim.axis}{which} as {claim.like} does "
+                f"(Kendall's tau-b above {claim.tau:g})"
+            )
         case DirectionClaim():
             said = _reaching(claim)
     over = claim.over if over is None else over

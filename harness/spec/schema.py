@@ -201,6 +201,8 @@ def _of_type(hint: Any, metadata: Mapping[str, Any], swept: bool) -> Schema:
 
 
 def _item(hint: Any, metadata: Mapping[str, Any]) -> Schema:
+    if hint is Any:
+        return {}
     if hint is MethodUse:
         return {"$ref": _REFERENCE + "methods"}
     if get_origin(hint) is UnionType or (isinstance(hint, type) and attrs.has(hint)):

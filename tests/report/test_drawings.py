@@ -12,8 +12,9 @@ from report.test_files import Page
 
 from harness.report import Results
 from harness.report.figures import figures
+from harness.report.outline import outline
 from harness.report.plots import trade_off
-from harness.report.section import Section
+from harness.report.section import Drawn, Section
 from harness.report.svg import COLOURS, DASHES, MARKERS
 
 CURVES = {"title": "t", "show": "curves", "x": "discovered", "y": "clean_accuracy"}
@@ -121,3 +122,44 @@ def test_many_panels_stand_in_two_columns_with_one_legend(panels: int, columns: 
     assert len(titles) == panels
     assert len(set(titles)) == columns
     assert drawing.count(">a</text>") == (panels if columns == 1 else 1)
+
+
+def named(labels: list[str]) -> Results:
+    """Methods at names: the values of the axis ``count`` are words."""
+    words = {100: "few", 1000: "many"}
+    found = [
+        {**row, "method": label, "cell": {**row["cell"], "count": words[row["cell"]["count"]]}}
+        for row in rows() if row["method"] == "retrain" for label in labels
+    ]  # fmt: skip
+
+    def change(spec: dict[str, Any]) -> None:
+        spec["corruption"] = {"name": "badnet", "place": {"sweep": ["top_left", "top_right"]}}
+        spec["methods"] = [{"name": "finetune", "label": label} for label in labels]
+        spec["figures"] = [{**CURVES, "x": "count"}]
+
+    return sample(found, [], change, methods={m: {"component": m} for m in labels})
+
+
+def test_no_line_joins_names_and_points_of_methods_stand_side_by_side_there() -> None:
+    thick = "stroke-width:1.3"  # of the lines between points
+    [numbers] = figures(sample(rows(), change=lambda spec: spec.update(figures=[CURVES])))
+    assert thick in (numbers.drawing or "")
+    [two] = figures(named(["one", "two"]))
+    assert two.drawing is not None and thick not in two.drawing
+    assert "<desc>Points: one, two</desc>" in two.drawing
+    assert [two.drawing.count(f">{label}</text>") for label in ("one", "two")] == [1, 1]
+    bars = re.findall(r"M ([\d.]+) [\d.]+L \1 [\d.]+M ([\d.]+) [\d.]+L \2 ", two.drawing)
+    places = [float(x) for pair in bars for x in pair]
+    assert len(set(places)) == 4  # two methods at two names, each with a bar
+    assert all(other - one > 10 for one, other in pairwise(sorted(places)))
+    [one] = figures(named(["one"]))
+    assert one.drawing is not None and ">one</text>" not in one.drawing
+
+
+def test_one_methods_cells_stand_open_and_no_trade_off_is_drawn() -> None:
+    for labels, folded in ((["one"], False), (["one", "two"], True)):
+        results = named(labels)
+        assert (trade_off(results) is None) is not folded
+        drawn = Drawn(plot=None, figures=(), triggers=(), profiles=())
+        [cells] = [s for s in outline(results, drawn) if s.title == "Results by cell"]
+        assert cells.folded is folded
