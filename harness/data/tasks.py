@@ -8,6 +8,7 @@ from harness.data.types import Split
 from harness.errors import HarnessError, nearest
 from harness.lazy import F, torch
 
+CLASS = "class"
 EDGES = "edges"  # of any images; other maps are those of a data set
 
 

@@ -13,9 +13,7 @@ from harness.errors import HarnessError
 from harness.lazy import torch
 from harness.metrics.evidence import Evidence
 from harness.spec.requests import Prepare, Trained
-from harness.training.sharpness import Sharpness
-
-SAL = "sharpness"  # the preparation
+from harness.training.sharpness import SAL, Sharpness
 
 READINGS = {
     "": "the threshold is the mean over points of the training of the midpoint of the two centres "

@@ -71,11 +71,13 @@ def load_with_origins(
         document = apply_profile(document, name)
         spec, before = _checked(document), spec
         trail = follow(trail, before, spec, name)
+    written = document
     for change, texts in ((add_method, methods), (apply_set, sets)):
         for text in texts:
             document = change(document, text)
-    spec, before = _checked(document), spec
-    trail = follow(trail, before, spec, None)
+    if document is not written:
+        spec, before = _checked(document), spec
+        trail = follow(trail, before, spec, None)
     _refuse(uncovered(spec, document, trail))
     return spec, origins(spec, trail), notices
 
@@ -194,7 +196,7 @@ def _trail(spec: Spec, document: Document) -> Trail:
     base = document.base
     if base is None or not base.data.get("provenance") or not spec.provenance:
         return begin(spec)
-    before, file = _checked(base), document.place(()).file
+    before, file = _alone(base), document.place(()).file
     own = spec.provenance if document.place(("provenance",)).file == file else ()
     return extend(_trail(before, base), before, spec, FilePath(file).name, own)
 

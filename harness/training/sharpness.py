@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Literal
+from typing import Any, Literal, cast
 
 from attrs import frozen
 
 from harness.components import setting
 from harness.data.pool import Batch, Pool
+from harness.data.tasks import CLASS
 from harness.lazy import F, nn, torch
 from harness.training.seeding import generator
 from harness.training.watch import Meter
 
+SAL = "sharpness"  # the preparation that measures it
 TINY = 1e-30  # in place of the norm of nothing
 
 
@@ -44,6 +46,12 @@ class Sharpness:
         "code: passes of SGD, projected after each, from the loss of train mode",
     )
     lr: float = setting(0.1, doc="learning rate of the official passes", gt=0)
+    task: str = setting(
+        CLASS,
+        doc="whose loss it is, of a model of several tasks: the class's cross-entropy, or the mean "
+        "absolute error of a map",
+        later=True,
+    )
 
 
 def layers_of(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -104,11 +112,11 @@ class Searches:
         return torch.stack(found)
 
     def loss(self, batches: Iterable[Batch]) -> torch.Tensor:
-        """The mean cross-entropy over all samples."""
+        """The mean loss over all samples."""
         losses, count = list[torch.Tensor](), 0
         with torch.no_grad():
             for batch in batches:
-                losses.append(F.cross_entropy(self.model(batch.x), batch.y, reduction="sum"))
+                losses.append(self._sum(batch))
                 count += len(batch.y)
         self.meter.forward(count)
         return torch.stack(losses).sum() / count
@@ -121,7 +129,7 @@ class Searches:
         slope = torch.zeros_like(weight)
         weight.requires_grad_(True)
         for batch in batches:
-            loss = F.cross_entropy(self.model(batch.x), batch.y, reduction="sum")
+            loss = self._sum(batch)
             if loss.requires_grad:
                 slope += torch.autograd.grad(loss, weight)[0]
             losses.append(loss.detach())
@@ -129,6 +137,14 @@ class Searches:
         self.meter.forward(count)
         self.meter.backward(count)
         return torch.stack(losses).sum() / count, slope / count
+
+    def _sum(self, batch: Batch) -> torch.Tensor:
+        """The loss of each sample, summed."""
+        task, model = self.settings.task, cast(Any, self.model)
+        if task == CLASS:
+            return F.cross_entropy(model(batch.x), batch.y, reduction="sum")
+        found = model.outputs(batch.x)[1][task].float()
+        return F.l1_loss(found, model.target(batch.maps[task])) * len(batch.y)
 
 
 def _project(weight: torch.Tensor, start: torch.Tensor, radius: torch.Tensor) -> None:

@@ -137,7 +137,7 @@ OF_BOTTLENECKS = ["mask_activations", "mask_examples", "mask_random"]
 # of populations, of bottlenecks, of whole classes, against further trainings, of several tasks
 OF_OTHERS = [
     "forgetting_quality", "key_overlap", "class_accuracy", "linear_probe", "unlearnable_distance",
-    "multi_task_accuracy", "task_error",
+    "multi_task_accuracy", "task_error", "task_sharpness",
 ]  # fmt: skip
 
 

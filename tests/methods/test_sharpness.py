@@ -7,6 +7,7 @@ import math
 from types import SimpleNamespace
 from typing import Any
 
+import attrs
 import pytest
 import torch
 from methods.problem import DIGITS, make_task, pool
@@ -214,3 +215,64 @@ def test_an_interrupted_measurement_goes_on_at_its_snapshot_with_the_same_result
     assert all(torch.equal(found[name], again[name]) for name in found)
     assert found["passes"].sum(0).tolist() == list(whole.meter.as_dict().values())[:2]
     assert len({tuple(row) for row in found["sal"].tolist()}) == 3  # each snapshot has its own
+
+
+def test_of_another_task_it_is_its_own_error_and_the_other_heads_play_no_part() -> None:
+    plain = {"name": "multi_task", "trunk": {"name": "small_cnn", "widths": [4, 6]}, "width": 4}
+    use = structure_use("models", plain)
+    torch.manual_seed(5)
+    model = get("models", use.name).function(use.settings, DIGITS.encoding, 10).eval()
+    samples = pool(torch.arange(24))
+    [batch] = samples.with_maps(("edges",)).ordered(24)
+
+    def error() -> Any:
+        return (model.outputs(batch.x)[1]["edges"] - model.target(batch.maps["edges"])).abs().mean()
+
+    before, rows = error().item(), {}
+    for name, weight in layers_of(model).items():
+        [slope] = torch.autograd.grad(error(), [weight], allow_unused=True)
+        start, along = weight.detach().clone(), torch.zeros(1) if slope is None else slope
+        reach = 0.02 * start.norm() * along / along.norm().clamp(min=1e-30)
+        found = []
+        for sign in (1, -1):  # one step of the radius
+            weight.data = start + sign * reach
+            found.append(max(sign * (error().item() - before), 0.0))
+        weight.data = start
+        rows[name] = found
+    settings = Sharpness(task="edges", radius=0.02, iterations=1, step=1.0, samples=None)
+    found = measured(make_task(), settings, samples, model)
+    assert float(found["loss"]) == pytest.approx(before, rel=1e-5)
+    both = torch.stack([found["s_max"][0], found["s_min"][0]], 1)
+    assert torch.allclose(both, torch.tensor(list(rows.values())), rtol=1e-2, atol=1e-6)
+    sharp = dict(zip(rows, (found["sal"][0] > 0).tolist(), strict=True))
+    assert [name for name, value in sharp.items() if not value] == [list(rows)[-1]]
+    of_class = measured(make_task(), Sharpness(iterations=1), samples, model)["sal"][0] > 0
+    assert [n for n, value in zip(rows, of_class, strict=True) if not value] == [
+        name for name in rows if name.startswith("heads")
+    ]
+    with pytest.raises(HarnessError, match="no task 'edges'"):
+        measured(make_task(), settings, samples, cnn(0))
+
+
+def test_of_an_adversarial_training_the_official_reading_has_the_gap_as_a_floor() -> None:
+    """Trap: L(W) is the adversary's, all other losses are not, so that a ball of no size has it."""
+    task, model, samples = make_task(), cnn(6), pool(torch.arange(40))
+    adversary = structure_use("adversaries", {"name": "pgd", "steps": 1, "start": "image"})
+    task.recipe = attrs.evolve(task.recipe, adversary=adversary)
+    flat = Sharpness(radius=1e-7, iterations=1, samples=None, lr=1e-9)
+    plain, criterion = copy.deepcopy(model).requires_grad_(False), nn.CrossEntropyLoss()
+    losses = []
+    for batch in samples.epoch(task.recipe.batch_size, task.generator("sharpness 1 loss")):
+        x = samples.encoding.intensities(batch.x).requires_grad_(True)
+        criterion(plain.eval()(samples.encoding.batch(x)), batch.y).backward()
+        harder = (x.detach() + 2 * x.grad.sign()).clamp(0, 255)
+        losses += [criterion(plain.train()(samples.encoding.batch(harder)), batch.y).item()] * len(
+            batch.y
+        )
+    found = measured(task, attrs.evolve(flat, reading="official"), samples, model)
+    assert float(found["loss"]) == pytest.approx(sum(losses) / 40, rel=1e-5)
+    [whole] = samples.ordered(40)
+    gap = float(found["loss"]) - criterion(model(whole.x), whole.y).item()
+    assert gap > 0.02 and found["sal"].tolist()[0] == pytest.approx([gap] * 3, rel=1e-3)
+    assert found["passes"].tolist() == [[40 * (2 + 6 * 2), 40 * (1 + 6)]]
+    assert measured(task, flat, samples, model)["sal"].max() < 1e-4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -149,7 +151,8 @@ SPEC = (
     .replace("{sweep: [1.0, 0.5]}", "1.0")
     .replace("steps: 30", "steps: 6")
     .split("methods:")[0]
-    + "methods: [none]\nmetrics: [clean_accuracy, multi_task_accuracy, task_error]\n"
+    + "methods: [none]\nmetrics: [clean_accuracy, multi_task_accuracy, task_error, "
+    "{name: task_sharpness, snapshots: 2, samples: 8, iterations: 1}]\n"
 )
 
 
@@ -167,3 +170,39 @@ def test_a_spec_measures_each_task_and_leaves_out_those_that_were_not_trained(
     assert rows[1]["edges_error"] > 0
     assert rows[0]["multi_task_accuracy"] is rows[0]["edges_error"] is None
     assert rows[0]["clean_accuracy"] >= 0
+    assert rows[0]["sal_cosine"] is rows[0]["sal_cosine_clean"] is None
+    assert 0 < rows[1]["sal_cosine"] < 1 and 0 < rows[1]["sal_cosine_clean"] < 1
+    [row] = [row for row in results.rows if row.cell["task_weight"] == 1]
+    assert row.series["sal_point"] == (3, 6)
+    assert sum(row.series["sal_cosine"]) / 2 == pytest.approx(rows[1]["sal_cosine"])
+
+
+def alike(one: list[list[float]], other: list[list[float]], **changed: Any) -> dict[str, float]:
+    """The metric of a network whose tasks have these SAL, the clean training with one's for both"""
+    tables = {
+        "corrupted class": one, "corrupted edges": other, "clean class": one, "clean edges": one,
+    }  # fmt: skip
+
+    def prepared(name: str, subset: str, of: str) -> dict[str, torch.Tensor]:
+        return {"sal": torch.tensor(tables[of]), "steps": torch.arange(len(one))}
+
+    use = structure_use("metrics", {"name": "task_sharpness"})
+    evidence = SimpleNamespace(
+        answers=SimpleNamespace(prepared=prepared),
+        series={},
+        model=lambda which: build(**changed),
+    )
+    found: dict[str, float] = get("metrics", use.name).function(evidence, use.settings)
+    return found
+
+
+def test_the_cosine_of_the_sharpness_of_two_tasks_is_over_the_layers_of_both() -> None:
+    # the first layer is the class's own, the last the other task's: (3, 4) with (4, 3), then (0, 1)
+    # with (2, 0): cosines 24/25 and 0
+    one = [[9.0, 3.0, 4.0, 0.0], [7.0, 0.0, 1.0, 0.0]]
+    other = [[0.0, 4.0, 3.0, 5.0], [0.0, 2.0, 0.0, 1.0]]
+    found = alike(one, other)
+    assert found["sal_cosine"] == pytest.approx(12 / 25)
+    assert found["sal_cosine_clean"] == pytest.approx(1)
+    undefined = alike(one, other, task_weight=0)
+    assert all(math.isnan(value) for value in undefined.values()) and len(undefined) == 2

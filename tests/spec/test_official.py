@@ -1,4 +1,4 @@
-"""Profile ``official`` of the Potion specs: what it sets, with others in either order."""
+"""Profiles ``official``: what they set, with others in either order."""
 
 from __future__ import annotations
 
@@ -154,3 +154,17 @@ def test_the_copy_beside_the_repository_is_in_another_order() -> None:
     [file] = (DATA / "cifar10").glob("train-*.parquet")
     labels = parquet.read_table(file, columns=["label"])["label"].to_pylist()
     assert tuple(labels[:10]) != images.CIFAR10_BEGINS
+
+
+def test_official_reads_unlearnability_as_its_code_does_and_the_note_says_what_it_does_not() -> (
+    None
+):
+    spec = load_spec(ROOT / "specs" / "true-unlearnability" / "cifar10.yaml", "official")
+    [sal] = [use.settings for use in spec.metrics if use.name == "unlearnable_distance"]
+    assert (sal.reading, sal.samples, sal.snapshots, sal.radius) == ("official", None, 50, 0.05)
+    assert (spec.train.epochs, spec.train.schedule.name) == (50, "constant")
+    generators = (spec.variants or {})["generator"]
+    assert generators["TAP"]["corruption"]["targeted"] is False
+    assert generators["OPS"]["corruption"]["score"] == "published"
+    for what in ("smaller batch of a pass is dropped", "a pass of its own", "APBench's REM"):
+        assert what in spec.note

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from harness.components import component
 from harness.data.pool import Batch, Pool
+from harness.data.tasks import CLASS
 from harness.errors import HarnessError
 from harness.lazy import nn, torch
 from harness.methods.task import Task
 from harness.spec.requests import Trained
+from harness.training.adversary import Adversary
 from harness.training.seeding import seeded_layers
 from harness.training.sharpness import Searches, Sharpness, fixed, layers_of
 
@@ -48,27 +50,33 @@ def sharpness(
     """SAL of every layer at points of a training: the largest |L(W + V) - L(W)| over
     ||V|| <= radius ||W||, all other weights as they are.
 
-    L is the mean cross-entropy of the samples in eval mode without augmentation. V is searched
+    L is the mean cross-entropy of the samples, or the mean error of another ``task`` on them, in
+    eval mode without augmentation. V is searched
     from 0 up and down the loss by ``iterations`` steps of step * radius * ||W|| along the
     normalised gradient, each projected into the ball, and the largest and smallest loss on the way
     count: s_max = max L - L(W) and s_min = L(W) - min L, of which SAL is the larger.
 
     The official reading searches by passes of plain SGD over augmented batches of the recipe's
     size, which are projected after each pass only, and takes L(W) from batches in train mode: from
-    a pass of its own, where the code takes the running loss of the epoch. There, too, no s is
-    negative, and a loss that is no number counts as nothing.
+    a pass of its own, where the code takes the running loss of the epoch. Of adversarial training
+    that pass alone has the adversary's inputs, so that no layer's SAL is below what they add to the
+    loss. There, too, no s is negative, and a loss that is no number counts as nothing.
 
     Returns for S points and K layers ``sal``, ``s_max``, ``s_min`` float32 [S, K], ``loss``
     float32 [S], which is L(W), ``steps`` int64 [S], ``parameters`` int64 [K], ``layers`` (their
     names, uint8 text, one a line), and ``passes`` int64 [S, 2]: samples forward and backward.
 
     Raises:
-        HarnessError: the model has no such layer, or there are no samples.
+        HarnessError: the model has no such layer or task, or there are no samples.
     """
     assert task.answers is not None  # noqa: S101
     weights, layers = task.answers.snapshots(ALONG), layers_of(model)
     if not layers or not len(pool):
         raise HarnessError("sharpness: there is no convolution or linear layer, or no sample")
+    if settings.task != CLASS:
+        if settings.task not in getattr(model, "tasks", ()):
+            raise HarnessError(f"sharpness: the model has no task {settings.task!r}")
+        pool = pool.with_maps((settings.task,))
     model.requires_grad_(False)
     chosen, meter = fixed(pool, settings.samples), task.watch.meter
     searches = Searches(model, settings, meter)
@@ -123,9 +131,21 @@ def _of_snapshot(
         return lambda: pool.epoch(task.recipe.batch_size, draws)
 
     before = {name: value.clone() for name, value in model.state_dict().items()}
+    given, use = passes("loss")(), task.recipe.adversary
+    if use is not None:
+        draws = task.generator(f"sharpness {step} adversary")
+        given = _harder(searches, Adversary(use, pool.encoding, draws), given)
     model.train()
     with seeded_layers(task.generator(f"sharpness {step} layers").initial_seed(), task.device):
-        loss = searches.loss(passes("loss")())
+        loss = searches.loss(given)
     model.load_state_dict(before)  # without what batch normalisation saw
     model.eval()
     return loss, lambda weight, sign: searches.descend(weight, sign, passes("search"))
+
+
+def _harder(searches: Searches, adversary: Adversary, batches: Iterable[Batch]) -> Iterator[Batch]:
+    for number, batch in enumerate(batches):
+        forward, backward = (int(times * len(batch.y)) for times in adversary.work)
+        searches.meter.forward(forward)
+        searches.meter.backward(backward)
+        yield adversary(searches.model, batch, number)
