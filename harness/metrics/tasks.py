@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import attrs
@@ -36,7 +35,7 @@ def _trained(evidence: Evidence) -> tuple[str, ...]:
     outputs=lambda s: ("multi_task_accuracy", "constant_accuracy"),
     docs=lambda s: {
         "multi_task_accuracy": "Accuracy on the clean test set of a model that has learned the "
-        "class with other tasks; undefined for one that has not.",
+        "class with other tasks; of another model there is none.",
         "constant_accuracy": "Share of the most frequent class of the test set: what always saying "
         "it would have.",
     },
@@ -48,11 +47,10 @@ def _trained(evidence: Evidence) -> tuple[str, ...]:
 def multi_task_accuracy(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
     """Accuracy of the class among several tasks, and that of a constant predictor."""
     tasks, targets = _trained(evidence), evidence.targets("test")
-    among = CLASS in tasks and len(tasks) > 1
-    return {
-        "multi_task_accuracy": accuracy(evidence, "test") if among else math.nan,
-        "constant_accuracy": int(targets.bincount().max()) / len(targets),
-    }
+    found = {"constant_accuracy": int(targets.bincount().max()) / len(targets)}
+    if CLASS in tasks and len(tasks) > 1:
+        found["multi_task_accuracy"] = accuracy(evidence, "test")
+    return found
 
 
 @frozen
@@ -69,8 +67,8 @@ class TaskError:
     source="mean absolute error, of a task beside the class (protocol sections 7 and 9)",
     outputs=lambda s: (f"{s.task}_error", f"{s.task}_constant_error"),
     docs=lambda s: {
-        f"{s.task}_error": f"Mean absolute error of {s.task} on the clean test set; undefined for "
-        "a model that has not learned it.",
+        f"{s.task}_error": f"Mean absolute error of {s.task} on the clean test set; of a model "
+        "that has not learned it there is none.",
         f"{s.task}_constant_error": "That of the best map that is the same for all images: the "
         "median of the test set at each place.",
     },
@@ -82,7 +80,7 @@ def task_error(evidence: Evidence, settings: TaskError) -> dict[str, float]:
     """Mean absolute error of another task than the class, and that of a constant predictor."""
     names = f"{settings.task}_error", f"{settings.task}_constant_error"
     if settings.task not in _trained(evidence):
-        return dict.fromkeys(names, math.nan)
+        return {}
     found, targets = evidence.maps("test", settings.task)
     constant = targets.median(0, keepdim=True).values
     errors = [(values - targets).abs().mean(dtype=torch.float64) for values in (found, constant)]
@@ -124,15 +122,15 @@ def _both(settings: TaskSharpness) -> tuple[Prepare, ...]:
 def task_sharpness(evidence: Evidence, settings: TaskSharpness) -> dict[str, float]:
     """How alike the layers are that two tasks of one network are sharp in: the mean over points of
     a training of the cosine of their SAL, perturbed and clean. Layers that only one of the tasks
-    goes through, such as its head, do not count. Undefined where a task is not trained.
+    goes through, such as its head, do not count. Nothing where a task is not trained.
 
     Leaves the series ``sal_point`` (steps) and, for each training, its cosines.
     """
     if evidence.answers is None:
         raise HarnessError("task_sharpness needs the sharpness that it asks for")
-    found = dict.fromkeys(TRAININGS.values(), math.nan)
     if not {CLASS, settings.task} <= set(_trained(evidence)):
-        return found
+        return {}
+    found = {}
     for data, name in TRAININGS.items():
         one, other = (
             evidence.answers.prepared(SAL, "train", f"{data} {task}")

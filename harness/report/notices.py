@@ -106,9 +106,10 @@ def _at_chance(results: Results) -> Iterator[str]:
             what = in_words(f"accuracy {found.mean:.3f}", cells[key], list(by_seed))
             lost.append(what)
     if lost:
+        unlearned = any(facts.component != "none" for facts in results.methods.values())
         yield (
-            f"The base model is about as good as guessing among {results.data.classes} classes, "
-            f"so that nothing can be said of unlearning: {_some(lost)}."
+            f"The base model is about as good as guessing among {results.data.classes} classes"
+            f"{', so that nothing can be said of unlearning' * unlearned}: {_some(lost)}."
         )
 
 

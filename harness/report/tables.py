@@ -60,6 +60,7 @@ def method_table(results: Results, facts: bool = False) -> Table:
     means, every = per_method(results), len(results.order.cells)
     metrics, chosen = results.order.metrics, choices(results) if any_chosen(results) else {}
     marks = {name: best(results, name, means) for name in metrics}
+    noted = {(row.method, name) for row in results.rows for name in row.notes}
     rows = []
     for mean in means:
         part = f" ({mean.cells} of {every} cells)" if mean.cells < every else ""
@@ -68,6 +69,8 @@ def method_table(results: Results, facts: bool = False) -> Table:
         for name in metrics:
             found = mean.metrics.get(name)
             text = "diverged" if mean.diverged == n else _with_n(found, with_interval, n)
+            if found is not None and not found.n and (mean.method, name) not in noted:
+                text = "not in all cells"
             row.append(Best(text) if mean.method in marks[name] else text)
         given = [chosen.get(mean.method, NOTHING)] * bool(chosen) + [seen(results, mean.method)]
         rows.append(row + given * facts)
