@@ -73,7 +73,10 @@ def outline(results: Results, drawn: Drawn) -> list[Section]:
 
 def _answers(results: Results, drawn: Drawn) -> Iterator[Section]:
     methods = ("Every method over all cells", method_table(results, facts=True))
-    yield Section("Results", (method_caption(results),), tables=(methods,))
+    if _of_cells(results):
+        yield _by_cell(results, folded=False)
+    else:
+        yield Section("Results", (method_caption(results),), tables=(methods,))
     if results.scores:
         ranks = [
             (gaps_text(results, name, rows), (f"By {name}", rank_table(results, name, rows)))
@@ -86,16 +89,25 @@ def _answers(results: Results, drawn: Drawn) -> Iterator[Section]:
         yield Section("Trade-off", drawn.plot_notes, drawn.plot, file=PLOT_FILE)
 
 
+def _of_cells(results: Results) -> bool:
+    """Whether what is compared are cells: a mean over them says nothing of the only method."""
+    return len(results.order.methods) == 1 and len(results.order.cells) > 1
+
+
+def _by_cell(results: Results, folded: bool) -> Section:
+    shown = MANY_CELLS if many_cells(results) else INTERVALS.format(kind_of_seeds(results.spec))
+    notes = tuple(filter(None, (shown, beside_budget(results))))
+    cells = ("Every method in every cell", cells_table(results))
+    return Section("Results by cell", notes, tables=(cells,), folded=folded)
+
+
 def _numbers(results: Results, drawn: Drawn) -> Iterator[Section]:
     every = tuple(warnings(results))
     yield Section("Notices", every if len(every) > MOST else (), folded=True)
     yield Section("Claims beside ours", tables=tuple(_claims(results)), folded=True)
-    shown = MANY_CELLS if many_cells(results) else INTERVALS.format(kind_of_seeds(results.spec))
-    notes = tuple(filter(None, (shown, beside_budget(results))))
-    cells = ("Every method in every cell", cells_table(results))
-    several = len(results.order.methods) > 1 or len(results.order.cells) == 1
-    yield Section("Results by cell", notes, tables=(cells,), folded=several)
-    yield Section("Figures", parts=drawn.figures, folded=True)
+    if not _of_cells(results):
+        yield _by_cell(results, folded=True)
+    yield Section("Figures", parts=drawn.figures, folded=not _of_cells(results))
     triggers = tuple(
         Section(title, (scale(images),), images=images, file=trigger_file(i))
         for i, (title, images) in enumerate(drawn.triggers)
