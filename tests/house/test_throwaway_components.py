@@ -160,7 +160,7 @@ def reviews(folder: Path) -> dict:
 
 
 @pytest.mark.parametrize(
-    "methods", [ON_TEXT[:5], pytest.param(ON_TEXT, marks=pytest.mark.slow)], ids=["some", "all"]
+    "methods", [ON_TEXT[:2], pytest.param(ON_TEXT, marks=pytest.mark.slow)], ids=["some", "all"]
 )
 def test_methods_and_metrics_that_need_no_image_work_on_text(
     methods: list, cli: Cli, tmp_path: Path

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
@@ -73,6 +73,7 @@ def specs(draw: st.DrawFn) -> dict:
     return plain
 
 
+@settings(max_examples=60)
 @given(specs())
 def test_spec_to_attrs_to_yaml_to_attrs_is_the_identity(plain: dict) -> None:
     assert not list(Draft7Validator(schema()).iter_errors(plain))
