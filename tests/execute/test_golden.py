@@ -38,7 +38,7 @@ def test_the_committed_quickstart_results_have_the_keys_of_its_plan() -> None:
 
 
 def test_the_quickstart_gives_the_committed_numbers(cli: Cli, tmp_path: Path) -> None:
-    only = ("--only", "method=none", "--only", "method=retrain", "--only", "method=ssd")
+    only = ("--only", "method=none", "--only", "method=ssd", "--only", "discovered=0.5")
     spec = ROOT / "specs" / "quickstart.yaml"
     done = cli("run", spec, "--seeds", "0", *only, "--jobs", 1, "--out", "out")
     assert done.returncode == 0, done.stderr
