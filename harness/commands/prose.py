@@ -1,4 +1,4 @@
-"""``harness prose``: the numbers of a README, from the results beside it."""
+"""``harness prose``: the numbers of a README, from the results near it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.report.prose import filled
 @click.argument("folder", type=Place())
 @click.option("--check", is_flag=True, help="Write nothing; end with code 1 where one differs.")
 def command(folder: Path, check: bool) -> None:
-    """Fill in the marked numbers of every README.md in FOLDER from the results beside it.
+    """Fill in the marked numbers of every README.md in FOLDER from results in FOLDER.
 
     A mark is <!--n cpu healed method=ssd unit=%-->72.8<!--/n-->; CONTRIBUTING.md has the rest.
     """
@@ -24,7 +24,7 @@ def command(folder: Path, check: bool) -> None:
         raise UsageError(f"{folder}: no README.md in it")
     differing = []
     for file in files:
-        text = filled(file)
+        text = filled(file, folder)
         before = file.read_text(encoding="utf-8")
         for number, (old, new) in enumerate(
             zip(before.split("\n"), text.split("\n"), strict=True), 1

@@ -1,7 +1,7 @@
-"""Numbers in prose, filled in from the results beside it.
+"""Numbers in prose, filled in from the results near it.
 
 ``<!--n cpu healed method=ssd unit=%-->72.8<!--/n-->`` in a Markdown file shows 72.8. The first
-word is the folder of a ``results.json`` beside the file, the second what is shown: a metric,
+word is the folder of a ``results.json``, from the file's own, the second what is shown: a metric,
 ``rows`` (all that fit), or the place of a number in ``results.json``, as ``/spec/train/steps``.
 
 Options:
@@ -37,8 +37,8 @@ SHOWN = ("mean", "std", "n", "low", "high", "mean±std")
 WRITTEN = ("show", "unit", "digits", "minus")
 
 
-def filled(file: Path) -> str:
-    """The text of ``file`` with every marked number as the results have it.
+def filled(file: Path, root: Path) -> str:
+    """The text of ``file`` with every marked number as the results below ``root`` have it.
 
     Raises:
         UsageError: a mark that nothing answers, with its line and what is allowed.
@@ -52,8 +52,8 @@ def filled(file: Path) -> str:
         try:
             profile, what, *options = mark[2].split()
             folder = (file.parent / profile).resolve()
-            if not folder.is_relative_to(file.parent.resolve()):
-                raise UsageError(f"{profile!r} is not beside this file")
+            if not folder.is_relative_to(root.resolve()):
+                raise UsageError(f"{profile!r} is not in {root}")
             return mark[1] + _value(read(folder), what, _pairs(options)) + mark[4]
         except ValueError:
             problem = "a mark is <!--n FOLDER METRIC name=value...-->"

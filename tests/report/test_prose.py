@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, Cli
+from harness.errors import UsageError
 from harness.report.prose import MARK, filled
 
 QUICKSTART = ROOT / "results" / "quickstart" / "default"
@@ -25,7 +26,7 @@ def prose(tmp_path: Path) -> Path:
 def test_the_numbers_of_a_committed_readme_are_those_of_its_results(file: Path) -> None:
     text = file.read_text()
     assert len(MARK.findall(text)) > 5
-    assert filled(file) == text
+    assert filled(file, file.parents[1]) == text
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,16 @@ def test_the_numbers_of_a_committed_readme_are_those_of_its_results(file: Path) 
 )
 def test_a_mark_is_filled_in(prose: Path, mark: str, number: str) -> None:
     prose.write_text(f"It is <!--n one {mark}-->0<!--/n--> here.\n")
-    assert filled(prose) == f"It is <!--n one {mark}-->{number}<!--/n--> here.\n"
+    assert filled(prose, prose.parent) == f"It is <!--n one {mark}-->{number}<!--/n--> here.\n"
+
+
+def test_a_readme_can_take_numbers_of_the_results_next_to_its_own(prose: Path) -> None:
+    other = prose.parent / "two" / "README.md"
+    other.parent.mkdir()
+    other.write_text("<!--n ../one clean_accuracy method=none-->0<!--/n-->\n")
+    assert "-->0.991<!--" in filled(other, prose.parent)
+    with pytest.raises(UsageError, match=r"README.md:1: '../one' is not in "):
+        filled(other, other.parent)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +64,7 @@ def test_a_mark_is_filled_in(prose: Path, mark: str, number: str) -> None:
         ("<!--n one healed discovered=2-->0<!--/n-->", "no discovered '2' (there are: 0.5, 1)"),
         ("<!--n one healed metod=ssd-->0<!--/n-->", "no option 'metod' (there are: method, seed"),
         ("<!--n two healed-->0<!--/n-->", "no results"),
-        ("<!--n ../../x healed-->0<!--/n-->", "'../../x' is not beside this file"),
+        ("<!--n ../../x healed-->0<!--/n-->", "'../../x' is not in ."),
         ("<!--n one healed digits=many-->0<!--/n-->", "a mark is <!--n FOLDER METRIC"),
         ("<!--n one /spec/id-->0<!--/n-->", "'quickstart' is no number"),
         ("<!--n one healed-->0", "a mark without its other half"),
