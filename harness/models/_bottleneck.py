@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from harness.data.pool import Pool
-from harness.models._nearest import DEPTH, closeness, digest, largest, nearest, queries, remembered
+from harness.models._nearest import DEPTH, digest, largest, nearest, offsets, queries, remembered
 from harness.models.key_value_bottleneck import Bottleneck
 
 EXCLUDED, ZERO = 1, 2  # in ``masked``
@@ -24,6 +24,17 @@ class Values(nn.EmbeddingBag):
 def _at(table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """Entries of ``table`` in the shape of ``rows``; a quarter of the time of indexing."""
     return table.flatten().index_select(0, rows.flatten()).view(rows.shape)
+
+
+def _chosen(keys: torch.Tensor, free: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The pairs of a codebook that are ``free``, their keys [d, n], and what ``closeness`` adds."""
+    pairs = free.nonzero()[:, 0]
+    return pairs, keys[pairs].T, offsets(keys[pairs])
+
+
+def _version(*tensors: torch.Tensor) -> tuple[tuple[int, int], ...]:
+    """Changes whenever one of them does."""
+    return tuple((tensor._version, tensor.data_ptr()) for tensor in tensors)
 
 
 class KeyValueBottleneck(nn.Module):
@@ -49,6 +60,8 @@ class KeyValueBottleneck(nn.Module):
             books * pairs, classes, mode="sum", sparse=settings.gradient == "sparse"
         )
         self._named: tuple[Any, bytes] = ((), b"")
+        self._free: tuple[Any, torch.Tensor] = ((), torch.empty(0))
+        self._left: dict[int, tuple[torch.Tensor, ...]] = {}  # by codebook, of what is free
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """float32 [B, size] to logits [B, classes]."""
@@ -100,9 +113,16 @@ class KeyValueBottleneck(nn.Module):
         short = (open_.sum(1) < k).nonzero()[:, 0]
         short = short[books[short].argsort(stable=True)]
         names, counts = books[short].unique_consecutive(return_counts=True)
+        version = _version(self.keys)
+        if self._free[0] != version or not torch.equal(self._free[1], free):
+            self._free, self._left = (version, free), {}
         for book, at in zip(names.tolist(), short.split(counts.tolist()), strict=True):
-            left = free[book].nonzero()[:, 0]
-            close = closeness(x[rows[at]] @ self.projections[:, book], self.keys[book, left])
+            if book not in self._left:
+                self._left[book] = _chosen(self.keys[book], free[book])
+            left, keys, halves = self._left[book]
+            close = torch.addmm(
+                halves, x.index_select(0, rows[at]) @ self.projections[:, book], keys
+            )
             found = left[largest(close, min(k, len(left)))]
             pairs[at] = nn.functional.pad(found, (0, k - found.shape[1]), value=-1)
         return pairs
@@ -112,7 +132,7 @@ class KeyValueBottleneck(nn.Module):
         depth = min(max(self.settings.top_k, DEPTH), self.settings.pairs)
         if x.device.type != "cpu":
             return nearest(queries(x, self.projections), self.keys, depth)
-        version = (self.projections._version, self.keys._version, self.keys.data_ptr())
+        version = _version(self.projections, self.keys)
         if self._named[0] != version:
             self._named = version, digest(self.projections, self.keys)
         return remembered(self._named[1], x, self.projections, self.keys, depth)

@@ -20,7 +20,12 @@ def queries(x: torch.Tensor, projections: torch.Tensor) -> torch.Tensor:
 
 def closeness(found: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
     """<q, k> - |k|^2 / 2 of queries [n, d] and keys [P, d]: the larger, the nearer. [n, P]."""
-    return torch.addmm(keys.square().sum(1) / -2, found, keys.T)
+    return torch.addmm(offsets(keys), found, keys.T)
+
+
+def offsets(keys: torch.Tensor) -> torch.Tensor:
+    """-|k|^2 / 2 of keys [P, d]."""
+    return keys.square().sum(1) / -2
 
 
 @torch.no_grad()

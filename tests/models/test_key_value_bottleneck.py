@@ -209,6 +209,20 @@ def test_what_is_remembered_is_bounded_and_the_same(monkeypatch: pytest.MonkeyPa
     assert not torch.equal(model.selected(x), fresh)
 
 
+def test_a_mask_or_keys_that_change_between_two_passes_are_seen() -> None:
+    model, x = built(pairs=60, unused="kept"), torch.randn(16, 6)
+    torch.nn.init.normal_(model.values.weight)
+    for change in ("mask", "mask", "keys", "nothing"):
+        if change == "mask":
+            model.masked.copy_(torch.rand(model.masked.shape) < 0.9)
+        elif change == "keys":
+            model.keys += torch.randn_like(model.keys)
+        order = model._order(x).long()
+        open_ = model.masked[torch.arange(4)[:, None], order] != EXCLUDED
+        assert (~open_).all(2).any()  # some are looked for among all that are left
+        assert torch.allclose(model(x), obvious(model, x), atol=1e-6), change
+
+
 def test_published_defaults() -> None:
     own = Bottleneck()
     assert (own.codebooks, own.pairs, own.key_size, own.top_k) == (256, 4096, 14, 1)
