@@ -104,8 +104,8 @@ class Dispatcher:
             )
 
     def _hand_out(self, workers: Workers) -> None:
-        while workers.idle() > 0 and not self.stop.is_set():
-            key = self.graph.take()
+        while (held := workers.at_hand()) is not None and not self.stop.is_set():
+            key = self.graph.take(held)
             if key is None:
                 self._look_elsewhere()
                 return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Collection, Iterable
 from typing import Protocol
 
@@ -21,7 +20,7 @@ class Pending:
 
     A stage is needed when it is a target of which ``has`` finds no record, or an input of a needed
     stage of which it does not find the tensors, too. Ready stages come out in the plan's order, so
-    that a cell is finished before the next one is begun.
+    that a cell is finished before the next one is begun, but a worker goes on with what it has.
     """
 
     def __init__(
@@ -37,7 +36,7 @@ class Pending:
         self.readers: dict[str, set[str]] = {}
         self.failed: dict[str, str] = {}
         self.stopped: dict[str, str] = {}
-        self._ready: list[tuple[tuple[bool, int], str]] = []
+        self._ready: set[str] = set()
         for key in self.targets:
             if not has(self.stages[key], tensors=False):
                 self.need(key)
@@ -72,22 +71,28 @@ class Pending:
         for source in lacking:
             self.dependents.setdefault(source, set()).add(key)
         if not lacking:
-            heapq.heappush(self._ready, (self.order[key], key))
+            self.put_back(key)
 
-    def take(self) -> str | None:
-        """The next stage that can run now, or None."""
-        while self._ready:
-            key = heapq.heappop(self._ready)[1]
-            if key in self.missing and not self.missing[key]:
-                return key
-        return None
+    def take(self, held: Collection[str] = ()) -> str | None:
+        """The next stage that can run now, of those that read most of what is ``held``; or None."""
+
+        def place(key: str) -> tuple[bool, int, int]:
+            late, position = self.order[key]
+            return late, -sum(source in held for _, source in self.stages[key].inputs), position
+
+        taken = min(self._able(), key=place, default=None)
+        self._ready.discard(taken)
+        return taken
+
+    def _able(self) -> set[str]:
+        """Stages that can run now; others may have become ready before an input was lost."""
+        return {key for key in self._ready if not self.missing.get(key, key)}
 
     def take_also(self, keys: Iterable[str], most: int) -> list[str]:
         """Of ``keys``, at most so many that can run now."""
-        ready = {key for _, key in self._ready if not self.missing.get(key, key)}
-        taken = [key for key in keys if key in ready][:most]
-        self._ready = [entry for entry in self._ready if entry[1] not in taken]
-        heapq.heapify(self._ready)
+        able = self._able()
+        taken = [key for key in keys if key in able][:most]
+        self._ready.difference_update(taken)
         return taken
 
     def wanted(self, key: str) -> bool:
@@ -101,7 +106,7 @@ class Pending:
 
     def put_back(self, key: str) -> None:
         """Offer ``key`` again: another run was at it."""
-        heapq.heappush(self._ready, (self.order[key], key))
+        self._ready.add(key)
 
     def finish(self, key: str) -> None:
         """``key`` has its artifact; what waited for it may become ready."""

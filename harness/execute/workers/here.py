@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from harness.execute.workers.attempt import attempts
 from harness.execute.workers.events import Event
@@ -23,8 +23,8 @@ class Here:
         self.emit, self.stop = emit, stop
         self.events: deque[Event] = deque()
 
-    def idle(self) -> int:
-        return 0 if self.events else 1
+    def at_hand(self) -> Collection[str] | None:
+        return None if self.events else ()  # alone it has all of it: the plan's order
 
     def start(self, stages: Sequence[Stage]) -> None:
         self.events += attempts(stages, self.world, self.emit, self.stop)

@@ -8,7 +8,7 @@ import queue
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -45,11 +45,12 @@ class Processes:
         self.events: deque[Event] = deque()
         self.workers = [_Worker(spec, options, i) for i in range(options.jobs)]
 
-    def idle(self) -> int:
-        return sum(not worker.keys for worker in self.workers)
+    def at_hand(self) -> Collection[str] | None:
+        return next((worker.held for worker in self.workers if not worker.keys), None)
 
     def start(self, stages: Sequence[Stage]) -> None:
         idle = next(worker for worker in self.workers if not worker.keys)
+        idle.held = {key for stage in stages for key in (stage.key, *dict(stage.inputs).values())}
         idle.start([stage.key for stage in stages])
 
     def next_event(self, timeout: float) -> Event | None:
@@ -118,6 +119,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.number, self.again, self.ready = number, again, False
         self.keys: list[str] = []
+        self.held: Collection[str] = ()
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(
             target=_serve, args=(spec, options, number, theirs), daemon=True

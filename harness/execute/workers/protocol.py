@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from harness.execute.workers.events import Event
@@ -12,7 +12,9 @@ from harness.plan.stage import Stage
 class Workers(Protocol):
     """Takes stages, those of one ``start`` to be computed together, and answers with events."""
 
-    def idle(self) -> int: ...
+    def at_hand(self) -> Collection[str] | None:
+        """What the worker that starts next has made or read last; None where all are at work."""
+
     def start(self, stages: Sequence[Stage]) -> None: ...
     def next_event(self, timeout: float) -> Event | None: ...
     def close(self) -> None: ...
