@@ -39,7 +39,7 @@ COMMANDS = {
     "verify": "Hash everything the store has for SPEC (exit code 4 when it is damaged).",
     "publish": "Upload what the store has for SPEC, and write its registry file.",
     "checklist": "Fill in a checklist for a paper's authors from the results in FOLDER.",
-    "prose": "Fill in the marked numbers of every README.md in FOLDER from the results beside it.",
+    "prose": "Fill in the marked numbers of every README.md in FOLDER from results in FOLDER.",
     "store": "Look at, clean up and check the local store.",
     "registry": "Check the registry of published checkpoints.",
     "schema": "Print the JSON Schema of the spec language, for editors.",

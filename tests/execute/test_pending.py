@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import TINY
@@ -47,6 +47,7 @@ def test_a_worker_goes_on_with_the_base_model_that_it_has() -> None:
     assert after is not None and own in reads(plan, after)  # it has all that this reads
 
 
+@settings(max_examples=20)
 @given(st.data())
 def test_whatever_workers_hold_each_stage_is_handed_out_once_and_after_what_it_reads(
     data: st.DataObject,
