@@ -53,7 +53,7 @@ def filled(file: Path, root: Path) -> str:
             profile, what, *options = mark[2].split()
             folder = (file.parent / profile).resolve()
             if not folder.is_relative_to(root.resolve()):
-                raise UsageError(f"{profile!r} is not in {root}")
+                raise UsageError(f"{profile!r} is not in {root}; name a folder that holds both")
             return mark[1] + _value(read(folder), what, _pairs(options)) + mark[4]
         except ValueError:
             problem = "a mark is <!--n FOLDER METRIC name=value...-->"
