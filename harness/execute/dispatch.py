@@ -105,7 +105,7 @@ class Dispatcher:
 
     def _hand_out(self, workers: Workers) -> None:
         while (held := workers.at_hand()) is not None and not self.stop.is_set():
-            key = self.graph.take(held)
+            key = self.graph.take(held, workers.count)
             if key is None:
                 self._look_elsewhere()
                 return

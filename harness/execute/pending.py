@@ -73,14 +73,22 @@ class Pending:
         if not lacking:
             self.put_back(key)
 
-    def take(self, held: Collection[str] = ()) -> str | None:
-        """The next stage that can run now, of those that read most of what is ``held``; or None."""
+    def take(self, held: Collection[str] = (), workers: int = 1) -> str | None:
+        """The next stage that can run now, of those that read most of what is ``held``; or None.
 
-        def place(key: str) -> tuple[bool, int, int]:
+        Trainings that are left for fewer than all ``workers`` come first, because the others would
+        have to wait for them at the end.
+        """
+        able = self._able()
+        trainings = {key for key in able if self.stages[key].kind == "train"}
+        first = trainings if len(trainings) < workers else set[str]()
+
+        def place(key: str) -> tuple[bool, bool, int, int]:
             late, position = self.order[key]
-            return late, -sum(source in held for _, source in self.stages[key].inputs), position
+            share = sum(source in held for _, source in self.stages[key].inputs)
+            return late, key not in first, -share, position
 
-        taken = min(self._able(), key=place, default=None)
+        taken = min(able, key=place, default=None)
         self._ready.discard(taken)
         return taken
 

@@ -26,12 +26,6 @@ def _at(table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     return table.flatten().index_select(0, rows.flatten()).view(rows.shape)
 
 
-def _chosen(keys: torch.Tensor, free: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """The pairs of a codebook that are ``free``, their keys [d, n], and what ``closeness`` adds."""
-    pairs = free.nonzero()[:, 0]
-    return pairs, keys[pairs].T, offsets(keys[pairs])
-
-
 def _version(*tensors: torch.Tensor) -> tuple[tuple[int, int], ...]:
     """Changes whenever one of them does."""
     return tuple((tensor._version, tensor.data_ptr()) for tensor in tensors)
@@ -113,16 +107,17 @@ class KeyValueBottleneck(nn.Module):
         short = (open_.sum(1) < k).nonzero()[:, 0]
         short = short[books[short].argsort(stable=True)]
         names, counts = books[short].unique_consecutive(return_counts=True)
-        version = _version(self.keys)
+        version = _version(self.keys, self.projections)
         if self._free[0] != version or not torch.equal(self._free[1], free):
             self._free, self._left = (version, free), {}
         for book, at in zip(names.tolist(), short.split(counts.tolist()), strict=True):
             if book not in self._left:
-                self._left[book] = _chosen(self.keys[book], free[book])
-            left, keys, halves = self._left[book]
-            close = torch.addmm(
-                halves, x.index_select(0, rows[at]) @ self.projections[:, book], keys
-            )
+                projection = self.projections[:, book].contiguous()
+                left = free[book].nonzero()[:, 0]
+                keys = self.keys[book, left]
+                self._left[book] = left, projection, keys.T, offsets(keys)
+            left, projection, keys, halves = self._left[book]
+            close = torch.addmm(halves, x.index_select(0, rows[at]) @ projection, keys)
             found = left[largest(close, min(k, len(left)))]
             pairs[at] = nn.functional.pad(found, (0, k - found.shape[1]), value=-1)
         return pairs

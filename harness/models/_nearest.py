@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from hashlib import sha256
 
+import numpy as np
 import torch
 
-DEPTH = 16  # nearest keys that are remembered: what masking leaves is mostly among them
+DEPTH = 24  # nearest keys that are remembered: what masking leaves is nearly always among them
 BLOCK = 256  # samples of one search; always as many, so that a sample's result depends on it alone
 KEPT = 2  # sets of keys that are remembered
 BYTES = 2**30  # of what is remembered for one set
+GROUPS = 128  # of the entries of a row, of which the largest are looked at first
 
 
 def queries(x: torch.Tensor, projections: torch.Tensor) -> torch.Tensor:
@@ -45,8 +47,11 @@ def nearest(found: torch.Tensor, keys: torch.Tensor, depth: int) -> torch.Tensor
 def largest(scores: torch.Tensor, count: int) -> torch.Tensor:
     """The places of the ``count`` largest entries of each row, in order; ``scores`` are consumed.
 
-    On a CPU numpy finds one in a quarter of torch's time.
+    Of equal ones, the first. On a CPU numpy finds one in a quarter of torch's time, and several of
+    a long row at once.
     """
+    if scores.device.type == "cpu" and 4 <= count < GROUPS and scores.shape[1] >= 16 * GROUPS:
+        return _largest_of_long(scores, count)
     found = torch.empty(len(scores), count, dtype=torch.int64, device=scores.device)
     least = torch.finfo(scores.dtype).min if scores.is_floating_point() else -1
     for rank in range(count):
@@ -57,6 +62,26 @@ def largest(scores: torch.Tensor, count: int) -> torch.Tensor:
         if rank + 1 < count:
             scores.scatter_(1, found[:, rank, None], least)
     return found
+
+
+def _largest_of_long(scores: torch.Tensor, count: int) -> torch.Tensor:
+    """``largest`` in a fifth of the passes over the rows.
+
+    The ``count``-th of the maxima of disjoint groups bounds the ``count``-th entry of a row from
+    below, closely enough that little more is left to be sorted.
+    """
+    rows, width = scores.shape
+    grouped = scores[:, : width // GROUPS * GROUPS].unflatten(1, (-1, GROUPS))
+    bounds = np.partition(grouped.amax(1).numpy(), GROUPS - count, axis=1)[:, GROUPS - count]
+    above = np.flatnonzero(scores.numpy() >= bounds[:, None])
+    row, place = np.divmod(above, width)
+    counts = np.bincount(row, minlength=rows)
+    at = row, np.arange(len(row)) - np.repeat(counts.cumsum() - counts, counts)
+    places = np.zeros((rows, counts.max()), dtype=np.int64)
+    falling = np.full(places.shape, np.inf, dtype=np.float32)
+    places[at], falling[at] = place, -scores.numpy()[row, place]
+    order = falling.argsort(axis=1, kind="stable")[:, :count]
+    return torch.from_numpy(np.take_along_axis(places, order, axis=1))
 
 
 class _Remembered:

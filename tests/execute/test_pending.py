@@ -47,6 +47,15 @@ def test_a_worker_goes_on_with_the_base_model_that_it_has() -> None:
     assert after is not None and own in reads(plan, after)  # it has all that this reads
 
 
+def test_a_last_training_does_not_wait_until_the_other_workers_have_nothing_to_do() -> None:
+    plan, pending = pending_of("corrupt")
+    first, last = (key for key, stage in plan.stages.items() if stage.kind == "train")
+    assert pending.take(workers=2) == first  # both are there for two workers
+    pending.finish(first)
+    assert pending.take({first}, workers=2) == last
+    assert pending.take({first}, workers=2) not in (None, last)
+
+
 @settings(max_examples=20)
 @given(st.data())
 def test_whatever_workers_hold_each_stage_is_handed_out_once_and_after_what_it_reads(
@@ -57,7 +66,7 @@ def test_whatever_workers_hold_each_stage_is_handed_out_once_and_after_what_it_r
     finished: set[str] = set()
     while len(finished) < len(plan.stages):
         held = data.draw(st.sets(st.sampled_from(sorted(plan.stages)), max_size=3))
-        if (key := pending.take(held)) is not None:
+        if (key := pending.take(held, data.draw(st.integers(1, 4)))) is not None:
             assert key not in finished and key not in running
             assert reads(plan, key) <= finished
             running.append(key)

@@ -16,6 +16,8 @@ from harness.stages.watch import StopFlag
 class Here:
     """A worker that is this process: ``emit`` is told of steps while a stage runs."""
 
+    count = 1
+
     def __init__(self, options: Options, emit: Callable[[Event], None], stop: StopFlag) -> None:
         from harness.stages.world import World
 

@@ -43,6 +43,7 @@ class Processes:
         self.repeated: set[str] = set()
         self.asked_to_stop = False
         self.events: deque[Event] = deque()
+        self.count = options.jobs
         self.workers = [_Worker(spec, options, i) for i in range(options.jobs)]
 
     def at_hand(self) -> Collection[str] | None:

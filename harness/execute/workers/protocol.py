@@ -12,6 +12,8 @@ from harness.plan.stage import Stage
 class Workers(Protocol):
     """Takes stages, those of one ``start`` to be computed together, and answers with events."""
 
+    count: int
+
     def at_hand(self) -> Collection[str] | None:
         """What the worker that starts next has made or read last; None where all are at work."""
 
