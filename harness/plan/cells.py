@@ -7,20 +7,21 @@ from typing import Any
 
 from harness.plan.stage import Cell
 from harness.spec.blocks import Data, Spec, Train, Unlearning
-from harness.spec.seeds import repetitions
 from harness.spec.structure import structure_block, structure_use
 from harness.spec.sweeps import assignments, axis_names, cell_blocks, substitute
-from harness.spec.variants import varied
+from harness.spec.variants import repetitions_in, varied
 
 
 def cells_of(spec: Spec) -> Iterator[Cell]:
-    """Every cell of ``spec``, once for each repetition."""
+    """Every cell of ``spec``, once for each of its repetitions."""
     blocks = cell_blocks(spec)
     axes = axis_names(spec)
+    variants = spec.variants or {}
     for point in assignments(blocks):
         values = {name: point[path] for name, path in axes.items()}
-        resolved = _structured(varied(substitute(blocks, point), spec.variants or {}))
-        for seeds in repetitions(spec.seeds):
+        plain = substitute(blocks, point)
+        resolved = _structured(varied(plain, variants))
+        for seeds in repetitions_in(spec.seeds, variants, plain.get("variants", {})):
             yield Cell(seeds=seeds, point=values, **resolved)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from harness.report.order import as_key, axis_paths
 from harness.report.record import Seed
 from harness.report.repetitions import labels
 from harness.report.results import Gap, Results, Values
+from harness.spec.structure import structure_seeds
+from harness.spec.variants import repetitions_in
 
 Point = tuple[Values, str, Seed]
 
@@ -16,8 +20,25 @@ def points(results: Results) -> Iterator[Point]:
     """Every cell, method and seed that the spec asks for."""
     for cell in results.order.cells:
         for method in results.spec["methods"]:
-            for seed in labels(results.spec):
+            for seed in seeds_of(results, cell):
                 yield cell, method["label"], seed
+
+
+def seeds_of(results: Results, cell: Values) -> tuple[Seed, ...]:
+    """The repetitions of one cell, which its variants may limit."""
+    spec = results.spec
+    variants = spec.get("variants")
+    if not variants:
+        return labels(spec)
+    paths = axis_paths(spec).items()
+    chosen = {path[1]: cell[axis] for axis, path in paths if path[0] == "variants"}
+    kept = repetitions_in(structure_seeds(spec["seeds"]), variants, chosen)
+    return tuple(seeds.label for seeds in kept)
+
+
+def rows_asked(results: Results, group: Callable[[Values], Any]) -> Counter[Any]:
+    """How many rows of one method and candidate the spec asks for, by ``group`` of cells."""
+    return Counter(group(cell) for cell in results.order.cells for _ in seeds_of(results, cell))
 
 
 def gaps(results: Results) -> tuple[Gap, ...]:

@@ -15,9 +15,11 @@ from harness.report.results import UNORDERED, Results
 from harness.spec import expression
 from harness.spec.blocks import Spec
 from harness.spec.check import MOST_POINTS
+from harness.spec.places import SpecError
 from harness.spec.seeds import count
 from harness.spec.structure import structure_seeds
 from harness.spec.sweeps import blocks_of, points_of, sweeps_in
+from harness.spec.variants import seeds_in
 
 MOST_LEVELS = 40
 LARGEST = 1e100  # of a number; the squares of larger ones leave the floats
@@ -59,7 +61,8 @@ def _validator() -> Any:
         methods={"type": "array", "items": method},
         claims={"type": "array", "items": {"type": "object"}},
     )
-    of_names = {"type": ["object", "null"], "additionalProperties": {"type": "object"}}
+    named = {"type": "object", "additionalProperties": {"type": "object"}}
+    of_names = {"type": ["object", "null"], "additionalProperties": named}
     spec["properties"]["variants"] = of_names
     return Checker(spec)
 
@@ -94,8 +97,17 @@ def misshapen(found: Results) -> Iterator[str]:
         if not isinstance(sweep["sweep"], list) or not sweep["sweep"]:
             yield f"a sweep without values{_at(path)}"
             return
-    if points_of(blocks_of(found.spec)) * count(structure_seeds(found.spec["seeds"])) > MOST_POINTS:
+    seeds = structure_seeds(found.spec["seeds"])
+    if points_of(blocks_of(found.spec)) * count(seeds) > MOST_POINTS:
         yield f"more than {MOST_POINTS:,} points of the tables"
+    for axis, values in (found.spec.get("variants") or {}).items():
+        for name, variant in values.items():
+            place = ("spec", "variants", axis, name)
+            try:
+                if count(seeds_in(variant, seeds) or ()) > MOST_POINTS:
+                    yield f"more than {MOST_POINTS:,} seeds{_at(place)}"
+            except SpecError as problem:
+                yield f"{problem}{_at(place)}"
     for i, method in enumerate(found.spec["methods"]):
         select = method.get("select") or {}
         try:

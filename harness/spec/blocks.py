@@ -280,7 +280,7 @@ class Spec:
     variants: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = setting(
         None,
         doc="axes of cells by name, each with its values by name: overrides, path to value, of "
-        "data, corruption, model, train, forget or unlearning",
+        "data, corruption, model, train, forget or unlearning, or fewer seeds",
     )
     methods: tuple[MethodUse, ...] = setting(doc="unlearning methods to compare")
     metrics: tuple[Use, ...] = use("metrics", doc="what is measured", many=True)

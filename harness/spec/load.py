@@ -26,7 +26,7 @@ from harness.spec.paper import ClaimsFile
 from harness.spec.places import Document, Problem, SpecError
 from harness.spec.reader import read_file
 from harness.spec.structure import structure, structure_block
-from harness.spec.variants import variant_documents, wrong_variants
+from harness.spec.variants import never_repeated, variant_documents, wrong_variants
 
 LANGUAGE_VERSIONS = (1,)
 MOST_PROBLEMS = 100
@@ -171,6 +171,8 @@ def _checked(document: Document) -> Spec:
         except SpecError as error:
             found += _prefixed(error, f"in variant {axis}={name}")
     _refuse(found)
+    empty = never_repeated(spec.seeds, spec.variants or {})
+    _refuse(document.problem(path, what) for path, what in empty)
     return spec
 
 

@@ -49,6 +49,11 @@ class Seeds:
     together: bool = True
 
     @property
+    def numbers(self) -> tuple[int, int, int]:
+        """Of data, model and unlearning."""
+        return self.data, self.model, self.unlearn
+
+    @property
     def label(self) -> int | str:
         """How tables call the repetition: ``0``, or ``0/0/3`` for data, model and unlearning."""
         return self.data if self.together else f"{self.data}/{self.model}/{self.unlearn}"

@@ -84,11 +84,70 @@ def test_a_run_can_take_one_variant_and_its_report_knows_all(cli: Cli, tmp_path:
     named = {f"{c['kind']} {c['name']}" for c in found["components"]}
     assert {"corruptions label_noise", "augmentations random_crop"} <= named
     assert cli("report", "out").returncode == 0
-    found["spec"]["variants"] = {"attack": ["none"]}  # a stranger's
-    (tmp_path / "out" / "results.json").write_text(json.dumps(found))
-    shown = cli("report", "out")
-    assert shown.returncode != 0
-    assert "spec.variants.attack" in shown.stderr
+    for strange in (
+        ["none"],
+        {"none": 1},
+        {"none": {"seeds": "x"}},
+        {"none": {"seeds.model.x": 1}},
+        {"none": {"seeds": {"data": {"count": 10**5}, "model": {"count": 10**5}}}},
+    ):
+        found["spec"]["variants"] = {"attack": strange}  # a stranger's
+        (tmp_path / "out" / "results.json").write_text(json.dumps(found))
+        shown = cli("report", "out")
+        assert shown.returncode == 2
+        assert "results.json" in shown.stderr
+
+
+FEWER: dict[str, dict[str, Any]] = {
+    "attack": {**ATTACKS, "patch": {**ATTACKS["patch"], "seeds": [0, 1]}},
+    "defence": {**DEFENCES, "crop": {**DEFENCES["crop"], "seeds": [1, 2, 7]}},
+}
+
+
+def test_a_cell_is_repeated_with_the_seeds_that_all_its_variants_have(tmp_path: Path) -> None:
+    plan = compile_plan(load_spec(written(tmp_path, FEWER, seeds=[0, 1, 2])))
+    found: dict[tuple[str, str], set[int]] = {}
+    for choice in plan.choices:
+        for group in choice.groups:
+            point = group.cell.point["attack"], group.cell.point["defence"]
+            found.setdefault(point, set()).add(group.cell.seeds.data)
+    assert found == {
+        (attack, defence): {0, 1, 2}
+        & ({0, 1} if attack == "patch" else {0, 1, 2})
+        & ({1, 2} if defence == "crop" else {0, 1, 2})
+        for attack in ATTACKS
+        for defence in DEFENCES
+    }
+
+
+def test_seeds_of_one_axis_can_be_fewer_in_a_variant_and_the_others_stay(tmp_path: Path) -> None:
+    seeds = {"data": [0], "model": [0, 1], "unlearn": [0, 1]}
+    variants = {"attack": {"none": {}, "narrow": {"seeds.model": [1]}}}
+    plan = compile_plan(load_spec(written(tmp_path, variants, seeds=seeds)))
+    labels = [
+        (group.cell.point["attack"], group.cell.seeds.label)
+        for choice in plan.choices
+        for group in choice.groups
+    ]
+    assert labels.count(("narrow", "0/1/0")) == labels.count(("narrow", "0/1/1")) == 1
+    assert len(labels) == 6
+
+
+def test_a_report_misses_nothing_where_a_variant_has_fewer_seeds(cli: Cli, tmp_path: Path) -> None:
+    attacks = {"none": {}, "narrow": {**ATTACKS["narrow"], "seeds": [1]}}
+    figure = {"title": "By attack", "show": "curves", "x": "attack", "y": "clean_accuracy"}
+    file = written(tmp_path, {"attack": attacks}, seeds=[0, 1], figures=[figure])
+    done = cli("run", file, "--jobs", 1, "--out", "out")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [(row["cell"]["attack"], row["seed"]) for row in found["rows"]] == [
+        ("none", 0),
+        ("none", 1),
+        ("narrow", 1),
+    ]
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert "3 of 3 results are there" in report
+    assert "1 of 2" not in report
 
 
 def test_a_profile_can_take_a_variant_away(tmp_path: Path) -> None:
@@ -130,6 +189,10 @@ def test_what_does_not_fit_another_block_under_a_variant_is_refused(
         ({"a": {}}, "no variant; one or more are needed"),
         ({"a": {"x": {"train.steps": 3}}}, "it takes the axis train.steps away"),
         ({"a": ["x"]}, "variants.a"),
+        ({"a": {"x": {"seeds": [5]}}}, "none of the spec's seeds is left for a=x"),
+        ({"a": {"x": {"seeds": None}}}, "no seed"),
+        ({"a": {"x": {"seeds": []}}}, "an empty list"),
+        ({"a": {"x": {"seeds.model": [0]}}}, "variants.a.x"),
         ({"a": {"x": 3}}, "variants.a.x"),
     ],
 )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
 from harness.report.chosen import dagger, marked
+from harness.report.coverage import rows_asked
 from harness.report.figures.few import few
 from harness.report.figures.parts import (
     Averaged,
@@ -22,7 +22,6 @@ from harness.report.figures.parts import (
     spread_note,
 )
 from harness.report.panels import Line, Panel
-from harness.report.repetitions import labels
 from harness.report.results import ResultRow, Results
 from harness.report.section import Section
 from harness.report.svg import look
@@ -41,14 +40,14 @@ class _Curves:
     drawn_methods: list[str]
     rule: str
     groups: Groups
-    cells: Mapping[tuple[str, str], int]  # how many there are for a panel and a value of x
+    expected: Mapping[tuple[str, str], int]  # how many rows, for a panel and a value of x
 
     def at(self, method: str, panel: str, keys: Iterable[str], metric: str) -> Averaged:
         """The mean at some values of x."""
         keys = list(keys)
         rows = [row for key in keys for row in self.groups.get((method, panel, key), ())]
-        cells = sum(self.cells.get((panel, key), 0) for key in keys)
-        return averaged(rows, metric, len(labels(self.results.spec)) * cells)
+        expected = sum(self.expected.get((panel, key), 0) for key in keys)
+        return averaged(rows, metric, expected)
 
     def line(self, method: str, panel: str, metric: str) -> Line:
         values = self.x.values.items()
@@ -97,9 +96,9 @@ def curves(results: Results, figure: Figure) -> Section:
         return nothing(figure, "no row has a result of these methods")
     present = {method for method, _, _ in groups}
     methods = [label for label in results.order.methods if label in present]
-    cells = Counter((panels.of(cell), x.of(cell)) for cell in results.order.cells)
+    asked = rows_asked(results, lambda cell: (panels.of(cell), x.of(cell)))
     names = names_of(figure)
-    found = _Curves(results, x, panels, methods, *few(results, methods, names), groups, cells)
+    found = _Curves(results, x, panels, methods, *few(results, methods, names), groups, asked)
     drawn = {metric: found.drawn(metric) for metric in names}
     return section(results, figure, drawn, found.notes(figure.panels), map(found.table, names))
 

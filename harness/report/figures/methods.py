@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import evolve, frozen
 
 from harness.report.chosen import dagger, marked
+from harness.report.coverage import rows_asked
 from harness.report.figures.few import few, is_reference
 from harness.report.figures.parts import (
     Averaged,
@@ -21,7 +21,6 @@ from harness.report.figures.parts import (
 from harness.report.numbers import with_interval
 from harness.report.pairs import bounds_of
 from harness.report.panels import Line, Panel
-from harness.report.repetitions import labels
 from harness.report.results import ResultRow, Results
 from harness.report.section import Section
 from harness.report.svg import look
@@ -39,12 +38,11 @@ class _Methods:
     results: Results
     panels: Axis
     rows: dict[tuple[str, str], list[ResultRow]]  # by method and panel
-    cells: Counter[str]
+    expected: Mapping[str, int]  # how many rows, by panel
 
     def at(self, method: str, panel: str, metric: str) -> Averaged:
-        expected = len(labels(self.results.spec)) * self.cells[panel]
         found = self.rows.get((method, panel), ())
-        return averaged(found, metric, expected, bounds_of(self.results, metric))
+        return averaged(found, metric, self.expected[panel], bounds_of(self.results, metric))
 
     def panel(self, key: str, metric: str, drawn: Sequence[str]) -> Panel:
         """Marks without a line between them, and a line across for each reference."""
@@ -96,7 +94,7 @@ def methods(results: Results, figure: Figure) -> Section:
         return nothing(figure, "no row has a result of these methods")
     there = [m for m in results.order.methods if any(m == method for method, _ in rows)]
     drawn, rule = few(results, there, names, MOST)
-    found = _Methods(results, panels, rows, Counter(map(panels.of, results.order.cells)))
+    found = _Methods(results, panels, rows, rows_asked(results, panels.of))
     shown = {name: [found.panel(key, name, drawn) for key in panels.drawn] for name in names}
     over = [axis for axis in results.order.axes if axis != panels.name]
     references = ", ".join(m for m in drawn if is_reference(results, m))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from attrs import frozen
 
 from harness.report.chosen import dagger, marked
+from harness.report.coverage import rows_asked
 from harness.report.figures.parts import (
     Averaged,
     Axis,
@@ -23,7 +23,6 @@ from harness.report.figures.parts import (
 )
 from harness.report.order import as_key
 from harness.report.panels import Line, Panel
-from harness.report.repetitions import labels
 from harness.report.results import ResultRow, Results
 from harness.report.section import Section
 from harness.report.svg import look
@@ -41,7 +40,7 @@ class _Sweep:
     values: Mapping[str, Any]
     rests: Mapping[str, str]
     groups: Mapping[tuple[str, str, str], list[ResultRow]]
-    cells: Mapping[str, int]
+    expected: Mapping[str, int]  # how many rows, by panel
 
     @property
     def several(self) -> bool:
@@ -49,8 +48,8 @@ class _Sweep:
         return len(self.rests) > 1
 
     def at(self, panel: str, rest: str, value: str, metric: str) -> Averaged:
-        expected = len(labels(self.results.spec)) * self.cells.get(panel, 0)
-        return averaged(self.groups.get((panel, rest, value), ()), metric, expected)
+        rows = self.groups.get((panel, rest, value), ())
+        return averaged(rows, metric, self.expected.get(panel, 0))
 
     def line(self, panel: str, rest: str, metric: str) -> Line:
         points = [
@@ -122,8 +121,7 @@ def _sweep(results: Results, method: str, x: str, panels: Axis, tried: list[Resu
         rest = as_key(others)
         rests[rest] = ", ".join(f"{name}={v}" for name, v in others.items())
         groups.setdefault((panels.of(row.cell), rest, as_key(row.candidate[x])), []).append(row)
-    cells = Counter(map(panels.of, results.order.cells))
-    return _Sweep(results, method, panels, values, rests, groups, cells)
+    return _Sweep(results, method, panels, values, rests, groups, rows_asked(results, panels.of))
 
 
 def _chosen(rows: Iterable[ResultRow]) -> int:
