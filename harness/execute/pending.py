@@ -37,6 +37,7 @@ class Pending:
         self.failed: dict[str, str] = {}
         self.stopped: dict[str, str] = {}
         self._ready: set[str] = set()
+        self._trainings: set[str] = set()
         for key in self.targets:
             if not has(self.stages[key], tensors=False):
                 self.need(key)
@@ -56,6 +57,8 @@ class Pending:
             if key in self.missing or self._whole(key):
                 continue
             self.missing[key] = set()
+            if self.stages[key].kind == "train":
+                self._trainings.add(key)
             added.append(key)
             for _, source in self.stages[key].inputs:
                 self.readers.setdefault(source, set()).add(key)
@@ -76,12 +79,12 @@ class Pending:
     def take(self, held: Collection[str] = (), workers: int = 1) -> str | None:
         """The next stage that can run now, of those that read most of what is ``held``; or None.
 
-        Trainings that are left for fewer than all ``workers`` come first, because the others would
-        have to wait for them at the end.
+        What leads to the last trainings comes first, once they are fewer than ``workers``: at the
+        end the others would have nothing to do but to wait for them.
         """
         able = self._able()
-        trainings = {key for key in able if self.stages[key].kind == "train"}
-        first = trainings if len(trainings) < workers else set[str]()
+        left = {key for key in self._trainings if key in self._ready or self.missing[key]}
+        first = self._leading(left) if len(left) < workers else set[str]()
 
         def place(key: str) -> tuple[bool, bool, int, int]:
             late, position = self.order[key]
@@ -91,6 +94,15 @@ class Pending:
         taken = min(able, key=place, default=None)
         self._ready.discard(taken)
         return taken
+
+    def _leading(self, keys: Collection[str]) -> set[str]:
+        """``keys`` and all that is missing before them."""
+        found, todo = set[str](), [*keys]
+        while todo:
+            if (key := todo.pop()) not in found:
+                found.add(key)
+                todo += self.missing.get(key, ())
+        return found
 
     def _able(self) -> set[str]:
         """Stages that can run now; others may have become ready before an input was lost."""
@@ -150,6 +162,7 @@ class Pending:
         """Take ``key`` off the list; False when it was not on it."""
         if self.missing.pop(key, None) is None:
             return False
+        self._trainings.discard(key)
         for _, source in self.stages[key].inputs:
             self.readers.get(source, set()).discard(key)
         return True
