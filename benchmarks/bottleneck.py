@@ -1,7 +1,8 @@
 """What a look-up in the key-value bottleneck costs: python benchmarks/bottleneck.py
 
 256 x 4,096 pairs on random features, a third of the pairs masked, one thread: the nearest keys
-searched or remembered, and the tables of a batch read in three ways.
+searched or remembered, the nearest 24 found in turn or at once, and the tables of a batch read in
+three ways.
 """
 
 from __future__ import annotations
@@ -37,6 +38,24 @@ def passes() -> dict[str, list[float]]:
     )
 
 
+def ranks() -> dict[str, list[float]]:
+    """The largest of the scores of 256 samples in one codebook, twenty times."""
+    scores = torch.randn(256, 4096)
+
+    def found(count: int, groups: int) -> None:
+        _nearest.GROUPS = groups
+        for _ in range(20):
+            _nearest.largest(scores.clone(), count)
+
+    groups = _nearest.GROUPS
+    ways = {
+        "20 x 16 largest, in turn": lambda: found(16, 0),
+        "20 x 24 largest, in turn": lambda: found(24, 0),
+        "20 x 24 largest, at once": lambda: found(24, groups),
+    }
+    return interleaved(ways, 9)
+
+
 def tables() -> dict[str, list[float]]:
     """Which selected pairs of a batch are masked, twenty times."""
     books, pairs = torch.arange(256)[:, None], torch.randint(4096, (BATCH, 256, 1))
@@ -59,7 +78,7 @@ def main() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     rows: list[list[object]] = [
-        [way, middle(seconds)] for way, seconds in (passes() | tables()).items()
+        [way, middle(seconds)] for way, seconds in (passes() | ranks() | tables()).items()
     ]
     note = f"{SAMPLES:,} samples, batches of {BATCH}; a pass was searched 3 times."
     write("bottleneck", "Looking up pairs", ["way", "median of 9 (range)"], rows, note)

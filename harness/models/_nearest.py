@@ -20,14 +20,9 @@ def queries(x: torch.Tensor, projections: torch.Tensor) -> torch.Tensor:
     return (x @ projections.flatten(1)).view(len(x), *projections.shape[1:])
 
 
-def closeness(found: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-    """<q, k> - |k|^2 / 2 of queries [n, d] and keys [P, d]: the larger, the nearer. [n, P]."""
-    return torch.addmm(offsets(keys), found, keys.T)
-
-
 def offsets(keys: torch.Tensor) -> torch.Tensor:
-    """-|k|^2 / 2 of keys [P, d]."""
-    return keys.square().sum(1) / -2
+    """-|k|^2 / 2 of keys [..., d]. A key is the nearer to a query, the larger <q, k> and this."""
+    return keys.square().sum(-1) / -2
 
 
 @torch.no_grad()
@@ -39,8 +34,11 @@ def nearest(found: torch.Tensor, keys: torch.Tensor, depth: int) -> torch.Tensor
     books, pairs = keys.shape[:2]
     kind = torch.int16 if pairs < 2**15 else torch.int32
     order = torch.empty(len(found), books, depth, dtype=kind, device=found.device)
+    scores = found.new_empty(len(found), pairs)  # memory that is fetched anew costs half a product
+    halves = offsets(keys)
     for book in range(books):
-        order[:, book] = largest(closeness(found[:, book], keys[book]), depth)
+        torch.addmm(halves[book], found[:, book], keys[book].T, out=scores)
+        order[:, book] = largest(scores, depth)
     return order
 
 
@@ -76,9 +74,10 @@ def _largest_of_long(scores: torch.Tensor, count: int) -> torch.Tensor:
     above = np.flatnonzero(scores.numpy() >= bounds[:, None])
     row, place = np.divmod(above, width)
     counts = np.bincount(row, minlength=rows)
+    most = max(count, *counts)  # nothing is above a bound that is not a number
     at = row, np.arange(len(row)) - np.repeat(counts.cumsum() - counts, counts)
-    places = np.zeros((rows, counts.max()), dtype=np.int64)
-    falling = np.full(places.shape, np.inf, dtype=np.float32)
+    places = np.zeros((rows, most), dtype=np.int64)
+    falling = np.full((rows, most), np.inf, dtype=scores.numpy().dtype)
     places[at], falling[at] = place, -scores.numpy()[row, place]
     order = falling.argsort(axis=1, kind="stable")[:, :count]
     return torch.from_numpy(np.take_along_axis(places, order, axis=1))
