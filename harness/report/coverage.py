@@ -31,7 +31,7 @@ def seeds_of(results: Results, cell: Values) -> tuple[Seed, ...]:
     if not variants:
         return labels(spec)
     paths = axis_paths(spec).items()
-    chosen = {path[1]: cell[axis] for axis, path in paths if path[0] == "variants"}
+    chosen = {str(path[1]): cell[axis] for axis, path in paths if path[0] == "variants"}
     kept = repetitions_in(structure_seeds(spec["seeds"]), variants, chosen)
     return tuple(seeds.label for seeds in kept)
 
