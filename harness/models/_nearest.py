@@ -43,7 +43,8 @@ def nearest(found: torch.Tensor, keys: torch.Tensor, depth: int) -> torch.Tensor
 
 
 def largest(scores: torch.Tensor, count: int) -> torch.Tensor:
-    """The places of the ``count`` largest entries of each row, in order; ``scores`` are consumed.
+    """The places of the ``count`` largest entries of each row of ``scores`` [n, P], which are
+    consumed, in order: int64 [n, count].
 
     Of equal ones, the first. On a CPU numpy finds one in a quarter of torch's time, and several of
     a long row at once.

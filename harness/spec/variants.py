@@ -41,12 +41,14 @@ def repetitions_in(seeds: SeedChoice, variants: Variants, chosen: Mapping[str, s
 
 
 def seeds_in(variant: Mapping[str, Any], seeds: SeedChoice) -> SeedChoice | None:
-    """What ``variant`` makes of the ``seeds`` of the spec; None where it says nothing of them."""
+    """What ``variant`` makes of the ``seeds`` of the spec; None where it says nothing of them.
+    Raises SpecError where a path leads nowhere."""
+    if not (own := [path for path in variant if _block(path) == "seeds"]):
+        return None
     document = Document({"seeds": unstructure_settings(seeds)})
-    own = [path for path in variant if _block(path) == "seeds"]
     for path in own:
         document = override(document, path, variant[path], Document({}), ())
-    return structure_seeds(document.data["seeds"]) if own else None
+    return structure_seeds(document.data["seeds"])
 
 
 def _block(path: str) -> str:
