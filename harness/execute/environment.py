@@ -23,6 +23,9 @@ PACKAGES = (
     "jsonschema", "pyyaml", "pyarrow", "pillow", "huggingface-hub", "timm", "datasets",
 )  # fmt: skip
 
+# By these the libraries below torch choose their kernels, whose sums differ in the last bits.
+EXTENSIONS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
+
 # What a number can depend on, and notes and results cannot: from the root, by type.
 SOURCES = (
     *(f":(top)*{end}" for end in (".py", ".yaml", ".yml", "pyproject.toml", "constraints.txt")),
@@ -55,13 +58,23 @@ def packages(modules: Iterable[str]) -> dict[str, str]:
 
 def cpu_model() -> str:
     """The processor's name."""
+    return _of_cpu("model name") or platform.processor() or platform.machine()
+
+
+def cpu_extensions() -> tuple[str, ...]:
+    """Which of ``EXTENSIONS`` the processor has; none where the system does not tell."""
+    flags = (_of_cpu("flags") or _of_cpu("Features")).split()
+    return tuple(name for name in EXTENSIONS if name in flags)
+
+
+def _of_cpu(fact: str) -> str:
+    """What Linux says of the first processor; empty where it says nothing."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(
-            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
-        )
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    except OSError:
+        return ""
+    found = (line.partition(":")[2].strip() for line in lines if line.startswith(fact))
+    return next(found, "")
 
 
 def cpu_count() -> int:
@@ -127,6 +140,7 @@ def machine(devices: tuple[str, ...]) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "cpu": cpu_model(),
         "cpus": cpu_count(),
+        "extensions": list(cpu_extensions()),
         "devices": list(devices),
     }
     if any(device.startswith("cuda") for device in devices):

@@ -64,6 +64,7 @@ def hardware_text(results: Results) -> str:
     facts = {
         "processor": machine.cpu,
         "processors": machine.cpus,
+        "extensions": ", ".join(machine.extensions),
         "GPU": ", ".join(machine.gpu) or ("none" if run.machine else None),
         "CUDA": machine.cuda,
         "cuDNN": machine.cudnn,

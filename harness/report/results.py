@@ -170,6 +170,7 @@ class Machine(Record):
     system: str | None = None
     cpu: str | None = None
     cpus: int | None = None
+    extensions: tuple[str, ...] = ()  # of the processor's instructions
     devices: tuple[str, ...] = ()
     gpu: tuple[str, ...] = ()
     cuda: str | None = None

@@ -78,6 +78,19 @@ def test_the_driver_is_read_from_the_kernel(monkeypatch: pytest.MonkeyPatch) -> 
         assert environment.nvidia_driver() == found
 
 
+def test_the_instructions_by_which_kernels_are_chosen_are_read_from_the_system(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for text, model, found in (
+        ("model name\t: AMD EPYC\nflags\t\t: fpu avx2 avx512f sse\n", "AMD EPYC", ("avx2", "avx512f")),
+        ("processor\t: 0\nFeatures\t: fp asimd sve\n", None, ("asimd", "sve")),
+        ("", None, ()),
+    ):
+        monkeypatch.setattr(Path, "read_text", lambda self, text=text: text)
+        assert environment.cpu_extensions() == found
+        assert model is None or environment.cpu_model() == model
+
+
 def test_outside_a_checkout_nothing_is_recorded(tmp_path: Path) -> None:
     assert environment.git_state(tmp_path) is None
     assert environment.constraints_digest(tmp_path) is None
@@ -103,6 +116,7 @@ def test_the_same_machine_can_expect_identical_bytes(cli: Cli, made: Path) -> No
     [
         (lambda r: r["provenance"]["versions"].update(torch="1.0"), "torch"),
         (lambda r: r["provenance"]["machine"].update(cpu="another"), "cpu"),
+        (lambda r: r["provenance"]["machine"].update(extensions=["sse"]), "extensions"),
         (lambda r: r["provenance"].update(threads=[4]), "threads"),
         (lambda r: r["components"][0].update(revision=99), "revision 99"),
         (lambda r: r["provenance"].update(plugins={"my-plugin": "1"}), "my-plugin"),

@@ -43,6 +43,7 @@ def examine(store: Path, data_root: Path | None) -> str:
     rows = [
         *environment.versions().items(),
         ("cpu", f"{environment.cpu_model()}, {environment.cpu_count()} usable"),
+        ("extensions", ", ".join(environment.cpu_extensions()) or "not known"),
         ("devices", _devices()),
         ("threads", "1 below 5 GFLOP a training step, else up to 8 (fixed, so bits stay)"),
         ("store", f"{store}{'' if store.exists() else ' (not there yet)'}"),

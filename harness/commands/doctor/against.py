@@ -97,8 +97,8 @@ def _components(results: Results) -> Iterator[Difference]:
 def _machine(run: Provenance, on_gpu: bool) -> Iterator[Difference]:
     there = run.machine or Machine()
     here = environment.machine(_present(there.devices))
-    needed = {"cpu": not on_gpu, "gpu": True, "cuda": True, "cudnn": True}
-    for name in ("system", "cpu", "gpu", "cuda", "cudnn", "driver"):
+    needed = {"cpu": not on_gpu, "extensions": not on_gpu, "gpu": True, "cuda": True, "cudnn": True}
+    for name in ("system", "cpu", "extensions", "gpu", "cuda", "cudnn", "driver"):
         if fact := getattr(there, name):
             bits = needed.get(name, False)
             yield Difference(name, _text(fact), _text(here.get(name) or NONE), bits)
