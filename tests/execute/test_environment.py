@@ -82,7 +82,11 @@ def test_the_instructions_by_which_kernels_are_chosen_are_read_from_the_system(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for text, model, found in (
-        ("model name\t: AMD EPYC\nflags\t\t: fpu avx2 avx512f sse\n", "AMD EPYC", ("avx2", "avx512f")),
+        (
+            "model name\t: AMD EPYC\nflags\t\t: fpu avx2 avx512f sse\n",
+            "AMD EPYC",
+            ("avx2", "avx512f"),
+        ),
         ("processor\t: 0\nFeatures\t: fp asimd sve\n", None, ("asimd", "sve")),
         ("", None, ()),
     ):
