@@ -254,8 +254,14 @@ def _workers(plan: Plan, dispatcher: Dispatcher, options: Options, stop: StopFla
     if plan.spec.budget.exaflop is not None:
         advice = "Use a smaller --profile, or raise budget.exaflop"
         refuse_over(plan.spec.budget.exaflop, left_flops(plan, dispatcher.store), advice)
-    jobs = options.jobs or _fitting_jobs(plan, dispatcher, options)
-    options = attrs.evolve(options, jobs=min(jobs, max(len(dispatcher.graph), 1)))
+    stages = max(len(dispatcher.graph), 1)
+    fitting = _fitting_jobs(plan, dispatcher, options)
+    options = attrs.evolve(options, jobs=min(options.jobs or fitting, stages))
+    if options.devices == ("cpu",) and options.jobs > fitting:
+        dispatcher.display.note(
+            f"{options.jobs} stages at once need more threads than there are processors, and wait "
+            f"for each other; --jobs {fitting} is faster"
+        )
     if options.jobs == 1:
         return Here(options, dispatcher.answer, stop)
     return Processes(unstructure(plan.spec), options, stop, dispatcher.display.note)

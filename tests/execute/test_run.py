@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from conftest import TINY, Cli
+from harness.errors import HarnessError
+from harness.execute import environment, run
 
 
 def results(folder: Path) -> dict:
@@ -44,6 +46,20 @@ def test_the_same_command_again_computes_nothing_and_gives_the_same(
     assert (tmp_path / "a/trade_off.svg").read_bytes() == (
         tmp_path / "b/trade_off.svg"
     ).read_bytes()
+
+
+@pytest.mark.parametrize(("processors", "noted"), [(1, True), (2, False)])
+def test_more_stages_at_once_than_the_processors_can_carry_are_noted(
+    cli: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch, processors: int, noted: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise HarnessError("no processes in this test")
+
+    monkeypatch.setattr(environment, "cpu_count", lambda: processors)
+    monkeypatch.setattr(run, "Processes", refuse)
+    done = cli("run", tiny, "--jobs", 2)
+    assert "no processes in this test" in done.stderr
+    assert ("--jobs 1 is faster" in done.stderr) == noted
 
 
 @pytest.mark.slow
