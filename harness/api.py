@@ -17,13 +17,12 @@ from attrs import frozen
 from harness.components import get
 from harness.errors import HarnessError, IntegrityError, UsageError, nearest
 from harness.plan.cells import cells_of
-from harness.plan.cost import architecture
 from harness.plan.only import restrict
 from harness.plan.plan import Plan
 from harness.plan.protocol import compile_plan
 from harness.plan.stage import Cell, canonical
 from harness.spec.blocks import Data, Spec, Use
-from harness.spec.fit import facts_of
+from harness.spec.fit import architecture, facts_of
 from harness.spec.load import load_with_origins, profile_names
 from harness.spec.merge import as_set
 from harness.spec.origins import Row

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 
 @frozen
@@ -13,7 +14,8 @@ class Facts:
 
     ``validation`` counts the samples of a validation split of its own, ``groups`` says whether its
     training samples belong to groups, such as persons, ``maps`` names the tasks beside the class
-    that it has targets of.
+    that it has targets of. ``models`` builds the spec's network without weights, on torch's meta
+    device, at each point of its sweeps; nothing where it cannot be built.
     """
 
     encoding: Any
@@ -23,6 +25,7 @@ class Facts:
     validation: int | None = 0
     groups: bool = False
     maps: tuple[str, ...] = ()
+    models: Callable[[], Iterable[Any]] = field(default=tuple, eq=False, repr=False)
 
 
 @frozen

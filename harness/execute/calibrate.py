@@ -6,9 +6,9 @@ import time
 
 from harness.components import get
 from harness.lazy import torch
-from harness.plan.cost import architecture, flops_per_sample, threads_of
+from harness.plan.cost import flops_per_sample, threads_of
 from harness.plan.stage import Cell
-from harness.spec.fit import facts_of
+from harness.spec.fit import architecture, facts_of
 from harness.training.precision import arithmetic
 
 SECONDS = 1.0

@@ -7,7 +7,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from harness.components import component, setting
+from harness.components import Facts, Misfit, component, setting
 from harness.errors import HarnessError
 from harness.lazy import nn
 from harness.methods.baselines import with_own
@@ -89,6 +89,18 @@ def split_last(
     )
 
 
+def misfits(settings: LastLayers, facts: Facts) -> Iterator[Misfit]:
+    """A number of layers that the spec's network cannot be cut at (trait ``check``).
+
+    Of blocks every number can be cut off that there is, so that no network is built for them.
+    """
+    for model in facts.models() if settings.unit == "layers" else ():
+        try:
+            split_last(model, settings.k, settings.unit)
+        except HarnessError as problem:
+            yield Misfit("k", str(problem))
+
+
 def _train_last(model: nn.Module, task: Task, settings: LastLayers) -> nn.Module:
     """Train the last layers; all before them keeps eval mode, and so its BatchNorm statistics."""
     front, last = split_last(model, settings.k, settings.unit)
@@ -111,6 +123,7 @@ def _train_last(model: nn.Module, task: Task, settings: LastLayers) -> nn.Module
     source=f"EU-k, {SOURCE}",
     sees=frozenset({"retain", "original weights"}),
     within=within,
+    check=misfits,
     work=lambda s, sizes: (samples_trained(s, sizes, sizes.retain),) * 2,
 )
 def retrain_last_k(model: nn.Module, task: Task, settings: LastLayers) -> nn.Module:
@@ -129,6 +142,7 @@ def retrain_last_k(model: nn.Module, task: Task, settings: LastLayers) -> nn.Mod
     source=f"CF-k, {SOURCE}",
     sees=frozenset({"retain", "original weights"}),
     within=within,
+    check=misfits,
     work=lambda s, sizes: (samples_trained(s, sizes, sizes.retain),) * 2,
 )
 def finetune_last_k(model: nn.Module, task: Task, settings: LastLayers) -> nn.Module:

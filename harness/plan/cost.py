@@ -14,15 +14,9 @@ from harness.lazy import torch
 from harness.plan.kinds import Samples, kind_of
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Use
-from harness.spec.fit import facts_of
+from harness.spec.fit import architecture, facts_of
 from harness.training.length import length_of
 from harness.training.threads import threads_for
-
-
-def architecture(model: Use) -> Use:
-    """``model`` without weights from elsewhere, for what only needs its shape."""
-    same = get("models", model.name).traits.architecture(model.settings)
-    return Use(model.kind, model.name, same)
 
 
 def flops_per_sample(model: Use, encoding: Encoding, classes: int) -> int:

@@ -10,10 +10,9 @@ from typing import Any
 import attrs
 
 from harness.errors import HarnessError, IntegrityError
-from harness.plan.cost import architecture
 from harness.plan.stage import Stage
 from harness.spec.blocks import Data, Use
-from harness.spec.fit import facts_of
+from harness.spec.fit import architecture, facts_of
 from harness.spec.structure import structure_block, structure_use, unstructure_settings
 
 TASKS = {"images": "image-classification", "tokens": "text-classification"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import attrs
@@ -10,6 +12,7 @@ import attrs
 from harness.components import Facts, get
 from harness.components.contracts import Encoding
 from harness.errors import HarnessError
+from harness.lazy import nn, torch
 from harness.spec.blocks import Data, Spec, Use
 from harness.spec.places import Document, Path, Problem
 from harness.spec.structure import (
@@ -64,6 +67,8 @@ def check_fit(spec: Spec, document: Document) -> Iterator[Problem]:
         wrong = [*_too_many(data), *_two_validations(data)]
         places: list[tuple[Path, str]] = [(("data", name), what) for name, what in wrong]
         facts, uses = _training_facts(data), list(_uses(spec))
+        networks = [use for path, use in uses if path == ("model",)]
+        facts = attrs.evolve(facts, models=partial(_built, networks, facts))
         places += [(("train", "memory_format"), what) for what in _no_layout(spec, facts)]
         if data.features is not None:
             raw = facts_of(attrs.evolve(data, features=None))
@@ -111,6 +116,22 @@ def too_large(batch: Any, train: int | None) -> Iterator[str]:
             f"train.batch_size is {largest:,}, and there are {train:,} training samples: "
             "every step of that size sees all of them."
         )
+
+
+def architecture(model: Use) -> Use:
+    """``model`` without weights from elsewhere, for what only needs its shape."""
+    same = get("models", model.name).traits.architecture(model.settings)
+    return Use(model.kind, model.name, same)
+
+
+def _built(networks: list[Use], facts: Facts) -> list[nn.Module]:
+    built = []
+    for use in networks:
+        # What is wrong with a model that cannot be built, its own check says.
+        with torch.device("meta"), suppress(HarnessError, RuntimeError):
+            build = get("models", use.name).function
+            built.append(build(architecture(use).settings, facts.encoding, facts.classes))
+    return built
 
 
 def _no_backbone(data: Data, raw: Facts) -> Iterator[tuple[str, str]]:

@@ -12,11 +12,11 @@ from harness.components import get, remembered
 from harness.components.contracts import Encoding
 from harness.errors import Diverged
 from harness.lazy import nn, torch
-from harness.plan.cost import architecture, threads_of
+from harness.plan.cost import threads_of
 from harness.plan.kinds import Tensors
 from harness.plan.stage import Cell, Stage
 from harness.spec.blocks import Train, Use
-from harness.spec.fit import facts_of
+from harness.spec.fit import architecture, facts_of
 from harness.stages.material import Material
 from harness.training.precision import arithmetic, of_evaluation
 

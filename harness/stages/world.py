@@ -15,11 +15,10 @@ from harness.data.subset import subset
 from harness.data.types import DataRoot, Dataset, Split, digest
 from harness.errors import HarnessError, IntegrityError
 from harness.lazy import nn, torch
-from harness.plan.cost import architecture
 from harness.plan.kinds import store_at
 from harness.plan.stage import Cell, Stage, identity
 from harness.spec.blocks import Data, Use
-from harness.spec.fit import facts_of
+from harness.spec.fit import architecture, facts_of
 from harness.stages.fitting import SNAPSHOT, differing
 from harness.stages.material import Material, corrupted, material_of
 from harness.stages.options import Options

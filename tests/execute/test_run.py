@@ -10,6 +10,7 @@ import pytest
 from conftest import TINY, Cli
 from harness.errors import HarnessError
 from harness.execute import environment, run
+from harness.methods import last_layers
 
 
 def results(folder: Path) -> dict:
@@ -109,24 +110,35 @@ def test_dry_run_and_plan_compute_nothing(cli: Cli, tiny: Path, tmp_path: Path) 
     assert not (tmp_path / "store").exists()
 
 
+BAD = "  - {name: retrain_last_k, label: bad, k: 1}\n"
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise HarnessError("nothing is trained today")
+
+    monkeypatch.setattr(last_layers, "_train_last", refuse)
+
+
+@pytest.mark.usefixtures("broken")
 def test_a_stage_that_raises_stops_only_its_dependants(
     cli: Cli, tiny: Path, tmp_path: Path
 ) -> None:
-    bad = "  - {name: retrain_last_k, label: bad, k: 99}\n"
-    tiny.write_text(TINY.replace("  - none\n", "  - none\n" + bad))
+    tiny.write_text(TINY.replace("  - none\n", "  - none\n" + BAD))
     done = cli("run", tiny, "--jobs", 1)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr + done.stdout
-    assert "the last 99 layers cannot be cut off" in done.stdout
+    assert "nothing is trained today" in done.stdout
     assert "2 stages failed, 2 were not run" in done.stdout
     found = results(tmp_path / "results/tiny/default")
     assert {row["method"] for row in found["rows"]} == {"none", "retrain", "ssd"}
     assert "failed" in (tmp_path / "results/tiny/default/report.md").read_text()
 
 
+@pytest.mark.usefixtures("broken")
 def test_fail_fast_stops_at_the_first_failure(cli: Cli, tiny: Path) -> None:
-    bad = "  - {name: retrain_last_k, label: bad, k: 99}\n"
-    tiny.write_text(TINY.replace("methods:\n", "methods:\n" + bad))
+    tiny.write_text(TINY.replace("methods:\n", "methods:\n" + BAD))
     done = cli("run", tiny, "--jobs", 1, "--fail-fast")
     assert done.returncode == 1
     assert "unlearn retrain [" not in done.stderr

@@ -9,8 +9,8 @@ import attrs
 
 from conftest import TINY, Cli
 from harness.models.libraries import Timm
-from harness.plan.cost import architecture
 from harness.spec.blocks import Use
+from harness.spec.fit import architecture
 
 SEARCH = """\
   - name: ptn

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import attrs
 import pytest
@@ -11,6 +13,7 @@ import torch
 from methods.problem import RECIPE, build, make_task, pool, run
 from torch import nn
 
+from conftest import TINY, Cli
 from harness.components import get
 from harness.data.datasets.images import CIFAR
 from harness.data.encodings import Images
@@ -51,6 +54,27 @@ def test_the_published_k_cut_where_the_published_code_cuts(name: str, k: int, be
 def test_a_cut_through_a_residual_block_names_those_that_are_possible() -> None:
     with pytest.raises(HarnessError, match=r"last 3 layers cannot.*possible here: 1, 2, 4, 5, 7"):
         split_last(model_of("resnet9", width=4), 3)
+
+
+@pytest.mark.parametrize(
+    ("variants", "k", "possible"),
+    [
+        ("", 3, None),
+        ("", 4, "1, 2, 3"),
+        ("variants: {net: {two: {}, one: {model.widths: [8]}}}\n", 3, "1, 2"),
+        ("", "{sweep: [1, 4]}, select: {maximize: clean_accuracy}", "1, 2, 3"),
+    ],
+)
+def test_layers_that_the_network_of_a_spec_cannot_be_cut_at_are_refused_at_their_place(
+    cli: Cli, tiny: Path, variants: str, k: object, possible: str | None
+) -> None:
+    own = f"methods:\n  - {{name: finetune_last_k, label: cf, k: {k}}}\n"
+    tiny.write_text(TINY.replace("methods:\n", own) + variants)
+    done = cli("validate", tiny)
+    assert done.returncode == (0 if possible is None else 2)
+    found = re.findall(r"tiny.yaml:14:.*methods\[0\]\.k: (.*)", done.stderr)
+    assert len(found) == (0 if possible is None else 1), done.stderr
+    assert possible is None or f"possible here: {possible}" in found[0]
 
 
 def test_shortcuts_are_not_counted_as_layers() -> None:
