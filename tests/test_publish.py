@@ -404,10 +404,17 @@ def test_a_pull_that_keeps_going_fetches_everything_else(
 def test_one_ctrl_c_ends_a_download(other: Run, hub: HubServer) -> None:
     hub.fail("GET", "/cdn/", "hang")
     before = time.monotonic()
-    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    ended = threading.Event()
+
+    def interrupt() -> None:
+        while not any("/cdn/" in path for _, path in hub.requests) and not ended.wait(0.01):
+            pass
+        if not ended.wait(0.3):  # by then the command waits for the answer
+            os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
     done = other("pull", "tiny.yaml", HARNESS_HUB_WAIT="60")
-    timer.cancel()
+    ended.set()
     assert done.returncode == 130, done.stderr
     assert "interrupted" in done.stderr
     assert time.monotonic() - before < 15
