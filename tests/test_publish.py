@@ -412,9 +412,14 @@ def test_one_ctrl_c_ends_a_download(other: Run, hub: HubServer) -> None:
         if not ended.wait(0.3):  # by then the command waits for the answer
             os.kill(os.getpid(), signal.SIGINT)
 
+    # Whoever starts the tests in the background of a shell starts them deaf to Ctrl-C.
+    before_tests = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=interrupt, daemon=True).start()
-    done = other("pull", "tiny.yaml", HARNESS_HUB_WAIT="60")
-    ended.set()
+    try:
+        done = other("pull", "tiny.yaml", HARNESS_HUB_WAIT="60")
+    finally:
+        ended.set()
+        signal.signal(signal.SIGINT, before_tests)
     assert done.returncode == 130, done.stderr
     assert "interrupted" in done.stderr
     assert time.monotonic() - before < 15
