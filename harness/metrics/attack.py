@@ -181,7 +181,40 @@ def unlearned(evidence: Evidence, settings: Backdoor) -> dict[str, float]:
 )
 def target_success(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
     """Share of the targets, test samples, that are predicted as the class chosen for each."""
-    rows, targets = evidence.rows("test"), evidence.corruption("targets")
-    predicted = evidence.logits("test").argmax(1)
-    found = torch.cat([predicted[rows == row] for row in targets])
-    return {"target_success": int(found.eq(evidence.corruption("adversarial")).sum()) / len(found)}
+    predicted = _of_targets(evidence).argmax(1)
+    wanted = evidence.corruption("adversarial")
+    return {"target_success": int(predicted.eq(wanted).sum()) / len(wanted)}
+
+
+@component(
+    "metrics",
+    "target_margin",
+    source="Carlini and Wagner, IEEE S&P 2017, equation f6, of the targets of an attack on the "
+    "training data",
+    outputs=lambda settings: ("target_margin",),
+    docs=lambda settings: {
+        "target_margin": "Logit of the adversarial class minus the largest other one, mean over "
+        "the attack's targets; above 0 where it succeeds."
+    },
+    needs=frozenset({"left:targets", "left:adversarial"}),
+    reads=lambda settings: ("test",),
+    better="lower",
+    unit="nats",
+)
+def target_margin(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
+    """How far the targets are from being predicted as the class chosen for each, or beyond it.
+
+    A difference of logits is the log of a ratio of probabilities: of how near an attack came, it
+    tells more than whether it succeeded.
+    """
+    logits = _of_targets(evidence).double()
+    wanted = evidence.corruption("adversarial")[:, None]
+    others = logits.scatter(1, wanted, -torch.inf)
+    margins = logits.gather(1, wanted)[:, 0] - others.max(1).values
+    return {"target_margin": float(margins.mean())}
+
+
+def _of_targets(evidence: Evidence) -> torch.Tensor:
+    """The logits of the attack's targets, in their order."""
+    rows, logits = evidence.rows("test"), evidence.logits("test")
+    return torch.cat([logits[rows == row] for row in evidence.corruption("targets")])

@@ -379,8 +379,8 @@ def test_a_loss_that_is_no_number_stops_the_brewing() -> None:
         brewed("gradient_matching", made(PLAIN), model, count=3, **LIGHT)
 
 
-def test_target_success_counts_the_targets_alone() -> None:
-    logits = torch.eye(4)[torch.tensor([0, 1, 2, 3, 1])]  # what is predicted of test samples 0..4
+def targeted(logits: torch.Tensor) -> Evidence:
+    """Logits of test samples 0 to 4; 4, 1 and 3 are targets, to get the classes 1, 1 and 0."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(1, 4))
     images = torch.arange(5, dtype=torch.uint8).view(-1, 1, 1, 1)
     encoding = Images((1, 1, 1), mean=(0.0,), std=(1.0,))
@@ -392,7 +392,28 @@ def test_target_success_counts_the_targets_alone() -> None:
         shared=lambda split, make: make(),
     )  # fmt: skip
     found._logits["test", "unlearned"] = logits
+    return found
+
+
+def test_target_success_counts_the_targets_alone() -> None:
+    found = targeted(torch.eye(4)[torch.tensor([0, 1, 2, 3, 1])])
     assert get("metrics", "target_success").function(found, None) == {"target_success": 2 / 3}
+
+
+def test_the_targets_margin_is_that_over_the_next_class_and_tells_who_succeeds() -> None:
+    margin = get("metrics", "target_margin").function
+    logits = torch.zeros(5, 4)
+    logits[4] = torch.tensor([3.0, 4.0, -9.0, 0.0])  # class 1 is 1 above class 0
+    logits[1] = torch.tensor([0.0, -2.0, 5.0, 1.0])  # class 1 is 7 below class 2
+    logits[3] = torch.tensor([2.0, 2.0, 2.0, 2.0])
+    assert margin(targeted(logits), None) == {"target_margin": (1 - 7 + 0) / 3}
+    assert margin(targeted(logits + 100), None) == margin(targeted(logits), None)
+    for sample, wanted in ((4, 1), (1, 1), (3, 0)):  # all succeed, clearly
+        logits[sample] = 5 * torch.eye(4)[wanted]
+    assert margin(targeted(logits), None) == {"target_margin": 5.0}
+    assert get("metrics", "target_success").function(targeted(logits), None) == {
+        "target_success": 1.0
+    }
 
 
 def written(folder: Path, corruption: dict[str, Any], **changes: Any) -> Path:
