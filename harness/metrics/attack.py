@@ -189,8 +189,8 @@ def target_success(evidence: Evidence, settings: NoSettings) -> dict[str, float]
 @component(
     "metrics",
     "target_margin",
-    source="Carlini and Wagner, IEEE S&P 2017, equation f6, of the targets of an attack on the "
-    "training data",
+    source="Carlini and Wagner, IEEE S&P 2017, f6 with the other sign and not cut at 0, of the "
+    "targets of an attack on the training data",
     outputs=lambda settings: ("target_margin",),
     docs=lambda settings: {
         "target_margin": "Logit of the adversarial class minus the largest other one, mean over "
@@ -205,7 +205,7 @@ def target_margin(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
     """How far the targets are from being predicted as the class chosen for each, or beyond it.
 
     A difference of logits is the log of a ratio of probabilities: of how near an attack came, it
-    tells more than whether it succeeded.
+    tells more than whether it succeeded. Mean over the targets, in float64.
     """
     logits = _of_targets(evidence).double()
     wanted = evidence.corruption("adversarial")[:, None]
@@ -215,6 +215,6 @@ def target_margin(evidence: Evidence, settings: NoSettings) -> dict[str, float]:
 
 
 def _of_targets(evidence: Evidence) -> torch.Tensor:
-    """The logits of the attack's targets, in their order."""
+    """The logits of the attack's targets, in their order: float32 [targets, classes]."""
     rows, logits = evidence.rows("test"), evidence.logits("test")
     return torch.cat([logits[rows == row] for row in evidence.corruption("targets")])
