@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from harness.plan.stage import Stage
 
 Names = Callable[[str], str]  # what a stage is called, by its key
 WIDE = 100  # columns, below which the names of stages need the place of bars
+SILENT = 60.0  # seconds after which a log says how far a stage is
 
 
 class Display(Protocol):
@@ -121,15 +123,26 @@ class Live(Silent):
 
 
 class Lines(Silent):
-    """One line for each finished stage: for logs and pipes."""
+    """One line for each finished stage, and one a minute for a long one: for logs and pipes."""
 
     def __init__(self, names: Names, stream: TextIO | None = None) -> None:
         self.names, self.stream = names, stream or sys.stderr
         self.done = self.left = 0
+        self.said: dict[str, float] = {}  # when each running stage last had a line
 
     def planned(self, total: int, left: int, pace: Pace) -> None:
         self.left, self.pace = left, pace
         self.note(f"{total} stages, {total - left} cached, {left} to compute")
+
+    def started(self, stage: Stage) -> None:
+        self.said[stage.key] = time.monotonic()
+
+    def stepped(self, stage: Stage, done: int, total: int, loss: float | None) -> None:
+        now = time.monotonic()
+        if now - self.said[stage.key] >= SILENT:
+            self.said[stage.key] = now
+            detail = "" if loss is None else f", loss {loss:.3f}"
+            self.note(f"  {self.names(stage.key)}: {done} of {total}{detail}")
 
     def finished(self, stage: Stage, seconds: float) -> None:
         self.done += 1

@@ -12,7 +12,7 @@ from rich.console import Console
 from conftest import TINY, Cli
 from harness.execute import pace as module
 from harness.execute.pace import Pace
-from harness.execute.progress import Live
+from harness.execute.progress import Lines, Live
 from harness.plan.protocol import compile_plan
 from harness.spec.structure import structure
 
@@ -59,6 +59,19 @@ def test_the_live_line_of_a_stage_fits_eighty_columns_and_tells_its_method_and_c
     assert max(map(len, lines)) <= 80
     assert any(line.startswith("unlearn ssd (discovered=0.5, seed 0; alpha=5)") for line in lines)
     assert "failed: unlearn ssd (discovered=0.5, seed 0; alpha=5): diverged" in lines
+
+
+def test_a_log_says_once_a_minute_how_far_a_long_stage_is(clock: list[float]) -> None:
+    plan = compile_plan(structure(yaml.safe_load(TINY)))
+    out = io.StringIO()
+    log = Lines(plan.describe, out)
+    stage = plan.stages[plan.groups[-1].candidates[0].unlearn]
+    log.started(stage)
+    for second in range(0, 150, 10):
+        clock[0] = second
+        log.stepped(stage, second, 150, 0.5 if second < 100 else None)
+    name = "unlearn ssd (discovered=0.5, seed 0; alpha=5)"
+    assert out.getvalue() == f"  {name}: 60 of 150, loss 0.500\n  {name}: 120 of 150\n"
 
 
 def test_a_log_and_a_failure_name_method_cell_seed_and_candidate(cli: Cli, tiny: object) -> None:
