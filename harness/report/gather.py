@@ -208,11 +208,21 @@ def _title(use: Use) -> str:
     """``badnet: patch=3, place=top_left``: every setting but the amount and those left out."""
     amount = get("corruptions", use.name).traits.amount_settings
     shown = [
-        f"{name}={value}"
+        f"{name}={_short(value)}"
         for name, value in unstructure_settings(use.settings).items()
         if name not in amount and value is not None
     ]
     return f"{use.name}: {', '.join(shown)}" if shown else use.name
+
+
+def _short(value: Any) -> str:
+    """``sgd(lr=0.1)`` for a component in a setting, ``a + b`` for several, four digits."""
+    if isinstance(value, Mapping) and "name" in value:
+        own = ", ".join(f"{k}={_short(v)}" for k, v in value.items() if k != "name")
+        return f"{value['name']}({own})" if own else str(value["name"])
+    if isinstance(value, list | tuple):
+        return " + ".join(map(_short, value)) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _failures(plan: Plan, findings: Findings) -> Iterator[Failure]:

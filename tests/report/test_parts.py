@@ -10,13 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from attrs import evolve
 from PIL import Image
 from report.sample import Rows, rows, sample
 
+from conftest import TINY
+from harness.plan.protocol import compile_plan
 from harness.report import Results, read_results, write_report
+from harness.report.gather import _title
 from harness.report.profiles import profile_section
 from harness.report.results import Seconds
+from harness.spec.structure import structure
 
 HOSTILE = "<script>alert(1)</script> | $x$"
 
@@ -121,6 +126,17 @@ def png(colour: str) -> str:
 
 def trigger() -> dict[str, str]:
     return {"clean": png("red"), "triggered": png("lime"), "difference": png("blue")}
+
+
+def test_the_title_of_a_corruption_tells_its_settings_without_python_in_it() -> None:
+    augment = [{"name": "random_crop", "padding": 2}, "horizontal_flip"]
+    corruption = {"name": "targeted_adversarial", "share": 0.1, "eps": 8 / 255, "augment": augment}
+    spec = structure(yaml.safe_load(TINY) | {"corruption": corruption})
+    stages = compile_plan(spec).stages.values()
+    titles = (_title(stage.cell.corruption) for stage in stages if stage.kind == "corrupt")
+    title = next(title for title in titles if title.startswith("targeted_adversarial"))
+    assert title.startswith("targeted_adversarial: eps=0.03137, rounding=round, ")
+    assert title.endswith("augment=random_crop(padding=2, mode=zero) + horizontal_flip")
 
 
 def test_triggers_are_inline_in_the_page_and_files_beside_the_text(tmp_path: Path) -> None:
