@@ -222,7 +222,7 @@ def _short(value: Any) -> str:
         return f"{value['name']}({own})" if own else str(value["name"])
     if isinstance(value, list | tuple):
         return " + ".join(map(_short, value)) or "none"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return str(float(f"{value:.4g}") if isinstance(value, float) else value)
 
 
 def _failures(plan: Plan, findings: Findings) -> Iterator[Failure]:
