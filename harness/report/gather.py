@@ -222,6 +222,8 @@ def _short(value: Any) -> str:
         return f"{value['name']}({own})" if own else str(value["name"])
     if isinstance(value, list | tuple):
         return " + ".join(map(_short, value)) or "none"
+    if isinstance(value, bool):
+        return str(value).lower()
     return str(float(f"{value:.4g}") if isinstance(value, float) else value)
 
 

@@ -47,7 +47,7 @@ def test_each_trigger_is_shown_once_whatever_the_amount(cli: Cli, tmp_path: Path
     assert len(found) == 2
     early, late = found
     assert early["title"] == (
-        "badnet: target_class=0, include_target=True, patch=2, place=top_left, value=1.0, "
+        "badnet: target_class=0, include_target=true, patch=2, place=top_left, value=1.0, "
         "when=before_augmentation, white=channel"
     )
     assert "after_normalisation" in late["title"]

@@ -136,6 +136,7 @@ def test_the_title_of_a_corruption_tells_its_settings_without_python_in_it() -> 
     titles = (_title(stage.cell.corruption) for stage in stages if stage.kind == "corrupt")
     title = next(title for title in titles if title.startswith("targeted_adversarial"))
     assert title.startswith("targeted_adversarial: eps=0.03137, rounding=round, ")
+    assert ", targeted=true, " in title
     assert title.endswith("augment=random_crop(padding=2, mode=zero) + horizontal_flip")
 
 
